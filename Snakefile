@@ -1,0 +1,28 @@
+# joulegrid: which compressed configuration of which LLM, on which machine, in which grid, gives enough quality for
+# the least energy and CO2?
+#
+#   snakemake --profile local                                  the study of config/config.yaml, on this machine
+#   snakemake --profile slurm                                  the same, on a Slurm cluster
+#   snakemake --configfile config/studies/quickstart.yaml …    another study
+#   snakemake -n                                               the plan: what would run, and nothing else
+#   snakemake partial …                                        merge and rank what is there, list what is missing
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "rules/common.smk"
+
+
+rule all:
+    input:
+        STUDY_OUTPUTS,
+    default_target: True
+
+
+include: "rules/environments.smk"
+include: "rules/models.smk"
+include: "rules/compression.smk"
+include: "rules/energy.smk"
+include: "rules/quality.smk"
+include: "rules/analysis.smk"

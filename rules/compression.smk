@@ -1,0 +1,72 @@
+# From a model to the weights of each configuration: pruning, then quantization.
+PRUNED = "{model}/{training}/{pruning}"
+CONFIGURATION = f"{PRUNED}/{{quantization}}"
+
+
+localrules:
+    refer_checkpoint,
+
+
+rule prune_weights:
+    input:
+        ancient(LLM_READY),
+        model=ancient(f"{RESULTS}/models/{{model}}.json"),
+    output:
+        f"{RESULTS}/pruned/{PRUNED}.json",
+    params:
+        spec=spec(SPECS.pruned, "model", "training", "pruning"),
+        weights=weights_folder,
+    log:
+        f"{LOGS}/prune_weights/{PRUNED}.log",
+    conda:
+        "../envs/python.yaml"
+    threads: threads_of(SITE.stage("prune_weights"))
+    resources:
+        **SITE.stage("prune_weights"),
+    wildcard_constraints:
+        pruning=one_of(labels_where("pruning", lambda method: method != "none")),
+    shell:
+        f"{LLM_OFFLINE} scripts/prune_weights.py --spec {{params.spec:q}} --model {{input.model:q}}"
+        " --weights {params.weights:q} --output {output:q} > {log:q} 2>&1"
+
+
+# Methods that quantize while loading make no copy of the weights.
+rule refer_checkpoint:
+    input:
+        weights=ancient(weights_record),
+    output:
+        f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json",
+    params:
+        spec=configuration_spec(SPECS.checkpoint),
+    log:
+        f"{LOGS}/refer_checkpoint/{CONFIGURATION}.log",
+    conda:
+        "../envs/python.yaml"
+    wildcard_constraints:
+        quantization=one_of(labels_where("quantization", lambda method: method in specs.LOAD_TIME_METHODS)),
+    shell:
+        "python scripts/refer_checkpoint.py --spec {params.spec:q} --made-from {input.weights:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+rule quantize_weights:
+    input:
+        ancient(LLM_READY),
+        weights=ancient(weights_record),
+    output:
+        f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json",
+    params:
+        spec=configuration_spec(SPECS.checkpoint),
+        weights=weights_folder,
+    log:
+        f"{LOGS}/quantize_weights/{CONFIGURATION}.log",
+    conda:
+        "../envs/python.yaml"
+    threads: threads_of(SITE.stage("quantize_weights"))
+    resources:
+        **SITE.stage("quantize_weights"),
+    wildcard_constraints:
+        quantization=one_of(labels_where("quantization", lambda method: method not in specs.LOAD_TIME_METHODS)),
+    shell:
+        f"{LLM_OFFLINE} scripts/quantize_weights.py --spec {{params.spec:q}} --made-from {{input.weights:q}}"
+        " --weights {params.weights:q} --output {output:q} > {log:q} 2>&1"

@@ -1,0 +1,26 @@
+# Measure the energy of every cell. One rule per hardware entry: a Slurm job array takes the resources of its first
+# task for all, and must therefore never span two partitions.
+for hardware in STUDY.labels("hardware"):
+
+    rule:
+        name:
+            f"measure_energy_{hardware}"
+        input:
+            ancient(LLM_READY),
+            checkpoint=ancient(f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json"),
+        output:
+            f"{RESULTS}/energy/{CONFIGURATION}/{{hardware}}/{{engine}}/{{workload}}.json",
+        params:
+            spec=cell_spec,
+        log:
+            f"{LOGS}/measure_energy/{CONFIGURATION}/{{hardware}}/{{engine}}/{{workload}}.log",
+        conda:
+            "../envs/python.yaml"
+        threads: threads_of(SITE.hardware(hardware))
+        resources:
+            **SITE.hardware(hardware),
+        wildcard_constraints:
+            hardware=one_of([hardware]),
+        shell:
+            f"{LLM_OFFLINE} scripts/measure_energy.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
+            " --output {output:q} > {log:q} 2>&1"

@@ -1,0 +1,22 @@
+# Obtain models, on the login node: compute nodes need no internet.
+
+
+localrules:
+    fetch_model,
+
+
+rule fetch_model:
+    input:
+        ancient(LLM_READY),
+    output:
+        f"{RESULTS}/models/{{model}}.json",
+    params:
+        spec=spec(SPECS.model, "model"),
+        weights=weights_folder,
+    log:
+        f"{LOGS}/fetch_model/{{model}}.log",
+    conda:
+        "../envs/python.yaml"
+    shell:
+        f"{LLM_PYTHON} scripts/fetch_model.py --spec {{params.spec:q}} --weights {{params.weights:q}}"
+        " --output {output:q} > {log:q} 2>&1"

@@ -1,0 +1,21 @@
+# Evaluate quality: once per configuration and task, whatever hardware the configuration is measured on.
+
+
+rule evaluate_quality:
+    input:
+        ancient(LLM_READY),
+        checkpoint=ancient(f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json"),
+    output:
+        f"{RESULTS}/quality/{CONFIGURATION}/{{task}}.json",
+    params:
+        spec=quality_spec,
+    log:
+        f"{LOGS}/evaluate_quality/{CONFIGURATION}/{{task}}.log",
+    conda:
+        "../envs/python.yaml"
+    threads: threads_of(SITE.stage("evaluate_quality"))
+    resources:
+        **SITE.stage("evaluate_quality"),
+    shell:
+        f"{LLM_OFFLINE} scripts/evaluate_quality.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
+        " --output {output:q} > {log:q} 2>&1"

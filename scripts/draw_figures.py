@@ -1,0 +1,23 @@
+"""Draw the figures of a study: an SVG each, and their Vega-Lite specifications for the report."""
+
+from pathlib import Path
+
+from joulegrid import dataset, figures, jobs
+from joulegrid.records import SCHEMA_VERSION, write_json
+
+
+def main(arguments, spec):
+    """Write one SVG per figure beside --charts, and all specifications into --charts."""
+    tree = dataset.read(Path(arguments.study))
+    charts = figures.draw(tree)
+    folder = Path(arguments.charts).parent
+    for name, chart in charts.items():
+        chart.save(folder / f"{name}.svg")
+    write_json(
+        arguments.charts,
+        {"schema_version": SCHEMA_VERSION, "charts": {name: chart.to_dict() for name, chart in charts.items()}},
+    )
+
+
+if __name__ == "__main__":
+    jobs.run(main, "study", "charts")

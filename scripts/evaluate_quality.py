@@ -1,0 +1,45 @@
+"""Evaluate one quality task on one configuration."""
+
+from importlib import import_module
+
+import torch
+
+from joulegrid import jobs
+from joulegrid.engines import transformers as engine
+from joulegrid.engines.findings import OutOfMemory, Unsupported, findings
+from joulegrid.records import OK, OOM, UNSUPPORTED, provenance, read_json, write_json
+from joulegrid.weights import require_weights
+
+PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "gptqmodel", "lm-eval")
+
+
+def main(arguments, spec):
+    """Write {metric: {value, stderr, higher_is_better}}; or why the configuration cannot run here."""
+    made = provenance(PACKAGES)
+    checkpoint = read_json(arguments.checkpoint)
+    require_weights(checkpoint, arguments.checkpoint)
+    try:
+        with findings():
+            result = {"status": OK, "metrics": evaluate(spec, checkpoint)}
+    except OutOfMemory as finding:
+        result = {"status": OOM, "reason": str(finding)}
+    except Unsupported as finding:
+        result = {"status": UNSUPPORTED, "reason": str(finding)}
+    jobs.say(f"{result}")
+    write_json(arguments.output, {**made, "spec": spec, **result})
+
+
+def evaluate(spec, checkpoint):
+    """Load on whatever this machine has (quality does not depend on it) and run the task."""
+    task = spec["quality"]
+    torch.manual_seed(spec["seed"])
+    gpus = torch.cuda.device_count()
+    hardware = {"device": "cuda", "gpus": gpus} if gpus else {"device": "cpu"}
+    loaded = engine.load(checkpoint, spec["quantization"], hardware, {"batch_size": 1})
+    jobs.say(f"loaded: {loaded.describe()}")
+    method = import_module(f"joulegrid.quality.{task['method'].replace('-', '_')}")
+    return method.evaluate(loaded.model, loaded.tokenizer, task, spec["seed"])
+
+
+if __name__ == "__main__":
+    jobs.run(main, "checkpoint", "output")

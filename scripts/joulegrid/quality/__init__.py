@@ -1,0 +1,4 @@
+"""Quality tasks: one module per method, named as in a study (with _ for -).
+
+Each has `evaluate(model, tokenizer, entry, seed) -> {metric: {"value", "stderr", "higher_is_better"}}`.
+"""

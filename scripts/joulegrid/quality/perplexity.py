@@ -1,0 +1,56 @@
+"""Perplexity of a text by the sliding-window definition."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from joulegrid.jobs import say
+from joulegrid.records import ROOT, InputError
+
+
+def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, dict]:
+    """Token perplexity of `entry["text"]` in windows of `window` tokens that advance by `stride`."""
+    text = Path(ROOT, entry["text"]).read_text(encoding="utf-8")
+    ids = tokenizer(text, return_tensors="pt")["input_ids"][0]
+    wanted = entry.get("tokens", len(ids))
+    if wanted > len(ids):
+        raise InputError(f"{entry['text']}: the text has {len(ids)} tokens, the task asks for {wanted}")
+    context = getattr(model.config, "max_position_embeddings", entry["window"])
+    if entry["window"] > context:
+        raise InputError(f"quality.window: {entry['window']} tokens are more than the model's context of {context}")
+    value = sliding_window_perplexity(model, ids[:wanted], entry["window"], entry["stride"])
+    return {"perplexity": {"value": value, "stderr": None, "higher_is_better": False}}
+
+
+def sliding_window_perplexity(model: Any, ids: torch.Tensor, window: int, stride: int) -> float:
+    """exp of the mean negative log-likelihood of every token but the first, each given the tokens before it.
+
+    A window starts every `stride` tokens and holds at most `window`; of each, only the tokens that no earlier window
+    has scored count, so that each is scored once, with at least window − stride tokens before it where there are
+    that many. (The first token of a window has nothing before it: with stride = window it is left out.)
+    Definition: Jurafsky and Martin, Speech and Language Processing, chapter on n-gram models; the windows are those of
+    the guide "Perplexity of fixed-length models" of transformers.
+
+    Parameters
+    ----------
+    ids
+        token ids, shape (n,).
+    """
+    total, scored, done = 0.0, 0, 1  # done: the first token has nothing before it
+    for start in range(0, len(ids), stride):
+        end = min(start + window, len(ids))
+        piece = ids[start:end].to(model.device)
+        with torch.inference_mode():
+            logits = model(input_ids=piece[None]).logits[0, :-1].float()
+        fresh = min(end - done, len(logits))
+        if fresh > 0:
+            total += float(cross_entropy(logits[-fresh:], piece[-fresh:], reduction="sum"))
+            scored += fresh
+        done = end
+        say(f"perplexity: {done}/{len(ids)} tokens, {math.exp(total / scored):.3f} so far")
+        if end == len(ids):
+            break
+    return math.exp(total / scored)

@@ -1,0 +1,55 @@
+"""The grid: which configurations and cells a study has."""
+
+from itertools import product
+from typing import NamedTuple
+
+CONFIGURATION_AXES = ("model", "training", "pruning", "quantization")
+CELL_AXES = (*CONFIGURATION_AXES, "hardware", "engine", "workload")
+
+
+class Configuration(NamedTuple):
+    """A set of weights, by its axis labels."""
+
+    model: str
+    training: str
+    pruning: str
+    quantization: str
+
+    @property
+    def path(self) -> str:
+        return "/".join(self)
+
+
+class Cell(NamedTuple):
+    """One energy measurement, by its axis labels."""
+
+    model: str
+    training: str
+    pruning: str
+    quantization: str
+    hardware: str
+    engine: str
+    workload: str
+
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration(*self[:4])
+
+    @property
+    def path(self) -> str:
+        return "/".join(self)
+
+
+def cells(axes: dict[str, dict], include: list[dict], exclude: list[dict]) -> list[Cell]:
+    """All combinations of the axes' labels that match a rule of `include` (if there is one) and none of `exclude`.
+
+    A rule maps axes to a label or a list of labels and matches where all its axes match.
+    """
+    keep, drop = [_matcher(rule) for rule in include], [_matcher(rule) for rule in exclude]
+    grid = (Cell(*labels) for labels in product(*(axes[axis] for axis in CELL_AXES)))
+    return [c for c in grid if (not keep or any(m(c) for m in keep)) and not any(m(c) for m in drop)]
+
+
+def _matcher(rule: dict):
+    wanted = [(CELL_AXES.index(axis), {v} if isinstance(v, str) else set(v)) for axis, v in rule.items()]
+    return lambda cell: all(cell[position] in labels for position, labels in wanted)

@@ -1,0 +1,183 @@
+"""Read a study: validate it, resolve the files and numbers it names, and check what no schema can."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from joulegrid.records import ROOT, InputError, digest, read_yaml, sha256_file
+from joulegrid.study import grid
+from joulegrid.study.grid import CELL_AXES, Cell, Configuration
+from joulegrid.study.validation import check, nearest
+
+
+@dataclass(frozen=True)
+class Study:
+    """A validated study. `data` is the study file with defaults; `resolved` adds what its files contain (hashes)."""
+
+    data: dict[str, Any]
+    source: str
+    resolved: dict[str, dict[str, Any]] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.data["study"]
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        axes = {axis: self.data[axis] for axis in CELL_AXES}
+        return grid.cells(axes, **self.data["grid"])
+
+    @cached_property
+    def configurations(self) -> list[Configuration]:
+        return list(dict.fromkeys(cell.configuration for cell in self.cells))
+
+    def labels(self, axis: str) -> list[str]:
+        return list(self.data[axis])
+
+    def baseline(self, model: str) -> Configuration:
+        """The configuration that relative numbers of `model` are taken against."""
+        return Configuration(model, **self.data["ranking"]["baseline"])
+
+
+def load(paths: Sequence[str | Path], overrides: dict | None = None) -> Study:
+    """Read and validate a study file.
+
+    Parameters
+    ----------
+    paths
+        YAML files; a later one is merged over the earlier.
+    overrides
+        what `snakemake --config` gave, merged over the files.
+
+    Raises
+    ------
+    InputError
+        with one line per thing that is wrong.
+    """
+    data: dict = {}
+    for path in paths:
+        part = read_yaml(path)
+        if not isinstance(part, dict):
+            raise InputError(f"{path}: expected a study, a mapping of keys such as study, model, quantization")
+        data = _merged(data, part)
+    return from_data(_merged(data, overrides or {}), ", ".join(map(_shown, paths)))
+
+
+def from_data(data: dict, source: str) -> Study:
+    """The same from data that is already read."""
+    data = check("study", data, source)
+    problems = [*_dangling_rules(data), *_impossible(data)]
+    resolved, missing = _resolve_files(data)
+    if problems or missing:
+        raise InputError("\n".join(f"{source}: {line}" for line in [*problems, *missing]))
+    study = Study(data, source, resolved)
+    if not study.cells:
+        raise InputError(f"{source}: grid: include and exclude leave no cell; loosen one of them")
+    absent = [m for m in dict.fromkeys(c.model for c in study.cells) if study.baseline(m) not in study.configurations]
+    if absent:
+        raise InputError(
+            f"{source}: ranking.baseline: {study.baseline(absent[0]).path} is excluded from the grid, so that "
+            f"{', '.join(absent)} cannot be compared; pick another baseline or keep that configuration"
+        )
+    return study
+
+
+def _merged(base: dict, over: dict) -> dict:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
+
+
+def _shown(path: str | Path) -> str:
+    path = Path(path).resolve()
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def _dangling_rules(data: dict) -> list[str]:
+    """Names that point at no entry of an axis."""
+    lines = []
+    for kind in ("include", "exclude"):
+        for position, rule in enumerate(data["grid"][kind]):
+            for axis, labels in rule.items():
+                for label in [labels] if isinstance(labels, str) else labels:
+                    if label not in data[axis]:
+                        lines.append(f"grid.{kind}.{position}.{axis}: no {axis} {label!r}; {nearest(label, data[axis])}")
+    for axis, label in data["ranking"]["baseline"].items():
+        if label not in data[axis]:
+            lines.append(f"ranking.baseline.{axis}: no {axis} {label!r}; {nearest(label, data[axis])}")
+    for metric in data["ranking"]["metrics"]:
+        if metric not in metric_names(data) and metric not in data["quality"]:
+            lines.append(f"ranking.metrics: no metric {metric!r}; {nearest(metric, metric_names(data))}")
+    return lines
+
+
+def metric_names(data: dict) -> list[str]:
+    """Every metric that the study's quality tasks yield, as TASK.METRIC."""
+    names = []
+    for label, task in data["quality"].items():
+        metrics = ["perplexity"] if task["method"] == "perplexity" else task["metrics"]
+        names += [f"{label}.{metric}" for metric in metrics]
+    return names
+
+
+def ranking_metrics(data: dict) -> list[str]:
+    """The metrics that count in the ranking, as TASK.METRIC; a bare TASK in the study means all of that task's."""
+    chosen = data["ranking"]["metrics"] or list(data["quality"])
+    return [name for name in metric_names(data) if name in chosen or name.rsplit(".", 1)[0] in chosen]
+
+
+def _impossible(data: dict) -> list[str]:
+    """Values that are each allowed but not together."""
+    lines = []
+    for label, pruning in data["pruning"].items():
+        if "pattern" in pruning:
+            kept, group = map(int, pruning["pattern"].split(":"))
+            if not 0 < kept < group:
+                lines.append(f"pruning.{label}.pattern: got {kept}:{group}; expected N:M with 0 < N < M")
+    for label, quantization in data["quantization"].items():
+        if quantization.get("group_size") == 0:
+            lines.append(f"quantization.{label}.group_size: got 0; expected a positive number, or -1 for a whole row")
+    for label, task in data["quality"].items():
+        if task["method"] == "perplexity" and task["stride"] > task["window"]:
+            lines.append(
+                f"quality.{label}.stride: {task['stride']} is more than the window of {task['window']}, so that "
+                "tokens would be skipped; expected at most the window"
+            )
+    return lines
+
+
+def _resolve_files(data: dict) -> tuple[dict[str, dict], list[str]]:
+    """Hashes of the files that a study names, by `axis.label`, and a line for each that is not there."""
+    resolved, missing = {}, []
+    wanted = [(f"workload.{k}", "prompts", v["prompts"]) for k, v in data["workload"].items()]
+    wanted += [(f"quality.{k}", "text", v["text"]) for k, v in data["quality"].items() if "text" in v]
+    wanted += [(f"quality.{k}", "folder", v["folder"]) for k, v in data["quality"].items() if "folder" in v]
+    wanted += [
+        (f"quantization.{k}", "calibration.text", v["calibration"]["text"])
+        for k, v in data["quantization"].items()
+        if "calibration" in v
+    ]
+    wanted += [(f"model.{k}", "path", v["path"]) for k, v in data["model"].items() if "path" in v]
+    for entry, key, name in wanted:
+        path = ROOT / name
+        if not path.exists():
+            near = [str(p.relative_to(ROOT)) for p in path.parent.glob("*") if p.parent.is_relative_to(ROOT)]
+            missing.append(f"{entry}.{key}: no such file {name!r}; {nearest(name, sorted(near))}")
+        elif key == "path":
+            resolved[entry] = {"files": _folder_stamp(path)}
+        elif key == "folder":
+            files = sorted(p for p in path.rglob("*") if p.is_file())
+            resolved[entry] = {"sha256": digest([[str(p.relative_to(path)), sha256_file(p)] for p in files])}
+        else:
+            resolved[entry] = {"sha256": sha256_file(path)}
+    return resolved, missing
+
+
+def _folder_stamp(path: Path) -> str:
+    """Identity of a local model: names, sizes and times of its files. Hashing 60 GB at every dry-run would not do."""
+    files = sorted(p for p in path.iterdir() if p.is_file())
+    return digest([[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files])

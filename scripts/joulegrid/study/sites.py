@@ -1,0 +1,46 @@
+"""Site files: what a cluster calls its partitions, and how much of it each job asks for. Never part of a spec."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joulegrid.records import ROOT, InputError, read_yaml
+from joulegrid.study.loading import Study
+from joulegrid.study.validation import check, nearest
+
+
+@dataclass(frozen=True)
+class Site:
+    """Resources of the jobs, in Snakemake's own names. `data` is None on a machine without a scheduler."""
+
+    data: dict[str, Any] | None
+
+    @property
+    def artifacts(self) -> str:
+        """The folder that large files (weights) go to: the site's scratch, or results/."""
+        return self.data["artifacts"] if self.data and "artifacts" in self.data else "results"
+
+    def stage(self, name: str) -> dict[str, Any]:
+        """Resources of the jobs of one stage (prune_weights, quantize_weights, evaluate_quality)."""
+        return {**self.data["default"], **self.data["stages"].get(name, {})} if self.data else {}
+
+    def hardware(self, label: str) -> dict[str, Any]:
+        """Resources of the energy jobs of one hardware entry."""
+        return {**self.data["default"], **self.data["hardware"][label]} if self.data else {}
+
+
+def load(path: str | None, study: Study) -> Site:
+    """Read a site file and check that it knows every hardware of the study.
+
+    Raises InputError where the file is wrong, or a hardware entry has no resources there.
+    """
+    if path is None:
+        return Site(None)
+    data = check("site", read_yaml(ROOT / Path(path)), path)
+    for label in study.labels("hardware"):
+        if label not in data["hardware"]:
+            raise InputError(
+                f"{path}: hardware: no resources for {label!r}, which {study.source} measures on; "
+                f"{nearest(label, data['hardware'])}"
+            )
+    return Site(data)

@@ -1,0 +1,175 @@
+"""The spec of every job: exactly what determines its result, and nothing else.
+
+A spec is a plain JSON object. It is the only thing a script is told, Snakemake compares it with the one of the last
+run (the params trigger), and the result stores it. Each spec names the digest of the spec of what it is made from, so
+that a change travels down the chain without looking at file times: a checkpoint that was purged and made again with
+the same spec invalidates no measurement.
+
+An entry's method names the module that implements it (`gptq` is joulegrid/compression/gptq.py), so that the
+fingerprints of a job cover the modules of its own methods only.
+"""
+
+from functools import cache
+from typing import Any
+
+from joulegrid.records import ROOT, digest, sha256_file
+from joulegrid.study import carbon_zones
+from joulegrid.study.fingerprints import fingerprint, lock_fingerprint
+from joulegrid.study.grid import CELL_AXES, Cell, Configuration
+from joulegrid.study.loading import Study, ranking_metrics
+
+LLM = "envs/llm"
+# What an entry says about analysis only, and therefore determines no measurement
+ANALYSIS_KEYS = {"pue"}
+# Methods whose checkpoint is a reference: transformers applies them while it loads the weights
+LOAD_TIME_METHODS = {"cast", "llm-int8", "nf4"}
+MODEL_SOURCES = ("hub", "path", "wheel")
+
+Spec = dict[str, Any]
+
+
+def module(room: str, method: str) -> str:
+    """The module that implements a method: its name with _ for -."""
+    return f"joulegrid.{room}.{method.replace('-', '_')}"
+
+
+def model_source(entry: dict) -> str:
+    return next(key for key in MODEL_SOURCES if key in entry)
+
+
+def environment(name: str) -> Spec:
+    """The spec of an environment below envs/: all that its lock holds, and how it is built."""
+    return {"lock": lock_fingerprint(f"envs/{name}"), "code": fingerprint("build_environment.py")["code"]}
+
+
+class Specs:
+    """Builds the specs of all jobs of one study."""
+
+    def __init__(self, study: Study):
+        self.study = study
+        self.model = cache(self._model)
+        self.pruned = cache(self._pruned)
+        self.checkpoint = cache(self._checkpoint)
+        self._checkpoint_digest = cache(lambda configuration: digest(self.checkpoint(configuration)))
+        self._fingerprint = cache(fingerprint)
+        self._entry = cache(self._uncached_entry)
+
+    def check(self) -> None:
+        """Build one spec of each kind, so that what is wrong with zones, modules or locks shows before any job runs."""
+        cell = self.study.cells[0]
+        self.energy(cell)
+        self.quality(cell.configuration, self.study.labels("quality")[0])
+        for build in (self.merge, self.analysis, self.figures, self.report):
+            build()
+
+    def _uncached_entry(self, axis: str, label: str) -> dict:
+        entry = {k: v for k, v in self.study.data[axis][label].items() if k not in ANALYSIS_KEYS}
+        return entry | self.study.resolved.get(f"{axis}.{label}", {})
+
+    def _model(self, label: str) -> Spec:
+        entry = self._entry("model", label)
+        own = self._fingerprint("fetch_model.py", (module("models", model_source(entry)),), LLM)
+        return {"model": entry, **own}
+
+    def _weights(self, label: str) -> str:
+        """What the weights of a model depend on. Downloading is exact whatever library does it; converting is not."""
+        spec = self.model(label)
+        return digest(spec if "wheel" in spec["model"] else {k: v for k, v in spec.items() if k != "packages"})
+
+    def _pruned(self, model: str, training: str, pruning: str) -> Spec:
+        entry = self._entry("pruning", pruning)
+        own = self._fingerprint("prune_weights.py", (module("compression", entry["method"]),), LLM)
+        return {
+            "model": self._entry("model", model),
+            "training": self._entry("training", training),
+            "pruning": entry,
+            "seed": self.study.data["protocol"]["seed"],
+            "made_from": self._weights(model),
+            **own,
+        }
+
+    def _checkpoint(self, configuration: Configuration) -> Spec:
+        model, training, pruning, quantization = configuration
+        entry = self._entry("quantization", quantization)
+        if self._entry("pruning", pruning)["method"] == "none":
+            made_from = self._weights(model)
+        else:
+            made_from = digest(self.pruned(model, training, pruning))
+        spec = {
+            "model": self._entry("model", model),
+            "training": self._entry("training", training),
+            "pruning": self._entry("pruning", pruning),
+            "quantization": entry,
+            "seed": self.study.data["protocol"]["seed"],
+            "made_from": made_from,
+        }
+        if entry["method"] in LOAD_TIME_METHODS:
+            return spec | self._fingerprint("refer_checkpoint.py")
+        return spec | self._fingerprint("quantize_weights.py", (module("compression", entry["method"]),), LLM)
+
+    def _loaded(self, configuration: Configuration) -> Spec:
+        """What both energy and quality depend on: the weights."""
+        model, training, pruning, quantization = configuration
+        return {
+            "model": self._entry("model", model),
+            "training": self._entry("training", training),
+            "pruning": self._entry("pruning", pruning),
+            "quantization": self._entry("quantization", quantization),
+            "made_from": self._checkpoint_digest(configuration),
+        }
+
+    def energy(self, cell: Cell) -> Spec:
+        engine = self._entry("engine", cell.engine)
+        method = self._entry("quantization", cell.quantization)["method"]
+        modules = (module("engines", engine["method"]), module("compression", method))
+        return {
+            **self._loaded(cell.configuration),
+            "hardware": self._entry("hardware", cell.hardware),
+            "engine": engine,
+            "workload": self._entry("workload", cell.workload),
+            "protocol": self.study.data["protocol"],
+            **self._fingerprint("measure_energy.py", modules, LLM),
+        }
+
+    def quality(self, configuration: Configuration, task: str) -> Spec:
+        entry = self._entry("quality", task)
+        method = self._entry("quantization", configuration.quantization)["method"]
+        modules = tuple(
+            module(room, name) for room, name in (("quality", entry["method"]), ("compression", method))
+        )
+        return {
+            **self._loaded(configuration),
+            "quality": entry,
+            "seed": self.study.data["protocol"]["seed"],
+            **self._fingerprint("evaluate_quality.py", modules, LLM),
+        }
+
+    def merge(self) -> Spec:
+        """The science of the study, without analysis: enough to build the spec of every job again and compare."""
+        data = self.study.data
+        keys = [*CELL_AXES, "grid", "protocol", "quality"]
+        axes = {key: data[key] for key in keys}
+        axes["hardware"] = {k: self._entry("hardware", k) for k in data["hardware"]}
+        return {
+            "study": {"study": self.study.name, **axes},
+            "resolved": self.study.resolved,
+            **self._fingerprint("merge_measurements.py"),
+        }
+
+    def analysis(self) -> Spec:
+        data = self.study.data
+        return {
+            "ranking": data["ranking"] | {"metrics": ranking_metrics(data)},
+            "zones": carbon_zones.resolve(data["carbon"]["zones"], self.study.source),
+            "pue": {label: entry["pue"] for label, entry in data["hardware"].items()},
+            **self._fingerprint("analyse_study.py"),
+        }
+
+    def figures(self) -> Spec:
+        return self._fingerprint("draw_figures.py")
+
+    def report(self) -> Spec:
+        data = self.study.data
+        template = sha256_file(ROOT / "scripts" / "joulegrid" / "report.html.j2")
+        shown = {key: value for key, value in data.items() if key != "site"}
+        return {"study": shown, "template": template, **self._fingerprint("write_report.py")}

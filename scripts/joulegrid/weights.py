@@ -1,0 +1,31 @@
+"""Folders of weights: the record says where they are, scratch may have lost them."""
+
+import shutil
+from pathlib import Path
+
+from joulegrid.records import InputError
+
+
+def require_weights(record: dict, path: str) -> Path:
+    """The folder of weights that a record names.
+
+    Raises
+    ------
+    InputError
+        where it is gone (scratch file systems are purged), naming the record to delete.
+    """
+    folder = Path(record["weights"])
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"{folder}: the weights that {path} names are gone; delete {path} and run snakemake again: they are made "
+            "anew, and measurements that are there stay valid"
+        )
+    return folder
+
+
+def fresh_folder(path: str) -> Path:
+    """An empty folder at `path`, absolute, so that a half-written earlier attempt cannot mix with this one."""
+    folder = Path(path).resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,94 @@
+"""Measure the energy of one cell: load once, warm up, read idle power, then run the workload again and again."""
+
+import resource
+import time
+from importlib import import_module
+
+import torch
+
+from joulegrid import devices, jobs, workloads
+from joulegrid.engines.findings import OutOfMemory, Unsupported, findings
+from joulegrid.metering import COMPONENTS, Meter
+from joulegrid.records import OK, OOM, UNSUPPORTED, provenance, read_json, write_json
+from joulegrid.weights import require_weights
+
+PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "gptqmodel", "codecarbon")
+
+
+def main(arguments, spec):
+    """Write energy per component (J), seconds and tokens of every repeat; or why the cell cannot run."""
+    made = provenance(PACKAGES)
+    device = devices.check(spec["hardware"])
+    checkpoint = read_json(arguments.checkpoint)
+    require_weights(checkpoint, arguments.checkpoint)
+    prompts = workloads.prompts(spec["workload"], spec["protocol"]["seed"])
+    meter = Meter(spec["protocol"]["tracking"], spec["hardware"])
+    try:
+        with findings():
+            result = {"status": OK, **measure(spec, checkpoint, prompts, meter)}
+    except OutOfMemory as finding:
+        result = {"status": OOM, "reason": str(finding)}
+    except Unsupported as finding:
+        result = {"status": UNSUPPORTED, "reason": str(finding)}
+    jobs.say(f"status: {result['status']} {result.get('reason', '')}")
+    components = {name: meter.basis[name] for name in COMPONENTS}
+    write_json(arguments.output, {**made, "spec": spec, "device": device, "components": components, **result})
+
+
+def measure(spec, checkpoint, prompts, meter):
+    """The protocol: load, warm up, idle, repeat."""
+    protocol, new_tokens = spec["protocol"], spec["workload"]["new_tokens"]
+    torch.manual_seed(protocol["seed"])
+    on_gpu = spec["hardware"]["device"] == "cuda"
+    engines = import_module(f"joulegrid.engines.{spec['engine']['method'].replace('-', '_')}")
+    engine, loading = meter.measure(
+        lambda: engines.load(checkpoint, spec["quantization"], spec["hardware"], spec["engine"])
+    )
+    jobs.say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
+    batches = engine.prepare(prompts, spec["workload"]["chat"], new_tokens)
+    for number in range(protocol["warmup"]):
+        began = time.perf_counter()
+        engine.generate(batches, new_tokens)
+        jobs.say(f"warm-up {number + 1}/{protocol['warmup']}: {time.perf_counter() - began:.2f} s")
+    if on_gpu:
+        for gpu in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(gpu)
+    idle = None
+    if protocol["idle_seconds"]:
+        _, idle = meter.measure(lambda: time.sleep(protocol["idle_seconds"]))
+    repeats = [repeat(engine, batches, new_tokens, meter, n + 1, protocol["repeats"]) for n in range(protocol["repeats"])]
+    return {
+        "loading": {"seconds": loading.seconds, "energy_j": loading.energy_j},
+        "idle_power_w": {k: v / idle.seconds for k, v in idle.energy_j.items()} if idle else None,
+        "repeats": repeats,
+        "peak_memory_bytes": peak_memory(on_gpu),
+        **engine.describe(),
+    }
+
+
+def repeat(engine, batches, new_tokens, meter, number, of):
+    """One measured run of the whole workload."""
+    tokens, reading = meter.measure(lambda: engine.generate(batches, new_tokens))
+    joules = sum(reading.energy_j.values())
+    rate = tokens.written / reading.seconds
+    jobs.say(f"repeat {number}/{of}: {reading.seconds:.2f} s, {joules:.1f} J, {rate:.1f} tokens/s")
+    return {
+        "seconds": reading.seconds,
+        "energy_j": reading.energy_j,
+        "tokens_read": tokens.read,
+        "tokens_written": tokens.written,
+        "tokens_per_s": rate,
+        "j_per_token": joules / tokens.written,
+    }
+
+
+def peak_memory(on_gpu):
+    """Peak bytes: resident memory of this process, and what PyTorch allocated on all GPUs together."""
+    peak = {"ram": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    if on_gpu:
+        peak["gpu"] = sum(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count()))
+    return peak
+
+
+if __name__ == "__main__":
+    jobs.run(main, "checkpoint", "output")

@@ -1,0 +1,19 @@
+"""The checkpoint of a method that quantizes while loading: a reference to the weights it is made from."""
+
+from joulegrid import jobs
+from joulegrid.records import OK, provenance, read_json, write_json
+from joulegrid.weights import require_weights
+
+COPIED = ("weights", "architecture", "parameters", "bytes", "context_length", "sparsity")
+
+
+def main(arguments, spec):
+    """Write {weights, stored: reference, parameters, bytes, sparsity …}."""
+    source = read_json(arguments.made_from)
+    require_weights(source, arguments.made_from)
+    facts = {key: source[key] for key in COPIED if key in source}
+    write_json(arguments.output, {**provenance(), "spec": spec, "status": OK, "stored": "reference", **facts})
+
+
+if __name__ == "__main__":
+    jobs.run(main, "made-from", "output")
