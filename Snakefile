@@ -15,9 +15,9 @@ include: "rules/common.smk"
 
 
 rule all:
+    default_target: True
     input:
         STUDY_OUTPUTS,
-    default_target: True
 
 
 include: "rules/environments.smk"

@@ -1,7 +1,9 @@
 # From the records of the jobs to one dataset, and from it to ranking, carbon, figures and the report.
 # {folder} is results/STUDY, or results/STUDY/partial for what the target `partial` makes of an unfinished study.
 CELL_RECORDS = [f"{RESULTS}/energy/{cell.path}.json" for cell in STUDY.cells]
-QUALITY_RECORDS = [f"{RESULTS}/quality/{c.path}/{task}.json" for c in STUDY.configurations for task in STUDY.labels("quality")]
+QUALITY_RECORDS = [
+    f"{RESULTS}/quality/{c.path}/{task}.json" for c in STUDY.configurations for task in STUDY.labels("quality")
+]
 
 
 localrules:
@@ -23,12 +25,14 @@ rule merge_measurements:
         QUALITY_RECORDS,
     output:
         f"{RESULTS}/measurements.nc",
-    params:
-        spec=spec(SPECS.merge),
     log:
         f"{LOGS}/merge_measurements.log",
     conda:
         "../envs/python.yaml"
+    params:
+        spec=spec(SPECS.merge),
+    message:
+        "Merge all records"
     shell:
         f"python scripts/merge_measurements.py --spec {{params.spec:q}} --results {RESULTS}"
         " --output {output:q} > {log:q} 2>&1"
@@ -39,13 +43,15 @@ rule merge_partial:
     output:
         measurements=f"{RESULTS}/partial/measurements.nc",
         missing=f"{RESULTS}/partial/missing.csv",
-    params:
-        spec=spec(SPECS.merge),
-        found=lambda wildcards: records_found(),
     log:
         f"{LOGS}/merge_partial.log",
     conda:
         "../envs/python.yaml"
+    params:
+        spec=spec(SPECS.merge),
+        found=lambda wildcards: records_found(),
+    message:
+        "Merge the records that are there"
     shell:
         f"python scripts/merge_measurements.py --spec {{params.spec:q}} --results {RESULTS}"
         " --missing {output.missing:q} --output {output.measurements:q} > {log:q} 2>&1"
@@ -58,12 +64,14 @@ rule analyse_study:
         study="{folder}/study.nc",
         ranking=report("{folder}/ranking.csv", category="Tables", caption="../docs/captions/ranking.rst"),
         carbon=report("{folder}/carbon.csv", category="Tables", caption="../docs/captions/carbon.rst"),
-    params:
-        spec=spec(SPECS.analysis),
     log:
         "{folder}/logs/analyse_study.log",
     conda:
         "../envs/python.yaml"
+    params:
+        spec=spec(SPECS.analysis),
+    message:
+        "Rank, and account CO2"
     shell:
         "python scripts/analyse_study.py --spec {params.spec:q} --measurements {input:q} --study {output.study:q}"
         " --ranking {output.ranking:q} --carbon {output.carbon:q} > {log:q} 2>&1"
@@ -78,12 +86,14 @@ rule draw_figures:
             for figure in FIGURES
         ],
         charts="{folder}/figures/charts.json",
-    params:
-        spec=spec(SPECS.figures),
     log:
         "{folder}/logs/draw_figures.log",
     conda:
         "../envs/python.yaml"
+    params:
+        spec=spec(SPECS.figures),
+    message:
+        "Draw the figures"
     shell:
         "python scripts/draw_figures.py --spec {params.spec:q} --study {input:q} --charts {output.charts:q}"
         " > {log:q} 2>&1"
@@ -95,12 +105,14 @@ rule write_report:
         charts="{folder}/figures/charts.json",
     output:
         report("{folder}/report.html", category="Report", caption="../docs/captions/report.rst"),
-    params:
-        spec=spec(SPECS.report),
     log:
         "{folder}/logs/write_report.log",
     conda:
         "../envs/python.yaml"
+    params:
+        spec=spec(SPECS.report),
+    message:
+        "Write {output}"
     shell:
         "python scripts/write_report.py --spec {params.spec:q} --study {input.study:q} --charts {input.charts:q}"
         " --output {output:q} > {log:q} 2>&1"

@@ -11,7 +11,7 @@ from joulegrid.records import InputError, canonical_json, digest
 from joulegrid.study import grid, loading, sites, specs
 
 # Analysis scripts and uv run with the interpreter that runs snakemake, activated or not.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
 LLM_PYTHON = "envs/llm/.venv/bin/python"
 # Compute nodes often have no internet, and the libraries shall not wait for it.

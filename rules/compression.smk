@@ -13,18 +13,20 @@ rule prune_weights:
         model=ancient(f"{RESULTS}/models/{{model}}.json"),
     output:
         f"{RESULTS}/pruned/{PRUNED}.json",
-    params:
-        spec=spec(SPECS.pruned, "model", "training", "pruning"),
-        weights=weights_folder,
     log:
         f"{LOGS}/prune_weights/{PRUNED}.log",
+    wildcard_constraints:
+        pruning=one_of(labels_where("pruning", lambda method: method != "none")),
     conda:
         "../envs/python.yaml"
     threads: threads_of(SITE.stage("prune_weights"))
     resources:
         **SITE.stage("prune_weights"),
-    wildcard_constraints:
-        pruning=one_of(labels_where("pruning", lambda method: method != "none")),
+    params:
+        spec=spec(SPECS.pruned, "model", "training", "pruning"),
+        weights=weights_folder,
+    message:
+        "Prune {wildcards.model} {wildcards.training}: {wildcards.pruning}"
     shell:
         f"{LLM_OFFLINE} scripts/prune_weights.py --spec {{params.spec:q}} --model {{input.model:q}}"
         " --weights {params.weights:q} --output {output:q} > {log:q} 2>&1"
@@ -36,14 +38,16 @@ rule refer_checkpoint:
         weights=ancient(weights_record),
     output:
         f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json",
-    params:
-        spec=configuration_spec(SPECS.checkpoint),
     log:
         f"{LOGS}/refer_checkpoint/{CONFIGURATION}.log",
-    conda:
-        "../envs/python.yaml"
     wildcard_constraints:
         quantization=one_of(labels_where("quantization", lambda method: method in specs.LOAD_TIME_METHODS)),
+    conda:
+        "../envs/python.yaml"
+    params:
+        spec=configuration_spec(SPECS.checkpoint),
+    message:
+        "Refer to the weights for {wildcards.model} {wildcards.training} {wildcards.pruning}: {wildcards.quantization}"
     shell:
         "python scripts/refer_checkpoint.py --spec {params.spec:q} --made-from {input.weights:q}"
         " --output {output:q} > {log:q} 2>&1"
@@ -55,18 +59,20 @@ rule quantize_weights:
         weights=ancient(weights_record),
     output:
         f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json",
-    params:
-        spec=configuration_spec(SPECS.checkpoint),
-        weights=weights_folder,
     log:
         f"{LOGS}/quantize_weights/{CONFIGURATION}.log",
+    wildcard_constraints:
+        quantization=one_of(labels_where("quantization", lambda method: method not in specs.LOAD_TIME_METHODS)),
     conda:
         "../envs/python.yaml"
     threads: threads_of(SITE.stage("quantize_weights"))
     resources:
         **SITE.stage("quantize_weights"),
-    wildcard_constraints:
-        quantization=one_of(labels_where("quantization", lambda method: method not in specs.LOAD_TIME_METHODS)),
+    params:
+        spec=configuration_spec(SPECS.checkpoint),
+        weights=weights_folder,
+    message:
+        "Quantize {wildcards.model} {wildcards.training} {wildcards.pruning}: {wildcards.quantization}"
     shell:
         f"{LLM_OFFLINE} scripts/quantize_weights.py --spec {{params.spec:q}} --made-from {{input.weights:q}}"
         " --weights {params.weights:q} --output {output:q} > {log:q} 2>&1"

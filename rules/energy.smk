@@ -10,17 +10,20 @@ for hardware in STUDY.labels("hardware"):
             checkpoint=ancient(f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json"),
         output:
             f"{RESULTS}/energy/{CONFIGURATION}/{{hardware}}/{{engine}}/{{workload}}.json",
-        params:
-            spec=cell_spec,
         log:
             f"{LOGS}/measure_energy/{CONFIGURATION}/{{hardware}}/{{engine}}/{{workload}}.log",
+        wildcard_constraints:
+            hardware=one_of([hardware]),
         conda:
             "../envs/python.yaml"
         threads: threads_of(SITE.hardware(hardware))
         resources:
             **SITE.hardware(hardware),
-        wildcard_constraints:
-            hardware=one_of([hardware]),
+        params:
+            spec=cell_spec,
+        message:
+            "Measure {wildcards.model} {wildcards.training} {wildcards.pruning} {wildcards.quantization}"
+            " on {wildcards.hardware} {wildcards.engine} {wildcards.workload}"
         shell:
             f"{LLM_OFFLINE} scripts/measure_energy.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
             " --output {output:q} > {log:q} 2>&1"

@@ -8,14 +8,16 @@ localrules:
 rule build_environment:
     output:
         "envs/{environment}/.venv/joulegrid.json",
-    params:
-        spec=spec(specs.environment, "environment"),
     log:
         f"{LOGS}/build_environment/{{environment}}.log",
-    conda:
-        "../envs/python.yaml"
     wildcard_constraints:
         environment="[a-z0-9]+",
+    conda:
+        "../envs/python.yaml"
+    params:
+        spec=spec(specs.environment, "environment"),
+    message:
+        "Build the environment {wildcards.environment}"
     shell:
         "python scripts/build_environment.py --spec {params.spec:q} --environment envs/{wildcards.environment:q}"
         " --output {output:q} > {log:q} 2>&1"

@@ -10,13 +10,15 @@ rule fetch_model:
         ancient(LLM_READY),
     output:
         f"{RESULTS}/models/{{model}}.json",
-    params:
-        spec=spec(SPECS.model, "model"),
-        weights=weights_folder,
     log:
         f"{LOGS}/fetch_model/{{model}}.log",
     conda:
         "../envs/python.yaml"
+    params:
+        spec=spec(SPECS.model, "model"),
+        weights=weights_folder,
+    message:
+        "Fetch {wildcards.model}"
     shell:
         f"{LLM_PYTHON} scripts/fetch_model.py --spec {{params.spec:q}} --weights {{params.weights:q}}"
         " --output {output:q} > {log:q} 2>&1"

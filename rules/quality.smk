@@ -7,8 +7,6 @@ rule evaluate_quality:
         checkpoint=ancient(f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json"),
     output:
         f"{RESULTS}/quality/{CONFIGURATION}/{{task}}.json",
-    params:
-        spec=quality_spec,
     log:
         f"{LOGS}/evaluate_quality/{CONFIGURATION}/{{task}}.log",
     conda:
@@ -16,6 +14,10 @@ rule evaluate_quality:
     threads: threads_of(SITE.stage("evaluate_quality"))
     resources:
         **SITE.stage("evaluate_quality"),
+    params:
+        spec=quality_spec,
+    message:
+        "Evaluate {wildcards.task}: {wildcards.model} {wildcards.training} {wildcards.pruning} {wildcards.quantization}"
     shell:
         f"{LLM_OFFLINE} scripts/evaluate_quality.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
         " --output {output:q} > {log:q} 2>&1"

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import xarray as xr
-
 from joulegrid import carbon, dataset, jobs, ranking
 
 

@@ -15,7 +15,10 @@ def main(arguments, spec):
         chart.save(folder / f"{name}.svg")
     write_json(
         arguments.charts,
-        {"schema_version": SCHEMA_VERSION, "charts": {name: chart.to_dict() for name, chart in charts.items()}},
+        {
+            "schema_version": SCHEMA_VERSION,
+            "charts": {name: chart.to_dict() for name, chart in charts.items()},
+        },
     )
 
 

@@ -3,7 +3,6 @@
 from importlib import import_module
 
 import torch
-
 from joulegrid import jobs
 from joulegrid.engines import transformers as engine
 from joulegrid.engines.findings import OutOfMemory, Unsupported, findings

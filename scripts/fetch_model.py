@@ -20,7 +20,15 @@ def main(arguments, spec):
     identity = {key: entry[key] for key in ("revision", "sha256", "files") if key in entry}
     write_json(
         arguments.output,
-        {**made, "spec": spec, "status": OK, "weights": str(folder), "source": source, "identity": identity, **facts},
+        {
+            **made,
+            "spec": spec,
+            "status": OK,
+            "weights": str(folder),
+            "source": source,
+            "identity": identity,
+            **facts,
+        },
     )
 
 

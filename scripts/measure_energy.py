@@ -5,7 +5,6 @@ import time
 from importlib import import_module
 
 import torch
-
 from joulegrid import devices, jobs, workloads
 from joulegrid.engines.findings import OutOfMemory, Unsupported, findings
 from joulegrid.metering import COMPONENTS, Meter
@@ -56,7 +55,9 @@ def measure(spec, checkpoint, prompts, meter):
     idle = None
     if protocol["idle_seconds"]:
         _, idle = meter.measure(lambda: time.sleep(protocol["idle_seconds"]))
-    repeats = [repeat(engine, batches, new_tokens, meter, n + 1, protocol["repeats"]) for n in range(protocol["repeats"])]
+    repeats = [
+        repeat(engine, batches, new_tokens, meter, n + 1, protocol["repeats"]) for n in range(protocol["repeats"])
+    ]
     return {
         "loading": {"seconds": loading.seconds, "energy_j": loading.energy_j},
         "idle_power_w": {k: v / idle.seconds for k, v in idle.energy_j.items()} if idle else None,

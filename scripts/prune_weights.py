@@ -1,16 +1,14 @@
 """Prune the weights of a model and save them, verified."""
 
 from importlib import import_module
-from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
 from joulegrid import jobs
 from joulegrid.metering import Meter
 from joulegrid.models.describe import describe
 from joulegrid.records import OK, provenance, read_json, write_json
 from joulegrid.weights import fresh_folder, require_weights
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def main(arguments, spec):
@@ -32,7 +30,9 @@ def main(arguments, spec):
 
     layers, cost = meter.measure(make)
     method.verify(AutoModelForCausalLM.from_pretrained(folder, dtype="auto"), spec["pruning"])
-    jobs.say(f"{len(layers)} layers, zeros verified on the saved weights; mean {sum(layers.values()) / len(layers):.4f}")
+    jobs.say(
+        f"{len(layers)} layers, zeros verified on the saved weights; mean {sum(layers.values()) / len(layers):.4f}"
+    )
     record = {
         "spec": spec,
         "status": OK,

@@ -3,7 +3,6 @@
 from importlib import import_module
 
 import torch
-
 from joulegrid import jobs
 from joulegrid.metering import Meter
 from joulegrid.models.describe import describe

@@ -49,16 +49,27 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
             emissions_g(joules["half_width"] * run_tokens, intensity, factor),
             "half width of the 95 % interval of the emissions of one run",
         ),
-        "emissions_per_token": (emissions_g(joules["mean"], intensity, factor), "emissions per generated token"),
+        "emissions_per_token": (
+            emissions_g(joules["mean"], intensity, factor),
+            "emissions per generated token",
+        ),
     }
     attrs = {"units": "g", "comment": "CO2 equivalent; energy times PUE times yearly intensity"}
     dataset = xr.Dataset(
         {k: v.transpose(*order).assign_attrs(long_name=name, **attrs) for k, (v, name) in values.items()}
     )
     dataset["intensity"] = intensity.assign_attrs(long_name="carbon intensity of electricity", units="g kW-1 h-1")
-    dataset["intensity_source"] = ("zone", [zones[z]["source"] for z in names], {"long_name": "source of the intensity"})
+    dataset["intensity_source"] = (
+        "zone",
+        [zones[z]["source"] for z in names],
+        {"long_name": "source of the intensity"},
+    )
     years = np.array([zones[z]["year"] or 0 for z in names], "i4")
-    dataset["intensity_year"] = ("zone", years, {"long_name": "year of the intensity, 0 where the source names none"})
+    dataset["intensity_year"] = (
+        "zone",
+        years,
+        {"long_name": "year of the intensity, 0 where the source names none"},
+    )
     dataset["pue"] = factor.assign_attrs(long_name="power usage effectiveness", units="1")
     return dataset
 

@@ -134,7 +134,11 @@ class _Filler:
 
 def _energy(specs: Specs, results: Path, missing: Missing) -> xr.Dataset:
     repeats = specs.study.data["protocol"]["repeats"]
-    coords = {**_coords(specs, CELL_AXES), "repeat": list(range(1, repeats + 1)), "component": list(COMPONENTS)}
+    coords = {
+        **_coords(specs, CELL_AXES),
+        "repeat": list(range(1, repeats + 1)),
+        "component": list(COMPONENTS),
+    }
     filler = _Filler(coords, CELL_AXES)
     filler.add("status", (), STATUS_ATTRS, STATUS.index("excluded"), "i1")
     filler.add("basis", ("component",), BASIS_ATTRS, BASIS.index("absent"), "i1")
@@ -200,7 +204,10 @@ def _checkpoints(specs: Specs, results: Path) -> xr.Dataset:
     for configuration in specs.study.configurations:
         model, training, pruning, _ = configuration
         status, record = _read(
-            results / "checkpoints" / configuration.path / "checkpoint.json", specs.checkpoint(configuration), "", []
+            results / "checkpoints" / configuration.path / "checkpoint.json",
+            specs.checkpoint(configuration),
+            "",
+            [],
         )
         if status != "ok":
             continue
@@ -220,7 +227,9 @@ def _checkpoints(specs: Specs, results: Path) -> xr.Dataset:
 def write(tree: xr.DataTree, path: Path) -> None:
     """Write the tree as NetCDF-4, compressed, in one step: a reader never sees half a file."""
     encoding = {
-        group: {name: {"zlib": True, "complevel": 4} for name, v in node.data_vars.items() if v.ndim and v.dtype.kind != "U"}
+        group: {
+            name: {"zlib": True, "complevel": 4} for name, v in node.data_vars.items() if v.ndim and v.dtype.kind != "U"
+        }
         for group, node in ((node.path, node.to_dataset()) for node in tree.subtree)
     }
     temporary = path.with_name(f".{path.name}.part")

@@ -11,6 +11,7 @@ from joulegrid.study.grid import CELL_AXES
 # Okabe and Ito's palette, safe for colour-blind readers
 PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
 COMPONENT_NAMES = {"cpu": "CPU", "gpu": "GPU", "ram": "RAM"}
+ENERGY_TITLE = "energy per generated token (J)"
 CONFIGURATION = ["model", "training", "pruning", "quantization"]
 
 
@@ -42,7 +43,15 @@ def namer(tree: xr.DataTree):
 
 def ranking_frame(tree: xr.DataTree, names) -> pd.DataFrame:
     """One row per ranked cell: energy per token and its interval (J), quality, score, rank, pareto."""
-    columns = ["energy_per_token", "energy_per_token_ci95", "efficiency", "quality", "score", "rank", "pareto"]
+    columns = [
+        "energy_per_token",
+        "energy_per_token_ci95",
+        "efficiency",
+        "quality",
+        "score",
+        "rank",
+        "pareto",
+    ]
     frame = tree["ranking"].to_dataset()[columns].drop_attrs().to_dataframe(dim_order=list(CELL_AXES)).reset_index()
     frame = names(frame.dropna(subset=["energy_per_token", "quality"]))
     half = frame.energy_per_token_ci95.fillna(0)
@@ -69,7 +78,7 @@ def carbon_frame(tree: xr.DataTree, names) -> pd.DataFrame:
 
 def energy_quality(frame: pd.DataFrame) -> alt.Chart:
     """Energy against quality, with 95 % intervals and the Pareto front of each place."""
-    x = alt.X("energy_per_token:Q", title="energy per generated token (J)", scale=alt.Scale(zero=False))
+    x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=alt.Scale(zero=False))
     y = alt.Y("quality:Q", title="quality relative to the baseline (ρ)", axis=alt.Axis(format="+.0%"))
     color = alt.Color("place:N", title="hardware · engine · workload", legend=_legend(frame))
     tooltip = [
@@ -85,7 +94,7 @@ def energy_quality(frame: pd.DataFrame) -> alt.Chart:
     base = alt.Chart(frame)
     front = base.transform_filter("datum.pareto == 1").mark_line(strokeDash=[4, 3], opacity=0.8)
     front = front.encode(x=x, y=y, color=color, order=alt.Order("energy_per_token:Q"))
-    interval = base.mark_rule(opacity=0.6).encode(x=alt.X("low:Q", title=x.title), x2="high:Q", y=y, color=color)
+    interval = base.mark_rule(opacity=0.6).encode(x=alt.X("low:Q", title=ENERGY_TITLE), x2="high:Q", y=y, color=color)
     filled = alt.condition("datum.pareto == 1", alt.value(1.0), alt.value(0.35))
     points = base.mark_point(filled=True, size=80).encode(x=x, y=y, color=color, opacity=filled, tooltip=tooltip)
     labels = base.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(x=x, y=y, text="configuration:N")

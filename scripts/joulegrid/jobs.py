@@ -9,7 +9,9 @@ from typing import Any
 from joulegrid.records import InputError
 
 
-def run(main: Callable[[argparse.Namespace, dict[str, Any]], None], *options: str, optional: tuple[str, ...] = ()) -> None:
+def run(
+    main: Callable[[argparse.Namespace, dict[str, Any]], None], *options: str, optional: tuple[str, ...] = ()
+) -> None:
     """Parse the command line and call `main(arguments, spec)`; an InputError ends the script with its message alone.
 
     Parameters

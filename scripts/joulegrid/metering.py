@@ -87,7 +87,10 @@ class Meter:
             elif isinstance(device, GPU) and self._gpus:
                 basis["gpu"] = _gpu_basis(device)
             elif isinstance(device, Raspberry):
-                rails = {"basis": MEASURED, "method": "Raspberry Pi power management chip (vcgencmd pmic_read_adc)"}
+                rails = {
+                    "basis": MEASURED,
+                    "method": "Raspberry Pi power management chip (vcgencmd pmic_read_adc)",
+                }
                 basis[device.chip_part.lower()] = rails
         return basis
 
@@ -110,5 +113,8 @@ def _ram_basis(device: RAM) -> dict[str, str]:
 
 def _gpu_basis(device: GPU) -> dict[str, str]:
     if any(getattr(gpu, "_counter_error", None) for gpu in device.devices.devices):
-        return {"basis": MEASURED, "method": "NVML power, sampled each second (the GPU has no energy counter)"}
+        return {
+            "basis": MEASURED,
+            "method": "NVML power, sampled each second (the GPU has no energy counter)",
+        }
     return {"basis": MEASURED, "method": "NVML total energy counter"}

@@ -79,7 +79,11 @@ def rank(tree: xr.DataTree, weight: float, baseline: dict[str, str], metrics: li
     ranks = stats.rankdata(-score.values, method="min", nan_policy="omit").reshape(score.shape)
     dataset = xr.Dataset(
         {
-            "energy_per_token": (joules["mean"].dims, joules["mean"].values, _attrs("energy per generated token", "J")),
+            "energy_per_token": (
+                joules["mean"].dims,
+                joules["mean"].values,
+                _attrs("energy per generated token", "J"),
+            ),
             "energy_per_token_ci95": (
                 joules["half_width"].dims,
                 joules["half_width"].values,
@@ -91,7 +95,11 @@ def rank(tree: xr.DataTree, weight: float, baseline: dict[str, str], metrics: li
             "rank": (CELL_AXES, ranks, _attrs("rank, 1 is best", "1")),
         },
         coords={axis: tree["energy"][axis].values for axis in CELL_AXES},
-        attrs={"weight": weight, "metrics": " ".join(metrics), **{f"baseline_{k}": v for k, v in baseline.items()}},
+        attrs={
+            "weight": weight,
+            "metrics": " ".join(metrics),
+            **{f"baseline_{k}": v for k, v in baseline.items()},
+        },
     )
     front = pareto_front(joules["mean"].transpose(*CELL_AXES), rho)
     dataset["pareto"] = (CELL_AXES, front.values, _attrs("on the energy-quality Pareto front", "1"))

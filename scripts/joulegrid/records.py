@@ -107,7 +107,7 @@ def read_yaml(path: str | Path) -> Any:
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
         with open(path, encoding="utf-8") as stream:
-            return yaml.load(stream, Loader=Loader)  # noqa: S506, a subclass of the safe loader
+            return yaml.load(stream, Loader=Loader)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except yaml.YAMLError as error:

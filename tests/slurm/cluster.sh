@@ -81,11 +81,14 @@ stop() {
     done
 }
 
-# wait_for NAME WHAT COMMAND...: until COMMAND succeeds, for 30 s or as long as daemon NAME lives.
+# wait_for NAME WHAT COMMAND...: until COMMAND succeeds, for 30 s and while all daemons live; NAME's log tells why not.
 wait_for() {
-    local deadline=$((SECONDS + 30)) said
+    local deadline=$((SECONDS + 30)) said name
     until said=$(timeout 5 "${@:3}" 2>&1); do
-        running "$1" || die_log "$1" "$1 ended while waiting for $2"
+        for name in "$RUN"/pid/*; do
+            name=${name##*/}
+            running "$name" || die_log "$name" "$name ended while waiting for $2"
+        done
         ((SECONDS < deadline)) || die_log "$1" "no $2 after 30 s: $said"
         sleep 0.1
     done
@@ -159,6 +162,7 @@ MpiDefault=none
 # Without cgroups, which a container may not give; see also cgroup.conf.
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+Epilog=$RUN/epilog
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 AccountingStorageType=accounting_storage/slurmdbd
@@ -183,6 +187,13 @@ NodeName=a100n NodeHostname=localhost NodeAddr=127.0.0.1 Port=$((PORT + 3)) Gres
 PartitionName=DEFAULT MaxTime=1:00:00 DefMemPerCPU=1000 State=UP
 PartitionName=a30 Nodes=a30n Default=YES
 PartitionName=a100 Nodes=a100n
+EOT
+    # Without cgroups, Slurm loses sight of a process whose parent ended first; it would outlive its job.
+    # A process is known by its environment, so the epilog has to get rid of its own.
+    install -m 755 /dev/stdin "$RUN/epilog" <<'EOT'
+#!/bin/bash
+exec env -i bash -c 'grep -lszxF SLURM_CLUSTER_NAME=joulegrid /proc/[0-9]*/environ |
+    xargs -r grep -lszxF "$0" | tr -dc "0-9\n" | xargs -r kill -KILL; exit 0' "${1:-SLURM_JOB_ID=$SLURM_JOB_ID}"
 EOT
     cat >"$ETC/gres.conf" <<EOT
 $MARK
@@ -239,24 +250,22 @@ cancel_jobs() {
     done &>/dev/null
 }
 
-# A slurmstepd outlives its slurmd, so what could not be cancelled ends here. Its log file tells whose it is.
-kill_steps() {
-    local pid child
+# A slurmstepd outlives its slurmd; its log file tells whose it is. And pid files can get lost.
+kill_leftovers() {
+    local pid
+    "$RUN/epilog" SLURM_CLUSTER_NAME=joulegrid
     for pid in $(pgrep slurmstepd); do
-        find "/proc/$pid/fd" -lname "$LOG/slurmd-*" 2>/dev/null | grep -q . || continue
-        # A task is the leader of a process group of its own.
-        for child in $(pgrep -P "$pid"); do kill -KILL -- "-$child" "$child" || true; done
-        kill -KILL "$pid" || true
-    done 2>/dev/null
-}
+        [[ -z $(find "/proc/$pid/fd" -lname "$LOG/slurmd-*") ]] || kill -KILL "$pid"
+    done
+    grep -lszxF "JOULEGRID_SLURM_DIR=$DIR" /proc/[0-9]*/environ | tr -dc '0-9\n' | xargs -r kill -KILL
+} &>/dev/null
 
 down() {
     [[ $(configured_dir) == "$DIR" ]] || return 0
     local name
     ! running slurmctld || cancel_jobs
-    for name in a30n a100n; do stop "$name"; done
-    kill_steps
-    for name in slurmctld slurmdbd mariadbd munged; do stop "$name"; done
+    for name in a30n a100n slurmctld slurmdbd mariadbd munged; do stop "$name"; done
+    kill_leftovers || true
     rm -rf "$RUN"
     rm -f "${CONFIGS[@]}"
 }

@@ -29,7 +29,9 @@ def prune(model: nn.Module, entry: dict) -> dict[str, float]:
     """
     layers = linear_layers(model)
     if not layers:
-        raise InputError(f"{type(model).__name__}: no nn.Linear layers to prune (layers of other kinds are not supported)")
+        raise InputError(
+            f"{type(model).__name__}: no nn.Linear layers to prune (layers of other kinds are not supported)"
+        )
     sparsity = {}
     for name, layer in layers.items():
         weight = layer.weight.data

@@ -23,9 +23,20 @@ class Tokens(NamedTuple):
 
 
 # What PyTorch and the C library say when a plain allocation in main memory fails: there is no exception class for it
-CPU_OOM = ("DefaultCPUAllocator: can't allocate memory", "not enough memory", "Cannot allocate memory", "unable to mmap")
+CPU_OOM = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "not enough memory",
+    "Cannot allocate memory",
+    "unable to mmap",
+)
 # What PyTorch says of a data type or operation that a device has no kernel for
-NO_KERNEL = ("not implemented for", "is not supported on", "No valid quant linear", "only supported on", "requires GPU")
+NO_KERNEL = (
+    "not implemented for",
+    "is not supported on",
+    "No valid quant linear",
+    "only supported on",
+    "requires GPU",
+)
 
 
 @contextmanager

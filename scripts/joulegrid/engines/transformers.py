@@ -40,7 +40,8 @@ class Engine:
     def _batches(self, texts: list[str], special_tokens: bool) -> list[BatchEncoding]:
         pieces = [texts[i : i + self.batch_size] for i in range(0, len(texts), self.batch_size)]
         return [
-            self.tokenizer(piece, return_tensors="pt", padding=True, add_special_tokens=special_tokens) for piece in pieces
+            self.tokenizer(piece, return_tensors="pt", padding=True, add_special_tokens=special_tokens)
+            for piece in pieces
         ]
 
     def generate(self, batches: list[BatchEncoding], new_tokens: int) -> Tokens:
@@ -58,7 +59,9 @@ class Engine:
             batch = batch.to(self.model.device)
             with torch.inference_mode():
                 output = self.model.generate(
-                    input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], generation_config=greedy
+                    input_ids=batch["input_ids"],
+                    attention_mask=batch["attention_mask"],
+                    generation_config=greedy,
                 )
             read += int(batch["attention_mask"].sum())
             written += output.shape[0] * (output.shape[1] - batch["input_ids"].shape[1])
@@ -88,11 +91,15 @@ def load(checkpoint: dict, quantization: dict, hardware: dict, options: dict) ->
     model = AutoModelForCausalLM.from_pretrained(folder, device_map=placement, **method.load_options(quantization))
     moved = {str(d) for d in (getattr(model, "hf_device_map", None) or {}).values()} & {"cpu", "disk"}
     if hardware["device"] == "cuda" and moved:
-        raise OutOfMemory(f"does not fit on {hardware['gpus']} GPU(s): layers were placed on {', '.join(sorted(moved))}")
+        raise OutOfMemory(
+            f"does not fit on {hardware['gpus']} GPU(s): layers were placed on {', '.join(sorted(moved))}"
+        )
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
-            raise InputError(f"{folder}: the tokenizer has neither a padding nor an end token, prompts cannot be batched")
+            raise InputError(
+                f"{folder}: the tokenizer has neither a padding nor an end token, prompts cannot be batched"
+            )
         tokenizer.pad_token = tokenizer.eos_token
     return Engine(model.eval(), tokenizer, options["batch_size"])
 

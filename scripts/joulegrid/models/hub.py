@@ -30,7 +30,11 @@ def fetch(entry: dict, folder: Path) -> Path:
     name, revision = entry["hub"], entry["revision"]
     try:
         snapshot_download(
-            name, revision=revision, local_dir=folder, allow_patterns=FILES, token=os.environ.get("HF_TOKEN") or None
+            name,
+            revision=revision,
+            local_dir=folder,
+            allow_patterns=FILES,
+            token=os.environ.get("HF_TOKEN") or None,
         )
     except GatedRepoError:
         raise InputError(

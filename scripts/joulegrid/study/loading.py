@@ -105,7 +105,9 @@ def _dangling_rules(data: dict) -> list[str]:
             for axis, labels in rule.items():
                 for label in [labels] if isinstance(labels, str) else labels:
                     if label not in data[axis]:
-                        lines.append(f"grid.{kind}.{position}.{axis}: no {axis} {label!r}; {nearest(label, data[axis])}")
+                        lines.append(
+                            f"grid.{kind}.{position}.{axis}: no {axis} {label!r}; {nearest(label, data[axis])}"
+                        )
     for axis, label in data["ranking"]["baseline"].items():
         if label not in data[axis]:
             lines.append(f"ranking.baseline.{axis}: no {axis} {label!r}; {nearest(label, data[axis])}")

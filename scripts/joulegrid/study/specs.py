@@ -134,9 +134,7 @@ class Specs:
     def quality(self, configuration: Configuration, task: str) -> Spec:
         entry = self._entry("quality", task)
         method = self._entry("quantization", configuration.quantization)["method"]
-        modules = tuple(
-            module(room, name) for room, name in (("quality", entry["method"]), ("compression", method))
-        )
+        modules = tuple(module(room, name) for room, name in (("quality", entry["method"]), ("compression", method)))
         return {
             **self._loaded(configuration),
             "quality": entry,

@@ -80,7 +80,12 @@ def _expected(schema: dict | None) -> str:
 
 
 def _kind(schema: dict) -> str:
-    kinds = {"object": "a mapping (key: value)", "array": "a list", "string": "a text", "integer": "a whole number"}
+    kinds = {
+        "object": "a mapping (key: value)",
+        "array": "a list",
+        "string": "a text",
+        "integer": "a whole number",
+    }
     kind = schema["type"]
     text = f" ({schema['description']})" if schema.get("description") else ""
     return kinds.get(kind, f"a {kind}") + text

@@ -1,0 +1,43 @@
+# make quickstart   a real study on this machine, from nothing to a ranked report
+# make test         all tests
+# make lint         style and static checks
+# make benchmark    speed of planning, merging and start-up, as ratios
+.PHONY: setup quickstart test test-fast lint benchmark clean
+
+PYTHON ?= python3
+UV := .uv/bin/uv
+BIN := .venv/bin
+
+setup: .venv/ready
+
+.uv/bin/uv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+
+.venv/ready: .uv/bin/uv pyproject.toml uv.lock
+	$(UV) sync --quiet --locked
+	touch $@
+
+quickstart: setup
+	$(BIN)/snakemake --profile profiles/local --configfile config/studies/quickstart.yaml
+	$(BIN)/python scripts/show_ranking.py results/quickstart
+
+test: lint
+	$(BIN)/snakemake --profile profiles/local --quiet host reason --until build_environment
+	$(BIN)/pytest -m "" --durations=10
+
+test-fast: setup
+	$(BIN)/pytest -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+benchmark: setup
+	$(BIN)/python tests/benchmarks/run.py
+
+clean:
+	rm -rf .uv .venv envs/*/.venv .snakemake

@@ -1,0 +1,127 @@
+"""Every mistake in a study gives one line with the file, the key, what was expected and the nearest valid name."""
+
+import pytest
+from joulegrid.records import InputError
+from joulegrid.study import loading, specs
+
+BAD = [
+    # edit, what the message must hold
+    (lambda s: s.update(quantisation={}), ["quantisation: unknown key", "did you mean 'quantization'?"]),
+    (lambda s: s.pop("ranking"), ["the key 'ranking' is missing"]),
+    (
+        lambda s: s["quantization"].update(x={"method": "gptk"}),
+        ["quantization.x.method", "did you mean 'gptq'?"],
+    ),
+    (lambda s: s["quantization"]["gptq4"].update(bits=5), ["quantization.gptq4.bits", "got 5", "2, 3, 4, 8"]),
+    (lambda s: s["quantization"]["nf4"].update(bits=4), ["quantization.nf4.bits: unknown key"]),
+    (lambda s: s["pruning"].update({"Half Off": {"method": "none"}}), ["pruning", "'Half Off'", "a-z, 0-9"]),
+    (
+        lambda s: s["pruning"].update({"..": {"method": "none"}}),
+        ["pruning", "'..'", "starting with a letter or digit"],
+    ),
+    (lambda s: s["pruning"]["half"].update(ratio=1.0), ["pruning.half.ratio", "got 1.0", "[0, 1)"]),
+    (lambda s: s["pruning"]["half"].update(pattern="2:4"), ["pruning.half", "exactly one of ratio, pattern"]),
+    (
+        lambda s: s["pruning"].update(p={"method": "magnitude", "pattern": 124}),
+        ["pruning.p.pattern", "in quotes"],
+    ),
+    (
+        lambda s: s["pruning"].update(p={"method": "magnitude", "pattern": "4:4"}),
+        ["pruning.p.pattern", "0 < N < M"],
+    ),
+    (lambda s: s["hardware"]["there"].update(pue=0.9), ["hardware.there.pue", "got 0.9", "1 or more"]),
+    (lambda s: s["hardware"].update(gpu={"device": "cuda"}), ["hardware.gpu", "'gpu' is missing"]),
+    (lambda s: s["hardware"]["here"].update(gpus=2), ["hardware.here.gpus: unknown key"]),
+    (lambda s: s.update(protocol={"repeats": 0}), ["protocol.repeats", "got 0", "1 or more"]),
+    (lambda s: s.update(protocol={"repeat": 3}), ["protocol.repeat: unknown key", "did you mean 'repeats'?"]),
+    (lambda s: s["ranking"].update(weight=1.2), ["ranking.weight", "from 0 to 1"]),
+    (
+        lambda s: s["ranking"].update(baseline={"quantization": "fp23"}),
+        ["ranking.baseline", "did you mean 'fp32'?"],
+    ),
+    (lambda s: s["ranking"].update(metrics=["tekst"]), ["ranking.metrics", "no metric 'tekst'"]),
+    (lambda s: s["ranking"].update(metrics=["facts.ac"]), ["ranking.metrics", "did you mean 'facts.acc'?"]),
+    (
+        lambda s: s.update(grid={"exclude": [{"pruning": "haff"}]}),
+        ["grid.exclude.0.pruning", "did you mean 'half'?"],
+    ),
+    (
+        lambda s: s.update(grid={"exclude": [{"prunning": "half"}]}),
+        ["grid.exclude.0.prunning", "did you mean 'pruning'?"],
+    ),
+    (
+        lambda s: s.update(grid={"include": [{"engine": "transformers"}], "exclude": [{"model": "tiny"}]}),
+        ["no cell"],
+    ),
+    (
+        lambda s: s.update(grid={"exclude": [{"quantization": "fp32"}]}),
+        ["ranking.baseline", "excluded from the grid"],
+    ),
+    (
+        lambda s: s["workload"]["questions"].update(prompts="config/prompts/question.jsonl"),
+        ["did you mean", "questions.jsonl"],
+    ),
+    (
+        lambda s: s["workload"]["questions"].update(new_tokens=0),
+        ["workload.questions.new_tokens", "1 or more"],
+    ),
+    (lambda s: s["quality"]["text"].update(stride=2000), ["quality.text.stride", "tokens would be skipped"]),
+    (
+        lambda s: s["model"].update(m={"hub": "a/b", "path": "x"}),
+        ["model.m", "exactly one of hub, path, wheel"],
+    ),
+    (
+        lambda s: s["model"].update(m={"hub": "a/b", "revision": "main"}),
+        ["model.m.revision", "40 hex digits"],
+    ),
+    (
+        lambda s: s["model"].update(m={"wheel": "w==1", "file": "../x.gguf", "sha256": "0" * 64}),
+        ["model.m.file"],
+    ),
+    (lambda s: s["carbon"]["zones"].update({False: {}}), ["carbon.zones", "False", "put it in quotes"]),
+    (lambda s: s["carbon"]["zones"].update(X={"intensity_g_per_kwh": 3}), ["carbon.zones.X", "source"]),
+]
+
+
+@pytest.mark.parametrize(("edit", "parts"), BAD, ids=range(len(BAD)))
+def test_a_mistake_is_named(study_data, study_file, edit, parts):
+    edit(study_data)
+    path = study_file(study_data)
+    with pytest.raises(InputError) as caught:
+        loading.load([path])
+    message = str(caught.value)
+    assert str(path) in message
+    for part in parts:
+        assert part in message, message
+    assert "Traceback" not in message
+
+
+def test_a_duplicate_label_is_named_with_its_line(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("study: x\nquantization:\n  fp32: {method: cast}\n  fp32: {method: nf4}\n")
+    with pytest.raises(InputError, match=r"study.yaml:4: the key 'fp32' stands twice here \(first in line 3\)"):
+        loading.load([path])
+
+
+def test_an_unknown_country_is_named(study_data, study_file):
+    study_data["carbon"]["zones"] = {"GER": {}}
+    study = loading.load([study_file(study_data)])
+    with pytest.raises(InputError, match=r"carbon.zones.GER: no ISO 3166-1 alpha-3 country"):
+        specs.Specs(study).check()
+
+
+def test_several_mistakes_come_in_one_message(study_data, study_file):
+    study_data["protocol"] = {"repeats": 0}
+    study_data["ranking"]["weight"] = 2
+    with pytest.raises(InputError) as caught:
+        loading.load([study_file(study_data)])
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_defaults_are_filled_in_where_the_method_has_them(study_data, study_file):
+    data = loading.load([study_file(study_data)]).data
+    assert data["training"] == {"none": {"method": "none"}}
+    assert data["quantization"]["gptq4"]["group_size"] == 128
+    assert "group_size" not in data["quantization"]["fp32"]
+    assert data["quantization"]["gptq4"]["calibration"]["samples"] == 128
+    assert data["protocol"]["repeats"] == 3
