@@ -84,9 +84,12 @@ def records_found():
     return digest(sorted([str(p), p.stat().st_mtime_ns] for folder in folders for p in folder.rglob("*.json")))
 
 
-def threads_of(resources):
-    """CPUs of a job: the site's, or the whole machine, so that nothing else runs beside a measurement."""
-    return resources.get("cpus_per_task") or workflow.cores or 1
+def threads_of(resources, share=1):
+    """CPUs of a job: the site's, or without a site the machine's, divided by the `share` of jobs that may run at once.
+
+    A measurement has the whole machine, so that nothing runs beside it.
+    """
+    return resources.get("cpus_per_task") or max((workflow.cores or 1) // share, 1)
 
 
 def one_of(labels):

@@ -11,7 +11,7 @@ rule evaluate_quality:
         f"{LOGS}/evaluate_quality/{CONFIGURATION}/{{task}}.log",
     conda:
         "../envs/python.yaml"
-    threads: threads_of(SITE.stage("evaluate_quality"))
+    threads: threads_of(SITE.stage("evaluate_quality"), share=2)
     resources:
         **SITE.stage("evaluate_quality"),
     params:

@@ -1,3 +1,3 @@
-"""joulegrid: a grid of compressed language models on machines, measured in joules, read against the electricity grid."""
+"""joulegrid: a grid of compressed language models on machines, in joules, read against the electricity grid."""
 
 __version__ = "0.1.0"

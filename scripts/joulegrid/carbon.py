@@ -2,8 +2,8 @@
 
     m = E · PUE · I
 
-with E the energy of the machine (J), PUE the power usage effectiveness of its data centre (ISO/IEC 30134-2: energy of the
-data centre over energy of the machines) and I the carbon intensity of the zone's electricity (g/kWh).
+with E the energy of the machine (J), PUE the power usage effectiveness of its data centre (ISO/IEC 30134-2: energy of
+the data centre over energy of the machines) and I the carbon intensity of the zone's electricity (g/kWh).
 """
 
 import numpy as np

@@ -144,6 +144,7 @@ def _energy(specs: Specs, results: Path, missing: Missing) -> xr.Dataset:
     filler.add("basis", ("component",), BASIS_ATTRS, BASIS.index("absent"), "i1")
     for name, (extra, long_name, units) in ENERGY_VARIABLES.items():
         filler.add(name, extra, {"long_name": long_name, "units": units, "ancillary_variables": "status"})
+    methods: dict[tuple[str, str], set[str]] = {}
     for cell in specs.study.cells:
         path = results / "energy" / f"{cell.path}.json"
         status, record = _read(path, specs.energy(cell), "energy", missing)
@@ -151,7 +152,16 @@ def _energy(specs: Specs, results: Path, missing: Missing) -> xr.Dataset:
         filler.set("status", index, STATUS.index(status))
         if status == "ok":
             _fill_cell(filler, index, record)
-    return filler.dataset()
+            for component, how in record["components"].items():
+                methods.setdefault((cell.hardware, component), set()).add(f"{how['basis']}: {how['method']}")
+    dataset = filler.dataset()
+    texts = [["; ".join(sorted(methods.get((h, c), ()))) for c in COMPONENTS] for h in coords["hardware"]]
+    dataset["method"] = (
+        ("hardware", "component"),
+        texts,
+        {"long_name": "how the energy of the component was obtained"},
+    )
+    return dataset
 
 
 def _fill_cell(filler: _Filler, index: tuple, record: dict) -> None:

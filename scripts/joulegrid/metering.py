@@ -78,7 +78,8 @@ class Meter:
 
     def _describe(self) -> dict[str, dict[str, str]]:
         """For each component: was it measured, estimated or not there, and how."""
-        basis = dict.fromkeys(COMPONENTS, {"basis": ABSENT, "method": "no such device in this hardware entry"})
+        absent = {"basis": ABSENT, "method": "no such device in this hardware entry"}
+        basis = {name: dict(absent) for name in COMPONENTS}
         for device in self._tracker._hardware:
             if isinstance(device, CPU):
                 basis["cpu"] = _cpu_basis(device)

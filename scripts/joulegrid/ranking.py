@@ -65,9 +65,8 @@ def rank(tree: xr.DataTree, weight: float, baseline: dict[str, str], metrics: li
 
     Returns
     -------
-    Dataset over the cell axes: energy_per_token and its interval (J), efficiency, quality, score, rank (1 is best; equal
-    scores share the better rank; NaN where a cell has no score) and pareto (1 where no other cell of the same
-    hardware, engine and workload has less energy and better quality).
+    Dataset over the cell axes: energy_per_token and its interval (J), efficiency, quality, score, rank (1 is best;
+    equal scores share the better rank; NaN where a cell has no score) and pareto (see pareto_front).
     """
     joules = energy_per_token(tree["energy"].to_dataset())
     phi = efficiency(joules["mean"], baseline)
@@ -120,13 +119,13 @@ def pareto_front(joules: xr.DataArray, quality: xr.DataArray) -> xr.DataArray:
     for row in range(len(front)):
         known = np.flatnonzero(np.isfinite(energy[row]) & np.isfinite(value[row]))
         e, q = energy[row, known], value[row, known]
-        best = np.inf
-        # by falling quality, then rising energy: a cell is on the front where it needs less than all that are better
+        # by falling quality, then rising energy: a cell is on the front where it needs less than all before it,
+        # or is the exact twin of the last one that did
+        last = (np.inf, np.nan)
         for i in np.lexsort((e, -q)):
-            equal = e[i] == best and q[i] == q_best if np.isfinite(best) else False
-            front[row, known[i]] = float(e[i] < best or equal)
-            if e[i] < best:
-                best, q_best = e[i], q[i]
+            front[row, known[i]] = float(e[i] < last[0] or (e[i], q[i]) == last)
+            if e[i] < last[0]:
+                last = (e[i], q[i])
     stacked = xr.DataArray(front, coords={"place": table.place, "configuration": table.configuration})
     return stacked.unstack().transpose(*CELL_AXES).reindex_like(joules)
 

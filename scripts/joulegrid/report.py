@@ -36,7 +36,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         zones=zones(tree["carbon"].to_dataset()),
         charts=[{"name": name, "caption": CAPTIONS.get(name, "")} for name in charts],
         specs=_script(charts),
-        vega=Markup(vl_convert.javascript_bundle().replace("</", "<\\/")),
+        vega=Markup(vl_convert.javascript_bundle().replace("</script", "<\\/script")),
         attributes=tree.attrs,
         study_json=json.dumps(study, indent=2, ensure_ascii=False),
     )
@@ -54,15 +54,17 @@ def ranking_rows(tree: xr.DataTree) -> list[dict[str, Any]]:
 
 
 def methods(tree: xr.DataTree) -> list[dict[str, str]]:
-    """For each component, how its energy was obtained and on how many cells."""
-    energy = tree["energy"].to_dataset()
-    meanings = energy.basis.attrs["flag_meanings"].split()
-    basis = energy.basis.where(energy.status == 0)
-    rows = []
-    for component in COMPONENTS:
-        counts = [(m, int((basis.sel(component=component) == i).sum())) for i, m in enumerate(meanings)]
-        rows.append({"component": component, "text": ", ".join(f"{m} in {n} cells" for m, n in counts if n)})
-    return rows
+    """For each hardware and component: measured, estimated or absent, and how."""
+    method = tree["energy"].method
+    return [
+        {
+            "hardware": str(hardware),
+            "component": component,
+            "text": str(method.sel(hardware=hardware, component=component).values),
+        }
+        for hardware in method.hardware.values
+        for component in COMPONENTS
+    ]
 
 
 def zones(carbon: xr.Dataset) -> list[dict[str, Any]]:

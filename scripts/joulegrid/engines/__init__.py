@@ -1,6 +1,7 @@
 """Inference engines: one module per engine, named as in a study.
 
-Each has `load(checkpoint, quantization, hardware, options) -> Engine`, and an Engine has `prepare(prompts) -> batches`,
-`generate(batches, new_tokens) -> Tokens` and `describe() -> dict`. What an engine cannot do is raised as Unsupported, what
-does not fit as OutOfMemory: both are results of a study, not errors.
+Each has `load(checkpoint, quantization, hardware, options) -> Engine`, and an Engine has
+`prepare(prompts, chat, new_tokens) -> batches`, `generate(batches, new_tokens) -> Tokens` and `describe() -> dict`.
+What an engine cannot do is raised as Unsupported, what does not fit as OutOfMemory: both are results of a study, not
+errors.
 """
