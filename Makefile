@@ -16,7 +16,7 @@ setup: .venv/ready
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 
 .venv/ready: .uv/bin/uv pyproject.toml uv.lock
-	$(UV) sync --quiet --locked
+	$(UV) sync --quiet --locked --compile-bytecode
 	touch $@
 
 quickstart: setup

@@ -1,6 +1,7 @@
 # Load and validate the study; the small helpers that the rules share.
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.ge
 LLM_PYTHON = "envs/llm/.venv/bin/python"
 # Compute nodes often have no internet, and the libraries shall not wait for it.
 LLM_OFFLINE = f"env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false {LLM_PYTHON}"
+LLM_RULES = ("fetch_model", "prune_weights", "quantize_weights", "measure_energy", "evaluate_quality")
 LLM_READY = "envs/llm/.venv/joulegrid.json"
 # bash takes one argument of at most 128 KiB, and a spec is part of one
 LONGEST_SPEC = 120_000
@@ -84,12 +86,24 @@ def records_found():
     return digest(sorted([str(p), p.stat().st_mtime_ns] for folder in folders for p in folder.rglob("*.json")))
 
 
+def build_environments():
+    """Build envs/llm if a job of this run needs it and it is not there as its lock says."""
+    needed = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    if not any(name.startswith(LLM_RULES) for name in needed):
+        return
+    spec = canonical_json(specs.environment("llm"))
+    paths = ["--environment", "envs/llm", "--output", LLM_READY]
+    command = [sys.executable, "scripts/build_environment.py", "--spec", spec, *paths]
+    if subprocess.run(command).returncode:
+        raise WorkflowError("the environment of the compute jobs could not be built, see above")
+
+
 def threads_of(resources, share=1):
     """CPUs of a job: the site's, or without a site the machine's, divided by the `share` of jobs that may run at once.
 
     A measurement has the whole machine, so that nothing runs beside it.
     """
-    return resources.get("cpus_per_task") or max((workflow.cores or 1) // share, 1)
+    return resources.get("cpus_per_task") or max((workflow.resource_settings.cores or 1) // share, 1)
 
 
 def one_of(labels):

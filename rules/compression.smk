@@ -9,8 +9,7 @@ localrules:
 
 rule prune_weights:
     input:
-        ancient(LLM_READY),
-        model=ancient(f"{RESULTS}/models/{{model}}.json"),
+        model=f"{RESULTS}/models/{{model}}.json",
     output:
         f"{RESULTS}/pruned/{PRUNED}.json",
     log:
@@ -35,7 +34,7 @@ rule prune_weights:
 # Methods that quantize while loading make no copy of the weights.
 rule refer_checkpoint:
     input:
-        weights=ancient(weights_record),
+        weights=weights_record,
     output:
         f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json",
     log:
@@ -55,8 +54,7 @@ rule refer_checkpoint:
 
 rule quantize_weights:
     input:
-        ancient(LLM_READY),
-        weights=ancient(weights_record),
+        weights=weights_record,
     output:
         f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json",
     log:

@@ -6,8 +6,7 @@ for hardware in STUDY.labels("hardware"):
         name:
             f"measure_energy_{hardware}"
         input:
-            ancient(LLM_READY),
-            checkpoint=ancient(f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json"),
+            checkpoint=f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json",
         output:
             f"{RESULTS}/energy/{CONFIGURATION}/{{hardware}}/{{engine}}/{{workload}}.json",
         log:

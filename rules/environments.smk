@@ -1,23 +1,29 @@
 # Build the environments of the compute jobs from their locks. Nodes see them through the shared file system.
+#
+# An environment is no input of the jobs that run in it: what a change of a lock invalidates is decided by the
+# fingerprints in their specs, package by package. (An ancient() input would not do: Snakemake does not look at the
+# params of a job below one that has a reason of its own to run.) So they are built before a run starts.
 
 
 localrules:
     build_environment,
 
 
+onstart:
+    build_environments()
+
+
 rule build_environment:
     output:
-        "envs/{environment}/.venv/joulegrid.json",
+        LLM_READY,
     log:
-        f"{LOGS}/build_environment/{{environment}}.log",
-    wildcard_constraints:
-        environment="[a-z0-9]+",
+        f"{LOGS}/build_environment/llm.log",
     conda:
         "../envs/python.yaml"
     params:
-        spec=spec(specs.environment, "environment"),
+        spec=lambda wildcards: canonical_json(specs.environment("llm")),
     message:
-        "Build the environment {wildcards.environment}"
+        "Build the environment llm"
     shell:
-        "python scripts/build_environment.py --spec {params.spec:q} --environment envs/{wildcards.environment:q}"
+        "python scripts/build_environment.py --spec {params.spec:q} --environment envs/llm"
         " --output {output:q} > {log:q} 2>&1"

@@ -6,8 +6,6 @@ localrules:
 
 
 rule fetch_model:
-    input:
-        ancient(LLM_READY),
     output:
         f"{RESULTS}/models/{{model}}.json",
     log:

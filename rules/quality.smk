@@ -3,8 +3,7 @@
 
 rule evaluate_quality:
     input:
-        ancient(LLM_READY),
-        checkpoint=ancient(f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json"),
+        checkpoint=f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json",
     output:
         f"{RESULTS}/quality/{CONFIGURATION}/{{task}}.json",
     log:

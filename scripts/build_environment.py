@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from joulegrid import jobs
-from joulegrid.records import InputError, provenance, write_json
+from joulegrid.records import InputError, provenance, read_json, write_json
 
 EXPLANATIONS = {
     "needs to be updated": "uv.lock does not match pyproject.toml: run `uv lock --project {0}` and commit the lock",
@@ -19,7 +19,11 @@ EXPLANATIONS = {
 
 
 def main(arguments, spec):
-    """Run uv on the environment's folder, then write down that it is there."""
+    """Run uv on the environment's folder, then write down that it is there; nothing to do where it is already."""
+    output, python = Path(arguments.output), Path(arguments.environment, ".venv/bin/python")
+    if output.exists() and python.exists() and read_json(output)["spec"] == spec:
+        return
+    jobs.say(f"building {arguments.environment} from its lock; this can take some minutes")
     # Compiled once here, or every job of a read-only or PYTHONDONTWRITEBYTECODE node spends seconds on it
     options = ["--locked", "--compile-bytecode", "--project", arguments.environment]
     command = [sys.executable, "-m", "uv", "sync", *options]
@@ -32,7 +36,6 @@ def main(arguments, spec):
         known = [text for part, text in EXPLANATIONS.items() if part in done.stderr]
         reason = known[0].format(arguments.environment) if known else "uv says why above"
         raise InputError(f"{arguments.environment}: the environment could not be built: {reason}")
-    python = Path(arguments.environment, ".venv/bin/python")
     write_json(arguments.output, {**made, "spec": spec, "interpreter": str(python)})
 
 

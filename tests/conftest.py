@@ -13,7 +13,7 @@ collect_ignore = [] if importlib.util.find_spec("torch") else ["compute"]
 
 STUDY = {
     "study": "small",
-    "model": {"tiny": {"path": "config/texts"}},
+    "model": {"tiny": {"path": "config/schemas"}},
     "pruning": {"none": {"method": "none"}, "half": {"method": "magnitude", "ratio": 0.5}},
     "quantization": {
         "fp32": {"method": "cast", "dtype": "float32"},

@@ -17,8 +17,8 @@ def require_weights(record: dict, path: str) -> Path:
     folder = Path(record["weights"])
     if not (folder / "config.json").is_file():
         raise InputError(
-            f"{folder}: the weights that {path} names are gone; delete {path} and run snakemake again: they are made "
-            "anew, and measurements that are there stay valid"
+            f"{folder}: the weights that {path} names are gone; delete {path} and run snakemake again, to make them "
+            "and what depends on them anew"
         )
     return folder
 

@@ -127,9 +127,9 @@ def metric_names(data: dict) -> list[str]:
 
 
 def ranking_metrics(data: dict) -> list[str]:
-    """The metrics that count in the ranking, as TASK.METRIC; a bare TASK in the study means all of that task's."""
+    """The metrics that count in the ranking, as TASK.METRIC, sorted; a bare TASK in the study means all of its."""
     chosen = data["ranking"]["metrics"] or list(data["quality"])
-    return [name for name in metric_names(data) if name in chosen or name.rsplit(".", 1)[0] in chosen]
+    return [name for name in sorted(metric_names(data)) if name in chosen or name.rsplit(".", 1)[0] in chosen]
 
 
 def _impossible(data: dict) -> list[str]:

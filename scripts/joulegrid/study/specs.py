@@ -2,8 +2,7 @@
 
 A spec is a plain JSON object. It is the only thing a script is told, Snakemake compares it with the one of the last
 run (the params trigger), and the result stores it. Each spec names the digest of the spec of what it is made from, so
-that a change travels down the chain without looking at file times: a checkpoint that was purged and made again with
-the same spec invalidates no measurement.
+that a result is never taken for one of other weights.
 
 An entry's method names the module that implements it (`gptq` is joulegrid/compression/gptq.py), so that the
 fingerprints of a job cover the modules of its own methods only.
@@ -68,13 +67,10 @@ class Specs:
 
     def _model(self, label: str) -> Spec:
         entry = self._entry("model", label)
-        own = self._fingerprint("fetch_model.py", (module("models", model_source(entry)),), LLM)
-        return {"model": entry, **own}
-
-    def _weights(self, label: str) -> str:
-        """What the weights of a model depend on. Downloading is exact whatever library does it; converting is not."""
-        spec = self.model(label)
-        return digest(spec if "wheel" in spec["model"] else {k: v for k, v in spec.items() if k != "packages"})
+        source = model_source(entry)
+        own = self._fingerprint("fetch_model.py", (module("models", source),), LLM)
+        # A download is exact whatever library makes it; taking a model out of a wheel converts it
+        return {"model": entry, **own} if source == "wheel" else {"model": entry, "code": own["code"]}
 
     def _pruned(self, model: str, training: str, pruning: str) -> Spec:
         entry = self._entry("pruning", pruning)
@@ -84,7 +80,7 @@ class Specs:
             "training": self._entry("training", training),
             "pruning": entry,
             "seed": self.study.data["protocol"]["seed"],
-            "made_from": self._weights(model),
+            "made_from": digest(self.model(model)),
             **own,
         }
 
@@ -92,7 +88,7 @@ class Specs:
         model, training, pruning, quantization = configuration
         entry = self._entry("quantization", quantization)
         if self._entry("pruning", pruning)["method"] == "none":
-            made_from = self._weights(model)
+            made_from = digest(self.model(model))
         else:
             made_from = digest(self.pruned(model, training, pruning))
         spec = {

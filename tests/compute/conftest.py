@@ -1,0 +1,39 @@
+"""The tiny model, and running an entry script as a job does."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import tiny_model
+from conftest import ROOT
+from joulegrid.models.describe import describe
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    return tiny_model.make(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def tiny_record(tiny, tmp_path):
+    """A model record of the tiny model, as fetch_model writes it."""
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"schema_version": 1, "status": "ok", "weights": str(tiny), **describe(tiny)}))
+    return path
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A function that runs an entry script and gives (exit code, its output, the record it wrote or None)."""
+
+    def run(name, spec, prefix="", **paths):
+        output = tmp_path / f"{name}.json"
+        options = [part for key, value in paths.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+        command = [sys.executable, f"scripts/{name}.py", "--spec", json.dumps(spec), "--output", str(output), *options]
+        shell = ["bash", "-c", f'{prefix} exec "$@"', "bash", *command]
+        done = subprocess.run(shell, capture_output=True, text=True, cwd=ROOT, check=False)
+        record = json.loads(output.read_text()) if output.exists() else None
+        return done.returncode, done.stdout + done.stderr, record
+
+    return run

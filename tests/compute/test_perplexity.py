@@ -1,0 +1,43 @@
+"""Perplexity against its definition, computed another way."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from joulegrid.quality.perplexity import sliding_window_perplexity
+from transformers import AutoModelForCausalLM
+
+
+class Uniform:
+    """A model that knows nothing: every token of `size` is as likely."""
+
+    device = "cpu"
+
+    def __init__(self, size):
+        self.size = size
+
+    def __call__(self, input_ids):
+        return SimpleNamespace(logits=torch.zeros(*input_ids.shape, self.size))
+
+
+@pytest.mark.parametrize(("window", "stride"), [(8, 8), (8, 4), (8, 1), (100, 50), (2, 1)])
+def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary(window, stride):
+    assert sliding_window_perplexity(Uniform(37), torch.arange(30), window, stride) == pytest.approx(37)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(64, 32), (64, 64), (50, 7), (300, 150)])
+def test_each_token_is_scored_once_given_the_tokens_before_it_in_its_window(tiny, window, stride):
+    model = AutoModelForCausalLM.from_pretrained(tiny).double()
+    ids = torch.randint(1, 400, (201,), generator=torch.Generator().manual_seed(0))
+    losses = []
+    for position in range(1, len(ids)):
+        # the first window that reaches the token is the one that scores it
+        start = 0 if position < window else math.ceil((position - window + 1) / stride) * stride
+        if start == position:
+            continue  # nothing before it in its window
+        with torch.no_grad():
+            logits = model(ids[None, start:position]).logits[0, -1]
+        losses.append(-torch.log_softmax(logits, 0)[ids[position]].item())
+    expected = math.exp(sum(losses) / len(losses))
+    assert sliding_window_perplexity(model, ids, window, stride) == pytest.approx(expected, rel=1e-4)
