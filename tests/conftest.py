@@ -1,9 +1,11 @@
-"""What all tests share: a small valid study, and the repository's paths."""
+"""What all tests share: a small valid study, and a copy of the project in which it is complete."""
 
 import copy
 import importlib.util
+import shutil
 from pathlib import Path
 
+import house
 import pytest
 import yaml
 
@@ -47,3 +49,27 @@ def study_file(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A house in which the small study is complete."""
+    place = house.copy_project(tmp_path_factory.mktemp("workflow") / "house")
+    house.put_stand_in(place)
+    shutil.copytree(house.ROOT / "config/schemas", place / "config/second-model")
+    data = copy.deepcopy(STUDY)
+    data["site"] = "config/sites/test.yaml"
+    site = "hardware: {here: {mem_mb: 1000}, there: {slurm_partition: a, runtime: 10}}\n"
+    (place / "config/sites/test.yaml").write_text(site)
+    house.write_study(place, data)
+    house.snakemake(place, "--cores", "4")
+    return place, data
+
+
+@pytest.fixture
+def own(finished, tmp_path):
+    """A copy of the complete house, times preserved, and its study."""
+    place, data = finished
+    mine = tmp_path / "house"
+    shutil.copytree(place, mine, symlinks=True)
+    return mine, copy.deepcopy(data)

@@ -27,12 +27,11 @@ def tiny_record(tiny, tmp_path):
 def script(tmp_path):
     """A function that runs an entry script and gives (exit code, its output, the record it wrote or None)."""
 
-    def run(name, spec, prefix="", **paths):
+    def run(name, spec, **paths):
         output = tmp_path / f"{name}.json"
         options = [part for key, value in paths.items() for part in (f"--{key.replace('_', '-')}", str(value))]
         command = [sys.executable, f"scripts/{name}.py", "--spec", json.dumps(spec), "--output", str(output), *options]
-        shell = ["bash", "-c", f'{prefix} exec "$@"', "bash", *command]
-        done = subprocess.run(shell, capture_output=True, text=True, cwd=ROOT, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
         record = json.loads(output.read_text()) if output.exists() else None
         return done.returncode, done.stdout + done.stderr, record
 

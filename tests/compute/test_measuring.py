@@ -1,8 +1,15 @@
 """One energy cell, as a job runs it: the record, the checks before it, and the failures that are findings."""
 
 import json
+import subprocess
+import sys
 
 import pytest
+import tiny_model
+from conftest import ROOT
+from joulegrid import workloads
+from joulegrid.models.describe import describe
+from joulegrid.records import InputError
 
 SPEC = {
     "quantization": {"method": "cast", "dtype": "float32"},
@@ -63,16 +70,29 @@ def test_a_wrong_device_is_an_error_before_anything_is_measured(script, tiny_rec
     assert record is None
 
 
-def test_out_of_memory_is_a_finding(script, tmp_path):
-    """A real one: the address space of the process is limited, and the weights do not fit."""
-    import tiny_model
-    from joulegrid.models.describe import describe
+# measure_energy.py with 150 MB of address space beyond what its imports take
+LIMITED = """
+import resource, runpy, sys
+import accelerate, codecarbon, torch, transformers
+import transformers.models.llama.modeling_llama
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 150_000_000,) * 2)
+sys.argv = sys.argv[1:]
+sys.path.insert(0, "scripts")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
-    big = tiny_model.make(tmp_path / "big", hidden=6144)
-    path = tmp_path / "big.json"
-    path.write_text(json.dumps({"schema_version": 1, "status": "ok", "weights": str(big), **describe(big)}))
-    code, log, record = script("measure_energy", SPEC, prefix="ulimit -v 5000000;", checkpoint=path)
-    assert code == 0, log
+
+def test_out_of_memory_is_a_finding(tmp_path):
+    """A real one: the address space of the process is limited, and the 300 MB of weights do not fit."""
+    big = tiny_model.make(tmp_path / "big", hidden=2048)
+    checkpoint, output = tmp_path / "big.json", tmp_path / "record.json"
+    checkpoint.write_text(json.dumps({"schema_version": 1, "status": "ok", "weights": str(big), **describe(big)}))
+    options = ["--spec", json.dumps(SPEC), "--checkpoint", str(checkpoint), "--output", str(output)]
+    command = [sys.executable, "-c", LIMITED, "scripts/measure_energy.py", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads(output.read_text())
     assert record["status"] == "oom"
     assert record["reason"]
     assert "repeats" not in record
@@ -95,9 +115,6 @@ def test_weights_that_are_gone_are_an_error_that_says_what_to_do(script, tiny_re
 
 @pytest.mark.parametrize("line", ['{"promt": "x"}', "hello", '{"prompt": 3}'])
 def test_a_bad_prompt_line_is_named(tmp_path, line):
-    from joulegrid import workloads
-    from joulegrid.records import InputError
-
     path = tmp_path / "p.jsonl"
     path.write_text('{"prompt": "good"}\n' + line + "\n")
     with pytest.raises(InputError, match=r"p\.jsonl:2: "):
@@ -105,8 +122,6 @@ def test_a_bad_prompt_line_is_named(tmp_path, line):
 
 
 def test_prompts_are_drawn_with_the_seed():
-    from joulegrid import workloads
-
     entry = {"prompts": "config/prompts/questions.jsonl", "count": 4}
     draws = [workloads.prompts(entry, seed) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
