@@ -34,11 +34,14 @@ def namer(tree: xr.DataTree):
     place = [axis for axis in varying if axis not in CONFIGURATION]
 
     def name(frame: pd.DataFrame) -> pd.DataFrame:
-        frame = frame.assign(configuration=frame[configuration].agg(" · ".join, axis=1))
-        where = frame[place].agg(" · ".join, axis=1) if place else "all"
-        return frame.assign(place=where)
+        return frame.assign(configuration=_joined(frame, configuration), place=_joined(frame, place) or "all")
 
     return name
+
+
+def _joined(frame: pd.DataFrame, columns: list[str]) -> list[str]:
+    """The columns as one text per row; an empty list where there are no columns."""
+    return [" · ".join(row) for row in frame[columns].itertuples(index=False)] if columns else []
 
 
 def ranking_frame(tree: xr.DataTree, names) -> pd.DataFrame:

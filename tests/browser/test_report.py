@@ -51,7 +51,6 @@ def test_the_report_shows_tables_charts_and_provenance(browse, finished):
         part = document[document.index(f'id="chart-{name}"') :].split("</figure>")[0]
         assert "<svg" in part, f"{name} was not drawn"
         assert "<text" in part
-    assert "J per token" not in table
     assert "git_commit" in document
     assert json.loads(html.unescape(re.search(r"<pre>(.*?)</pre>", document, re.DOTALL)[1]))["study"] == data["study"]
 

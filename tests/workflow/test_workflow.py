@@ -94,3 +94,19 @@ def test_snakemakes_own_report_holds_the_tables_figures_and_report(own):
     text = page.read_text()
     for name in ("ranking.csv", "carbon.csv", "energy_quality.svg", "report.html"):
         assert name in text
+
+
+def test_a_study_without_zones_and_without_a_single_success_still_has_its_report(own):
+    place, data = own
+    data["carbon"] = {}
+    house.write_study(place, data)
+    for path in (place / "results/small/energy").rglob("*.json"):
+        record = {
+            k: v for k, v in json.loads(path.read_text()).items() if k in ("schema_version", "spec", "components")
+        }
+        path.write_text(json.dumps(record | {"status": "oom", "reason": "too big"}))
+    house.snakemake(place, "--cores", "2")
+    with open(place / "results/small/ranking.csv", newline="") as stream:
+        assert {row["note"] for row in csv.DictReader(stream)} == {"oom"}
+    assert "too big" not in (place / "results/small/carbon.csv").read_text()
+    assert (place / "results/small/report.html").exists()
