@@ -37,7 +37,7 @@ lint: setup
 	$(BIN)/snakemake --lint
 
 benchmark: setup
-	$(BIN)/python tests/benchmarks/run.py
+	PYTHONPATH=scripts:tests:tests/workflow $(BIN)/python tests/benchmarks/run.py
 
 clean:
 	rm -rf .uv .venv envs/*/.venv .snakemake

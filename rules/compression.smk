@@ -25,7 +25,7 @@ rule prune_weights:
         spec=spec(SPECS.pruned, "model", "training", "pruning"),
         weights=weights_folder,
     message:
-        "Prune {wildcards.model} {wildcards.training}: {wildcards.pruning}"
+        "Prune {output}"
     shell:
         f"{LLM_OFFLINE} scripts/prune_weights.py --spec {{params.spec:q}} --model {{input.model:q}}"
         " --weights {params.weights:q} --output {output:q} > {log:q} 2>&1"
@@ -46,7 +46,7 @@ rule refer_checkpoint:
     params:
         spec=configuration_spec(SPECS.checkpoint),
     message:
-        "Refer to the weights for {wildcards.model} {wildcards.training} {wildcards.pruning}: {wildcards.quantization}"
+        "Refer to the weights: {output}"
     shell:
         "python scripts/refer_checkpoint.py --spec {params.spec:q} --made-from {input.weights:q}"
         " --output {output:q} > {log:q} 2>&1"
@@ -70,7 +70,7 @@ rule quantize_weights:
         spec=configuration_spec(SPECS.checkpoint),
         weights=weights_folder,
     message:
-        "Quantize {wildcards.model} {wildcards.training} {wildcards.pruning}: {wildcards.quantization}"
+        "Quantize {output}"
     shell:
         f"{LLM_OFFLINE} scripts/quantize_weights.py --spec {{params.spec:q}} --made-from {{input.weights:q}}"
         " --weights {params.weights:q} --output {output:q} > {log:q} 2>&1"

@@ -21,8 +21,7 @@ for hardware in STUDY.labels("hardware"):
         params:
             spec=cell_spec,
         message:
-            "Measure {wildcards.model} {wildcards.training} {wildcards.pruning} {wildcards.quantization}"
-            " on {wildcards.hardware} {wildcards.engine} {wildcards.workload}"
+            "Measure {output}"
         shell:
             f"{LLM_OFFLINE} scripts/measure_energy.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
             " --output {output:q} > {log:q} 2>&1"

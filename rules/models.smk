@@ -16,7 +16,7 @@ rule fetch_model:
         spec=spec(SPECS.model, "model"),
         weights=weights_folder,
     message:
-        "Fetch {wildcards.model}"
+        "Fetch {output}"
     shell:
         f"{LLM_PYTHON} scripts/fetch_model.py --spec {{params.spec:q}} --weights {{params.weights:q}}"
         " --output {output:q} > {log:q} 2>&1"

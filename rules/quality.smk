@@ -16,7 +16,7 @@ rule evaluate_quality:
     params:
         spec=quality_spec,
     message:
-        "Evaluate {wildcards.task}: {wildcards.model} {wildcards.training} {wildcards.pruning} {wildcards.quantization}"
+        "Evaluate {output}"
     shell:
         f"{LLM_OFFLINE} scripts/evaluate_quality.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
         " --output {output:q} > {log:q} 2>&1"
