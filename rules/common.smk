@@ -91,10 +91,7 @@ def build_environments():
     needed = {job.rule.name for job in workflow.dag.needrun_jobs()}
     if not any(name.startswith(LLM_RULES) for name in needed):
         return
-    spec = canonical_json(specs.environment("llm"))
-    paths = ["--environment", "envs/llm", "--output", LLM_READY]
-    command = [sys.executable, "scripts/build_environment.py", "--spec", spec, *paths]
-    if subprocess.run(command).returncode:
+    if subprocess.run([sys.executable, "scripts/build_environment.py", "envs/llm"]).returncode:
         raise WorkflowError("the environment of the compute jobs could not be built, see above")
 
 

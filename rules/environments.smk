@@ -21,9 +21,8 @@ rule build_environment:
     conda:
         "../envs/python.yaml"
     params:
-        spec=lambda wildcards: canonical_json(specs.environment("llm")),
+        spec=spec(specs.environment("llm").copy),
     message:
         "Build the environment llm"
     shell:
-        "python scripts/build_environment.py --spec {params.spec:q} --environment envs/llm"
-        " --output {output:q} > {log:q} 2>&1"
+        "python scripts/build_environment.py envs/llm > {log:q} 2>&1"

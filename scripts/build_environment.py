@@ -1,12 +1,12 @@
-"""Build an environment of the compute jobs from its lock."""
+"""Build an environment of the compute jobs from its lock: build_environment.py envs/llm. Nothing to do: no time."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from joulegrid import jobs
-from joulegrid.records import InputError, provenance, read_json, write_json
+from joulegrid.records import ROOT, InputError, provenance, read_json, write_json
+from joulegrid.study.specs import environment
 
 EXPLANATIONS = {
     "needs to be updated": "uv.lock does not match pyproject.toml: run `uv lock --project {0}` and commit the lock",
@@ -18,26 +18,36 @@ EXPLANATIONS = {
 }
 
 
-def main(arguments, spec):
-    """Run uv on the environment's folder, then write down that it is there; nothing to do where it is already."""
-    output, python = Path(arguments.output), Path(arguments.environment, ".venv/bin/python")
-    if output.exists() and python.exists() and read_json(output)["spec"] == spec:
+def build(folder: str) -> None:
+    """Run uv on the environment's folder, then write down in .venv/joulegrid.json what was built.
+
+    Raises
+    ------
+    InputError
+        saying in plain words why a package cannot be had.
+    """
+    spec = environment(Path(folder).name)
+    record, python = ROOT / folder / ".venv/joulegrid.json", ROOT / folder / ".venv/bin/python"
+    if record.exists() and python.exists() and read_json(record)["spec"] == spec:
         return
-    jobs.say(f"building {arguments.environment} from its lock; this can take some minutes")
+    print(f"building {folder} from its lock; the first time this downloads some gigabytes", flush=True)
     # Compiled once here, or every job of a read-only or PYTHONDONTWRITEBYTECODE node spends seconds on it
-    options = ["--locked", "--compile-bytecode", "--project", arguments.environment]
-    command = [sys.executable, "-m", "uv", "sync", *options]
+    options = ["--locked", "--compile-bytecode", "--project", str(ROOT / folder)]
     # Inside another activated environment uv would warn about a VIRTUAL_ENV that is not its own
-    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    made = provenance(("uv",))
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, check=False)
-    jobs.say(done.stderr)
+    variables = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    command = [sys.executable, "-m", "uv", "sync", "--quiet", *options]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=variables, check=False)
     if done.returncode:
         known = [text for part, text in EXPLANATIONS.items() if part in done.stderr]
-        reason = known[0].format(arguments.environment) if known else "uv says why above"
-        raise InputError(f"{arguments.environment}: the environment could not be built: {reason}")
-    write_json(arguments.output, {**made, "spec": spec, "interpreter": str(python)})
+        reason = known[0].format(folder) if known else "uv says why above"
+        raise InputError(f"{done.stderr}\n{folder}: the environment could not be built: {reason}")
+    write_json(record, {**provenance(("uv",)), "spec": spec, "interpreter": str(python)})
 
 
 if __name__ == "__main__":
-    jobs.run(main, "environment", "output")
+    try:
+        build(sys.argv[1])
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except IndexError:
+        sys.exit("usage: build_environment.py envs/NAME")

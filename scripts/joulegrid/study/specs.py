@@ -37,8 +37,8 @@ def model_source(entry: dict) -> str:
 
 
 def environment(name: str) -> Spec:
-    """The spec of an environment below envs/: all that its lock holds, and how it is built."""
-    return {"lock": lock_fingerprint(f"envs/{name}"), "code": fingerprint("build_environment.py")["code"]}
+    """The spec of an environment below envs/: all that its lock holds."""
+    return {"lock": lock_fingerprint(f"envs/{name}")}
 
 
 class Specs:

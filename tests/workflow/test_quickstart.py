@@ -1,0 +1,86 @@
+"""The study of `make quickstart`, whole: a real language model, quantized and pruned, measured and ranked here."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import house
+import pandas as pd
+import pytest
+import xarray as xr
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    place = house.copy_project(tmp_path_factory.mktemp("quickstart") / "house")
+    (place / "envs/llm/.venv").symlink_to(house.ROOT / "envs/llm/.venv")
+    shutil.copy(place / "config/studies/quickstart.yaml", place / "config/study.yaml")
+    house.snakemake(place, "--profile", "profiles/local")
+    return place
+
+
+@pytest.fixture(scope="module")
+def ranking(quickstart):
+    return pd.read_csv(quickstart / "results/quickstart/ranking.csv", index_col=["pruning", "quantization"])
+
+
+def test_every_cell_is_measured_and_ranked(ranking):
+    assert len(ranking) == 7
+    assert set(ranking["status"]) == {"ok"}
+    assert sorted(ranking["rank"]) == [1, 2, 3, 4, 5, 6, 7]
+    assert (ranking["energy_per_token"] > 0).all()
+    assert (ranking["tokens_per_s"] > 1).all()
+    assert ranking.loc[("none", "fp32"), ["efficiency", "quality", "score"]].tolist() == [0, 0, 0]
+
+
+def test_quality_orders_as_the_methods_do(ranking):
+    perplexity = ranking["text.perplexity"]
+    full = perplexity["none", "fp32"]
+    assert 10 < full < 40
+    assert perplexity["none", "bf16"] == pytest.approx(full, rel=0.02)
+    assert perplexity["none", "int8"] == pytest.approx(full, rel=0.05)
+    for lossy in (("none", "nf4"), ("none", "gptq4"), ("mag30", "fp32")):
+        assert 1.02 * full < perplexity[lossy] < 3 * full
+    assert perplexity["mag2-4", "fp32"] > perplexity["mag30", "fp32"]
+    # four choices: chance is 0.25
+    assert ranking["facts.acc"]["none", "fp32"] > 0.6
+
+
+def test_masks_sizes_and_kernels_are_recorded(quickstart):
+    results = quickstart / "results/quickstart"
+    with xr.open_datatree(results / "study.nc") as tree:
+        made = tree["checkpoints"].to_dataset().squeeze()
+        assert made.sparsity.sel(pruning="mag2-4", quantization="fp32") == pytest.approx(0.5, abs=1e-3)
+        assert made.sparsity.sel(pruning="mag30", quantization="fp32") == pytest.approx(0.3, abs=1e-3)
+        assert made.parameters.sel(pruning="none", quantization="fp32") == 134_515_008
+        assert made.size.sel(pruning="none", quantization="gptq4") < 0.25 * made["size"].sel(
+            pruning="none", quantization="fp32"
+        )
+        assert made.making_energy.sel(pruning="none", quantization="gptq4") > 0
+        weights = tree["energy"].weights_size.sel(pruning="none").squeeze()
+        assert weights.sel(quantization="bf16") == pytest.approx(0.5 * weights.sel(quantization="fp32"), rel=0.01)
+    record = json.loads(next((results / "energy").glob("*/none/none/gptq4/**/questions.json")).read_text())
+    assert record["kernels"]["TorchAtenLinear"] == 210
+    assert {c["basis"] for c in record["components"].values()} <= {"measured", "estimated", "absent"}
+
+
+def test_the_ranked_table_is_printed_with_the_way_to_the_report(quickstart):
+    done = subprocess.run(
+        [sys.executable, "scripts/show_ranking.py", "results/quickstart"],
+        cwd=quickstart,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:3] == ["rank", "pruning", "quantization"]
+    assert lines[1].startswith("1 ")
+    assert "results/quickstart/report.html" in done.stdout
+    assert (quickstart / "results/quickstart/report.html").stat().st_size > 100_000
+
+
+def test_nothing_is_left_to_do(quickstart):
+    assert house.planned(quickstart, "--profile", "profiles/local") == set()
