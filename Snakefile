@@ -1,7 +1,7 @@
 # joulegrid: which compressed configuration of which LLM, on which machine, in which grid, gives enough quality for
 # the least energy and CO2?
 #
-#   snakemake --profile local                                  the study of config/config.yaml, on this machine
+#   snakemake --profile profiles/local                         the study of config/config.yaml, on this machine
 #   snakemake --profile slurm                                  the same, on a Slurm cluster
 #   snakemake --configfile config/studies/quickstart.yaml …    another study
 #   snakemake -n                                               the plan: what would run, and nothing else

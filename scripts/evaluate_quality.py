@@ -3,7 +3,7 @@
 from importlib import import_module
 
 import torch
-from joulegrid import jobs
+from joulegrid import devices, jobs
 from joulegrid.engines import transformers as engine
 from joulegrid.engines.findings import OutOfMemory, Unsupported, findings
 from joulegrid.records import OK, OOM, UNSUPPORTED, provenance, read_json, write_json
@@ -25,7 +25,7 @@ def main(arguments, spec):
     except Unsupported as finding:
         result = {"status": UNSUPPORTED, "reason": str(finding)}
     jobs.say(f"{result}")
-    write_json(arguments.output, {**made, "spec": spec, **result})
+    write_json(arguments.output, {**made, "spec": spec, "device": devices.describe(), **result})
 
 
 def evaluate(spec, checkpoint):

@@ -3,7 +3,7 @@
 from importlib import import_module
 
 import torch
-from joulegrid import jobs
+from joulegrid import devices, jobs
 from joulegrid.metering import Meter
 from joulegrid.models.describe import describe
 from joulegrid.records import OK, provenance, read_json, write_json
@@ -36,6 +36,7 @@ def main(arguments, spec):
     record = {
         "spec": spec,
         "status": OK,
+        "device": devices.describe(with_gpus=False),
         "weights": str(folder),
         "sparsity": {"layers": layers, "mean": sum(layers.values()) / len(layers)},
         "cost": {"seconds": cost.seconds, "energy_j": cost.energy_j, "basis": meter.basis},

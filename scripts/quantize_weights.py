@@ -3,7 +3,7 @@
 from importlib import import_module
 
 import torch
-from joulegrid import jobs
+from joulegrid import devices, jobs
 from joulegrid.metering import Meter
 from joulegrid.models.describe import describe
 from joulegrid.records import OK, provenance, read_json, write_json
@@ -29,11 +29,12 @@ def main(arguments, spec):
     record = {
         "spec": spec,
         "status": OK,
+        "device": devices.describe(),
         "stored": "copy",
         "weights": str(folder),
         "bytes": facts["bytes"],
         "notes": notes,
-        "cost": {"device": device, "seconds": cost.seconds, "energy_j": cost.energy_j, "basis": meter.basis},
+        "cost": {"seconds": cost.seconds, "energy_j": cost.energy_j, "basis": meter.basis},
     }
     write_json(arguments.output, {**made, **kept, **record})
 

@@ -14,7 +14,7 @@ def check(hardware: dict[str, Any]) -> dict[str, Any]:
 
     Returns
     -------
-    cpu (name), threads (CPU threads that computations use), gpus (names) and their capability.
+    What `describe` says of the machine.
 
     Raises
     ------
@@ -28,24 +28,34 @@ def check(hardware: dict[str, Any]) -> dict[str, Any]:
     threads = hardware.get("threads", available)
     if threads > available:
         raise InputError(f"too few CPUs: the hardware entry asks for {threads} threads, this job got {available}")
-    gpus = _gpus(hardware) if hardware["device"] == "cuda" else []
+    if hardware["device"] == "cuda":
+        _check_gpus(hardware)
     torch.set_num_threads(threads)
+    return describe(hardware["device"] == "cuda")
+
+
+def describe(with_gpus: bool = True) -> dict[str, Any]:
+    """The CPU, the threads that computations use, and with `with_gpus` the GPUs that this job sees."""
+    gpus = _visible_gpus() if with_gpus else []
     return {
-        "cpu": cpu,
-        "threads": threads,
+        "cpu": cpu_name(),
+        "threads": torch.get_num_threads(),
         "gpus": [gpu.name for gpu in gpus],
         "gpu_capability": [f"{gpu.major}.{gpu.minor}" for gpu in gpus],
         "gpu_memory_bytes": [gpu.total_memory for gpu in gpus],
     }
 
 
-def _gpus(hardware: dict[str, Any]) -> list:
-    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+def _visible_gpus() -> list:
+    return [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+
+
+def _check_gpus(hardware: dict[str, Any]) -> None:
+    found = _visible_gpus()
     names = ", ".join(gpu.name for gpu in found) or "no GPU"
     wanted = f"{hardware['gpus']}× {hardware['gpu']!r}"
     if len(found) != hardware["gpus"] or any(hardware["gpu"].lower() not in gpu.name.lower() for gpu in found):
         raise InputError(f"wrong GPU: the hardware entry asks for {wanted}, this job got {names}")
-    return found
 
 
 def cpu_name() -> str:

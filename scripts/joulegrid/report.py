@@ -14,6 +14,7 @@ from joulegrid import ranking
 from joulegrid.dataset import COMPONENTS
 from joulegrid.study.grid import CELL_AXES
 
+# In the order of the page
 CAPTIONS = {
     "energy_quality": "Each point is a cell. Left and up is better: less energy, more quality.",
     "energy_components": "Pale bars are estimates of a model, full ones are readings of a counter.",
@@ -34,7 +35,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         repeats=tree["energy"].sizes["repeat"],
         methods=methods(tree),
         zones=zones(tree["carbon"].to_dataset()),
-        charts=[{"name": name, "caption": CAPTIONS.get(name, "")} for name in charts],
+        charts=[{"name": name, "caption": caption} for name, caption in CAPTIONS.items() if name in charts],
         specs=_script(charts),
         vega=Markup(vl_convert.javascript_bundle().replace("</script", "<\\/script")),
         attributes=tree.attrs,
