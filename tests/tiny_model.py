@@ -1,5 +1,7 @@
 """Make a tiny random Llama with a tokenizer: `envs/llm/.venv/bin/python tests/tiny_model.py FOLDER`."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,7 +22,32 @@ def make(folder: Path, hidden: int = 64) -> Path:
     tokenizer.train_from_iterator([TEXT.read_text(encoding="utf-8")], trainer)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>").save_pretrained(folder)
     torch.manual_seed(0)
-    config = LlamaConfig(
+    LlamaForCausalLM(config_of(hidden)).save_pretrained(folder)
+    return folder
+
+
+def make_hollow(folder: Path, hidden: int, tokenizer: Path) -> Path:
+    """A model of the same kind, large and all zeros: its weights are a hole in a file and take no room on disk."""
+    folder.mkdir()
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config_of(hidden))
+    model.config.save_pretrained(folder)
+    header, end = {"__metadata__": {"format": "pt"}}, 0
+    for name, tensor in model.state_dict().items():
+        begin, end = end, end + 4 * tensor.numel()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(folder / "model.safetensors", "wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        stream.truncate(8 + len(text) + end)
+    for path in tokenizer.glob("tokenizer*"):
+        shutil.copy(path, folder)
+    return folder
+
+
+def config_of(hidden: int) -> LlamaConfig:
+    return LlamaConfig(
         vocab_size=400,
         hidden_size=hidden,
         intermediate_size=2 * hidden,
@@ -32,8 +59,6 @@ def make(folder: Path, hidden: int = 64) -> Path:
         bos_token_id=0,
         pad_token_id=0,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def carbon_frame(tree: xr.DataTree, names) -> pd.DataFrame:
 def energy_quality(frame: pd.DataFrame) -> alt.Chart:
     """Energy against quality, with 95 % intervals and the Pareto front of each place."""
     x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=alt.Scale(zero=False))
-    y = alt.Y("quality:Q", title="quality relative to the baseline (ρ)", axis=alt.Axis(format="+.0%"))
+    y = alt.Y("quality:Q", title="quality relative to the baseline (ρ)", axis=alt.Axis(format="+.1%"))
     color = alt.Color("place:N", title="hardware · engine · workload", legend=_legend(frame))
     tooltip = [
         alt.Tooltip("configuration:N"),
@@ -126,9 +126,9 @@ def energy_components(frame: pd.DataFrame) -> alt.Chart:
             ),
             tooltip=["configuration", "place", "component", "basis", alt.Tooltip("joules:Q", format=".4g")],
         )
-        .properties(width=560, title="Energy by component")
+        .properties(width=560)
     )
-    return _by_place(chart, frame)
+    return _by_place(chart, frame, "Energy by component")
 
 
 def carbon_zones(frame: pd.DataFrame) -> alt.Chart:
@@ -143,15 +143,17 @@ def carbon_zones(frame: pd.DataFrame) -> alt.Chart:
             color=alt.Color("configuration:N", title="configuration", legend=alt.Legend(labelLimit=320)),
             tooltip=["configuration", "place", "zone", alt.Tooltip("grams:Q", format=".4g")],
         )
-        .properties(width=480, height=alt.Step(28), title="CO₂e by zone")
+        .properties(width=480, height=alt.Step(28))
     )
-    return _by_place(chart, frame)
+    return _by_place(chart, frame, "CO₂e by zone")
 
 
-def _by_place(chart: alt.Chart, frame: pd.DataFrame):
+def _by_place(chart: alt.Chart, frame: pd.DataFrame, title: str):
+    """The chart, once per hardware, engine and workload where there are several."""
     if frame.place.nunique() <= 1:
-        return chart
-    return chart.facet(row=alt.Row("place:N", title=None, header=alt.Header(labelAngle=0, labelAlign="left")))
+        return chart.properties(title=title)
+    row = alt.Row("place:N", title=None, header=alt.Header(labelAngle=0, labelAlign="left"))
+    return chart.facet(row=row).properties(title=title)
 
 
 def _themed(chart):

@@ -70,22 +70,22 @@ def test_a_wrong_device_is_an_error_before_anything_is_measured(script, tiny_rec
     assert record is None
 
 
-# measure_energy.py with 150 MB of address space beyond what its imports take
+# measure_energy.py with 700 MB of address space beyond what its imports take
 LIMITED = """
 import resource, runpy, sys
 import accelerate, codecarbon, torch, transformers
 import transformers.models.llama.modeling_llama
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (size + 150_000_000,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (size + 700_000_000,) * 2)
 sys.argv = sys.argv[1:]
 sys.path.insert(0, "scripts")
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_out_of_memory_is_a_finding(tmp_path):
-    """A real one: the address space of the process is limited, and the 300 MB of weights do not fit."""
-    big = tiny_model.make(tmp_path / "big", hidden=2048)
+def test_out_of_memory_is_a_finding(tiny, tmp_path):
+    """A real one: the address space of the process is limited, and the 1.2 GB of weights do not fit."""
+    big = tiny_model.make_hollow(tmp_path / "big", 4096, tiny)
     checkpoint, output = tmp_path / "big.json", tmp_path / "record.json"
     checkpoint.write_text(json.dumps({"schema_version": 1, "status": "ok", "weights": str(big), **describe(big)}))
     options = ["--spec", json.dumps(SPEC), "--checkpoint", str(checkpoint), "--output", str(output)]
