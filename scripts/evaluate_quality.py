@@ -5,9 +5,9 @@ from importlib import import_module
 import torch
 from joulegrid import devices, jobs
 from joulegrid.engines import transformers as engine
-from joulegrid.engines.findings import OutOfMemory, Unsupported, findings
-from joulegrid.records import OK, OOM, UNSUPPORTED, provenance, read_json, write_json
-from joulegrid.weights import require_weights
+from joulegrid.engines.findings import outcome
+from joulegrid.records import provenance, read_json, write_json
+from joulegrid.weights import finding_of, require_weights
 
 PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "gptqmodel", "lm-eval")
 
@@ -16,14 +16,10 @@ def main(arguments, spec):
     """Write {metric: {value, stderr, higher_is_better}}; or why the configuration cannot run here."""
     made = provenance(PACKAGES)
     checkpoint = read_json(arguments.checkpoint)
-    require_weights(checkpoint, arguments.checkpoint)
-    try:
-        with findings():
-            result = {"status": OK, "metrics": evaluate(spec, checkpoint)}
-    except OutOfMemory as finding:
-        result = {"status": OOM, "reason": str(finding)}
-    except Unsupported as finding:
-        result = {"status": UNSUPPORTED, "reason": str(finding)}
+    result = finding_of(checkpoint)
+    if result is None:
+        require_weights(checkpoint, arguments.checkpoint)
+        result = outcome(lambda: {"metrics": evaluate(spec, checkpoint)})
     jobs.say(f"{result}")
     write_json(arguments.output, {**made, "spec": spec, "device": devices.describe(), **result})
 

@@ -6,10 +6,10 @@ from importlib import import_module
 
 import torch
 from joulegrid import devices, jobs, workloads
-from joulegrid.engines.findings import OutOfMemory, Unsupported, findings
+from joulegrid.engines.findings import outcome
 from joulegrid.metering import COMPONENTS, Meter
-from joulegrid.records import OK, OOM, UNSUPPORTED, provenance, read_json, write_json
-from joulegrid.weights import require_weights
+from joulegrid.records import provenance, read_json, write_json
+from joulegrid.weights import finding_of, require_weights
 
 PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "gptqmodel", "codecarbon")
 
@@ -19,17 +19,12 @@ def main(arguments, spec):
     made = provenance(PACKAGES)
     device = devices.check(spec["hardware"])
     checkpoint = read_json(arguments.checkpoint)
-    require_weights(checkpoint, arguments.checkpoint)
     prompts = workloads.prompts(spec["workload"], spec["protocol"]["seed"])
     meter = Meter(spec["protocol"]["tracking"], spec["hardware"])
-    try:
-        with findings():
-            result = {"status": OK, **measure(spec, checkpoint, prompts, meter)}
-    except OutOfMemory as finding:
-        result = {"status": OOM, "reason": str(finding)}
-    except Unsupported as finding:
-        result = {"status": UNSUPPORTED, "reason": str(finding)}
-    jobs.say(f"status: {result['status']} {result.get('reason', '')}")
+    result = finding_of(checkpoint)
+    if result is None:
+        require_weights(checkpoint, arguments.checkpoint)
+        result = outcome(lambda: measure(spec, checkpoint, prompts, meter))
     components = {name: meter.basis[name] for name in COMPONENTS}
     write_json(arguments.output, {**made, "spec": spec, "device": device, "components": components, **result})
 

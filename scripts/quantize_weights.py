@@ -4,39 +4,45 @@ from importlib import import_module
 
 import torch
 from joulegrid import devices, jobs
+from joulegrid.engines.findings import outcome
 from joulegrid.metering import Meter
 from joulegrid.models.describe import describe
-from joulegrid.records import OK, provenance, read_json, write_json
-from joulegrid.weights import fresh_folder, require_weights
+from joulegrid.records import provenance, read_json, write_json
+from joulegrid.weights import finding_of, fresh_folder, require_weights
+
+KEPT = ("architecture", "parameters", "context_length", "sparsity")
 
 
 def main(arguments, spec):
-    """Write the quantized weights, and {weights, bytes, sparsity, seconds, energy_j …} of making them."""
-    entry = spec["quantization"]
+    """Write the quantized weights, and {weights, bytes, sparsity, cost …}; or why they cannot be made here."""
     made = provenance(("torch", "transformers", "gptqmodel", "codecarbon"))
     source = read_json(arguments.made_from)
     folder = fresh_folder(arguments.weights)
     torch.manual_seed(spec["seed"])
+    result = finding_of(source)
+    if result is None:
+        require_weights(source, arguments.made_from)
+        result = outcome(lambda: quantize(source, folder, spec))
+    write_json(arguments.output, {**made, "spec": spec, "device": devices.describe(), **result})
+
+
+def quantize(source, folder, spec):
+    """Run the method on a GPU if there is one, and meter it: making the weights is part of their balance."""
+    entry = spec["quantization"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     method = import_module(f"joulegrid.compression.{entry['method'].replace('-', '_')}")
     meter = Meter("machine", {"device": device})
     jobs.say(f"quantizing {source['weights']} on {device}: {entry}")
-    weights = require_weights(source, arguments.made_from)
-    notes, cost = meter.measure(lambda: method.quantize(weights, entry, folder, device, spec["seed"]))
+    notes, cost = meter.measure(lambda: method.quantize(source["weights"], entry, folder, device, spec["seed"]))
     jobs.say(f"done in {cost.seconds:.0f} s")
-    facts = describe(folder)
-    kept = {key: source[key] for key in ("architecture", "parameters", "context_length", "sparsity") if key in source}
-    record = {
-        "spec": spec,
-        "status": OK,
-        "device": devices.describe(),
+    return {
+        **{key: source[key] for key in KEPT if key in source},
         "stored": "copy",
         "weights": str(folder),
-        "bytes": facts["bytes"],
+        "bytes": describe(folder)["bytes"],
         "notes": notes,
         "cost": {"seconds": cost.seconds, "energy_j": cost.energy_j, "basis": meter.basis},
     }
-    write_json(arguments.output, {**made, **kept, **record})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,12 @@
 import shutil
 from pathlib import Path
 
-from joulegrid.records import InputError
+from joulegrid.records import OK, InputError
+
+
+def finding_of(record: dict) -> dict[str, str] | None:
+    """Status and reason of weights that could not be made (out of memory, say): what is made of them shares both."""
+    return None if record["status"] == OK else {key: record[key] for key in ("status", "reason")}
 
 
 def require_weights(record: dict, path: str) -> Path:

@@ -98,6 +98,18 @@ def test_out_of_memory_is_a_finding(tiny, tmp_path):
     assert "repeats" not in record
 
 
+@pytest.mark.parametrize("name", ["measure_energy", "evaluate_quality", "refer_checkpoint", "quantize_weights"])
+def test_what_is_made_of_weights_that_did_not_fit_shares_their_finding(script, tmp_path, name):
+    made = tmp_path / "made.json"
+    made.write_text(json.dumps({"schema_version": 1, "status": "oom", "reason": "too big to prune"}))
+    paths = {"checkpoint": made} if name.endswith(("energy", "quality")) else {"made_from": made}
+    if name == "quantize_weights":
+        paths["weights"] = tmp_path / "weights"
+    code, log, record = script(name, {**SPEC, "seed": 0}, **paths)
+    assert code == 0, log
+    assert (record["status"], record["reason"]) == ("oom", "too big to prune")
+
+
 def test_a_prompt_beyond_the_context_is_a_finding(script, tiny_record):
     code, log, record = script("measure_energy", edited(workload={"new_tokens": 600}), checkpoint=tiny_record)
     assert code == 0, log

@@ -21,7 +21,7 @@ def load_options(entry: dict) -> dict:
     }
 
 
-def quantize(source: Path, entry: dict, folder: Path, device: str, seed: int) -> dict:
+def quantize(source: str, entry: dict, folder: Path, device: str, seed: int) -> dict:
     """Quantize the model in `source` into `folder`.
 
     Returns
@@ -30,7 +30,7 @@ def quantize(source: Path, entry: dict, folder: Path, device: str, seed: int) ->
     """
     texts = calibration_texts(entry["calibration"], AutoTokenizer.from_pretrained(source), seed)
     config = gptqmodel.QuantizeConfig(bits=entry["bits"], group_size=entry["group_size"], desc_act=entry["act_order"])
-    model = gptqmodel.GPTQModel.load(str(source), config, device=device)
+    model = gptqmodel.GPTQModel.load(source, config, device=device)
     model.quantize(texts, batch_size=4)
     model.save(str(folder))
     return {"calibration_samples": len(texts), "calibration_tokens": entry["calibration"]["tokens"]}

@@ -1,10 +1,13 @@
 """The failures that are findings: a model that does not fit, a combination that an engine or a device cannot run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+
+from joulegrid.jobs import say
+from joulegrid.records import OK, OOM, UNSUPPORTED
 
 
 class Unsupported(Exception):
@@ -39,11 +42,29 @@ NO_KERNEL = (
 )
 
 
+def outcome(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `work()` gives, with status ok; or status oom or unsupported and the reason, where it ends in a finding.
+
+    Every other error is let through: a job that fails for another reason has no result.
+    """
+    try:
+        with findings():
+            result = {"status": OK, **work()}
+    except OutOfMemory as finding:
+        result = {"status": OOM, "reason": str(finding)}
+    except Unsupported as finding:
+        result = {"status": UNSUPPORTED, "reason": str(finding)}
+    say(f"status: {result['status']} {result.get('reason', '')}")
+    return result
+
+
 @contextmanager
 def findings() -> Iterator[None]:
-    """Turn the errors of a run that are findings into OutOfMemory and Unsupported; let all others through."""
+    """Turn the errors of a run that are findings into OutOfMemory and Unsupported."""
     try:
         yield
+    except (OutOfMemory, Unsupported):
+        raise
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemory(_first_line(error)) from error
     except NotImplementedError as error:
