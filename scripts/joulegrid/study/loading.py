@@ -62,7 +62,8 @@ def load(paths: Sequence[str | Path], overrides: dict | None = None) -> Study:
         if not isinstance(part, dict):
             raise InputError(f"{path}: expected a study, a mapping of keys such as study, model, quantization")
         data = _merged(data, part)
-    return from_data(_merged(data, overrides or {}), ", ".join(map(_shown, paths)))
+    source = ", ".join([*map(_shown, paths), *(["--config"] if set(overrides or ()) - {"site"} else [])])
+    return from_data(_merged(data, overrides or {}), source)
 
 
 def from_data(data: dict, source: str) -> Study:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 from functools import cache
 from typing import Any
 
@@ -36,10 +37,19 @@ def check(name: str, data: Any, where: str) -> dict[str, Any]:
     """
     schema = _schema(name)
     errors = sorted(Draft202012Validator(schema).iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path])
-    lines = list(dict.fromkeys(f"{where}: {line}" for error in errors for line in _explain(error)))
+    found = [*_not_finite(data), *(line for error in errors for line in _explain(error))]
+    lines = list(dict.fromkeys(f"{where}: {line}" for line in found))
     if lines:
         raise InputError("\n".join(lines))
     return _with_defaults(schema, data, schema["$defs"])
+
+
+def _not_finite(data: Any, path: str = "") -> list[str]:
+    """Lines for .nan and .inf, which YAML has and which are no number of anything here."""
+    if isinstance(data, float) and not math.isfinite(data):
+        return [f"{path}: got {data}; expected a finite number"]
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [line for key, value in items for line in _not_finite(value, f"{path}.{key}" if path else str(key))]
 
 
 def nearest(name: Any, valid) -> str:
