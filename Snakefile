@@ -18,6 +18,9 @@ rule all:
     default_target: True
     input:
         STUDY_OUTPUTS,
+        # the records too: who deletes one wants it measured again
+        CELL_RECORDS,
+        QUALITY_RECORDS,
 
 
 include: "rules/environments.smk"

@@ -1,9 +1,5 @@
 # From the records of the jobs to one dataset, and from it to ranking, carbon, figures and the report.
 # {folder} is results/STUDY, or results/STUDY/partial for what the target `partial` makes of an unfinished study.
-CELL_RECORDS = [f"{RESULTS}/energy/{cell.path}.json" for cell in STUDY.cells]
-QUALITY_RECORDS = [
-    f"{RESULTS}/quality/{c.path}/{task}.json" for c in STUDY.configurations for task in STUDY.labels("quality")
-]
 
 
 localrules:

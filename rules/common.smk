@@ -33,7 +33,8 @@ def load_study():
         built.check()
         return study, sites.load(study.data.get("site"), study), built
     except InputError as error:
-        raise WorkflowError(str(error)) from None
+        # the message and nothing else: an exception would come with Snakemake's lines around it
+        sys.exit(f"error: {error}")
 
 
 STUDY, SITE, SPECS = load_study()
@@ -44,6 +45,11 @@ FIGURES = ("energy_quality", "energy_components", "carbon_zones")
 STUDY_OUTPUTS = [
     f"{RESULTS}/{name}"
     for name in ("study.nc", "ranking.csv", "carbon.csv", *(f"figures/{f}.svg" for f in FIGURES), "report.html")
+]
+
+CELL_RECORDS = [f"{RESULTS}/energy/{cell.path}.json" for cell in STUDY.cells]
+QUALITY_RECORDS = [
+    f"{RESULTS}/quality/{c.path}/{task}.json" for c in STUDY.configurations for task in STUDY.labels("quality")
 ]
 
 
@@ -84,6 +90,14 @@ def records_found():
     """Which records of the study exist now, and since when: the partial merge runs again when that changes."""
     folders = [Path(RESULTS, kind) for kind in ("energy", "quality")]
     return digest(sorted([str(p), p.stat().st_mtime_ns] for folder in folders for p in folder.rglob("*.json")))
+
+
+def check_site():
+    """A cluster needs a site: without one, jobs would go to its default partition with no GPU."""
+    if SITE.data is None and getattr(workflow.executor_plugin, "name", "") == "slurm":
+        raise WorkflowError(
+            "no site: --config on the command line replaces the profile's; add site=config/sites/YOURS.yaml to it"
+        )
 
 
 def build_environments():

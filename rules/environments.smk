@@ -10,6 +10,7 @@ localrules:
 
 
 onstart:
+    check_site()
     build_environments()
 
 

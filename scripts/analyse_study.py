@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import xarray as xr
+
 from joulegrid import carbon, dataset, jobs, ranking
 
 

@@ -32,7 +32,7 @@ def build(folder: str) -> None:
         return
     print(f"building {folder} from its lock; the first time this downloads some gigabytes", flush=True)
     # Compiled once here, or every job of a read-only or PYTHONDONTWRITEBYTECODE node spends seconds on it
-    options = ["--locked", "--compile-bytecode", "--project", str(ROOT / folder)]
+    options = ["--locked", "--compile-bytecode", "--project", str(ROOT / folder), "--python", sys._base_executable]
     # Inside another activated environment uv would warn about a VIRTUAL_ENV that is not its own
     variables = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     command = [sys.executable, "-m", "uv", "sync", "--quiet", *options]

@@ -1,11 +1,13 @@
 """Evaluate one quality task on one configuration."""
 
+import math
 from importlib import import_module
 
 import torch
+
 from joulegrid import devices, jobs
 from joulegrid.engines import transformers as engine
-from joulegrid.engines.findings import outcome
+from joulegrid.findings import outcome
 from joulegrid.records import provenance, read_json, write_json
 from joulegrid.weights import finding_of, require_weights
 
@@ -33,7 +35,14 @@ def evaluate(spec, checkpoint):
     loaded = engine.load(checkpoint, spec["quantization"], hardware, {"batch_size": 1})
     jobs.say(f"loaded: {loaded.describe()}")
     method = import_module(f"joulegrid.quality.{task['method'].replace('-', '_')}")
-    return method.evaluate(loaded.model, loaded.tokenizer, task, spec["seed"])
+    found = method.evaluate(loaded.model, loaded.tokenizer, task, spec["seed"])
+    # A broken model (overflow, say) has no finite perplexity: no number then, and JSON has none for it either
+    return {name: {**metric, "value": finite(metric["value"])} for name, metric in found.items()}
+
+
+def finite(value):
+    """The value, or None where it is not a number that can be compared."""
+    return value if math.isfinite(value) else None
 
 
 if __name__ == "__main__":

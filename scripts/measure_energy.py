@@ -5,8 +5,9 @@ import time
 from importlib import import_module
 
 import torch
+
 from joulegrid import devices, jobs, workloads
-from joulegrid.engines.findings import outcome
+from joulegrid.findings import outcome
 from joulegrid.metering import COMPONENTS, Meter
 from joulegrid.records import provenance, read_json, write_json
 from joulegrid.weights import finding_of, require_weights

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from joulegrid import dataset, jobs
+from joulegrid.records import InputError
 from joulegrid.study.loading import Study
 from joulegrid.study.specs import Specs
 
@@ -12,6 +13,10 @@ def main(arguments, spec):
     """Write the tree of energy, quality, training and checkpoints; with --missing also the list of what is not ok."""
     specs = Specs(study_of(spec))
     tree, missing = dataset.merge(specs, Path(arguments.results))
+    lost = [row for row in missing if row["status"] in ("missing", "stale")]
+    if lost and not arguments.missing:
+        lines = "\n".join(f"{row['path']}: {row['status']} {row['reason']}" for row in lost[:20])
+        raise InputError(f"{lines}\n{len(lost)} records cannot be used; delete them and run snakemake again")
     tree.attrs["environment"] = spec["packages"]
     dataset.write(tree, Path(arguments.output))
     for row in missing:

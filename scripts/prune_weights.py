@@ -2,14 +2,14 @@
 
 from importlib import import_module
 
-import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
 from joulegrid import devices, jobs
-from joulegrid.engines.findings import outcome
+from joulegrid.findings import outcome
 from joulegrid.metering import Meter
 from joulegrid.models.describe import describe
 from joulegrid.records import provenance, read_json, write_json
 from joulegrid.weights import fresh_folder, require_weights
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def main(arguments, spec):
@@ -17,7 +17,6 @@ def main(arguments, spec):
     made = provenance(("torch", "transformers", "codecarbon"))
     source = require_weights(read_json(arguments.model), arguments.model)
     folder = fresh_folder(arguments.weights)
-    torch.manual_seed(spec["seed"])
     jobs.say(f"pruning {source}: {spec['pruning']}")
     result = outcome(lambda: prune(source, folder, spec["pruning"]))
     write_json(arguments.output, {**made, "spec": spec, "device": devices.describe(with_gpus=False), **result})

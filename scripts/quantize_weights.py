@@ -3,14 +3,15 @@
 from importlib import import_module
 
 import torch
+
 from joulegrid import devices, jobs
-from joulegrid.engines.findings import outcome
+from joulegrid.findings import outcome
 from joulegrid.metering import Meter
 from joulegrid.models.describe import describe
 from joulegrid.records import provenance, read_json, write_json
 from joulegrid.weights import finding_of, fresh_folder, require_weights
 
-KEPT = ("architecture", "parameters", "context_length", "sparsity")
+KEPT = ("architecture", "parameters", "context_length")
 
 
 def main(arguments, spec):
@@ -40,6 +41,7 @@ def quantize(source, folder, spec):
         "stored": "copy",
         "weights": str(folder),
         "bytes": describe(folder)["bytes"],
+        "sparsity": {"mean": notes.pop("sparsity")},
         "notes": notes,
         "cost": {"seconds": cost.seconds, "energy_j": cost.energy_j, "basis": meter.basis},
     }

@@ -5,9 +5,10 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-import house
 import pytest
 import yaml
+
+import house
 
 ROOT = Path(__file__).resolve().parents[1]
 # tests/compute runs in the environment of the compute jobs (make test runs both)

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from joulegrid import __version__
-from joulegrid.records import SCHEMA_VERSION, git_commit
+from joulegrid.records import SCHEMA_VERSION, InputError, git_commit
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 from joulegrid.study.loading import metric_names
 from joulegrid.study.specs import Specs
@@ -155,7 +155,10 @@ def _energy(specs: Specs, results: Path, missing: Missing) -> xr.Dataset:
         index = filler.at(cell)
         filler.set("status", index, STATUS.index(status))
         if status == "ok":
-            _fill_cell(filler, index, record)
+            try:
+                _fill_cell(filler, index, record)
+            except (KeyError, TypeError, ValueError):
+                raise InputError(f"{path}: the record is damaged; delete it and run snakemake again") from None
             for component, how in record["components"].items():
                 methods.setdefault((cell.hardware, component), set()).add(f"{how['basis']}: {how['method']}")
     dataset = filler.dataset()

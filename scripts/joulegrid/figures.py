@@ -80,7 +80,7 @@ def carbon_frame(tree: xr.DataTree, names) -> pd.DataFrame:
 
 
 def energy_quality(frame: pd.DataFrame) -> alt.Chart:
-    """Energy against quality, with 95 % intervals and the Pareto front of each place."""
+    """Energy against quality, with 95 % intervals and the Pareto front of each model in each place."""
     x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=alt.Scale(zero=False))
     y = alt.Y("quality:Q", title="quality relative to the baseline (ρ)", axis=alt.Axis(format="+.1%"))
     color = alt.Color("place:N", title="hardware · engine · workload", legend=_legend(frame))
@@ -96,7 +96,7 @@ def energy_quality(frame: pd.DataFrame) -> alt.Chart:
     ]
     base = alt.Chart(frame)
     front = base.transform_filter("datum.pareto == 1").mark_line(strokeDash=[4, 3], opacity=0.8)
-    front = front.encode(x=x, y=y, color=color, order=alt.Order("energy_per_token:Q"))
+    front = front.encode(x=x, y=y, color=color, detail="model:N", order=alt.Order("energy_per_token:Q"))
     interval = base.mark_rule(opacity=0.6).encode(x=alt.X("low:Q", title=ENERGY_TITLE), x2="high:Q", y=y, color=color)
     filled = alt.condition("datum.pareto == 1", alt.value(1.0), alt.value(0.35))
     points = base.mark_point(filled=True, size=80).encode(x=x, y=y, color=color, opacity=filled, tooltip=tooltip)

@@ -110,10 +110,15 @@ def _attrs(long_name: str, units: str) -> dict[str, str]:
 
 
 def pareto_front(joules: xr.DataArray, quality: xr.DataArray) -> xr.DataArray:
-    """1 where no other configuration on the same hardware, engine and workload is at least as good in both and better
-    in one, 0 where there is one, NaN where energy or quality is not known."""
-    places = [axis for axis in CELL_AXES if axis not in CONFIGURATION_AXES]
-    table = xr.Dataset({"e": joules, "q": quality}).stack(place=places, configuration=CONFIGURATION_AXES)
+    """The Pareto front of every model on every hardware, engine and workload.
+
+    1 where no other configuration of the same model there is at least as good in energy and quality and better in one,
+    0 where there is one, NaN where energy or quality is not known. Quality is relative to each model's own baseline, so
+    that configurations of two models cannot be compared by it.
+    """
+    compared = [axis for axis in CONFIGURATION_AXES if axis != "model"]
+    places = [axis for axis in CELL_AXES if axis not in compared]
+    table = xr.Dataset({"e": joules, "q": quality}).stack(place=places, configuration=compared)
     energy, value = (table[name].transpose("place", "configuration").values for name in "eq")
     front = np.full(energy.shape, np.nan)
     for row in range(len(front)):

@@ -92,9 +92,10 @@ def read_yaml(path: str | Path) -> Any:
         pass
 
     def mapping(loader, node):
-        loader.flatten_mapping(node)
         seen = {}
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue  # <<: another mapping's keys, which this one's override
             key = loader.construct_object(key_node, deep=True)
             if key in seen:
                 raise InputError(
@@ -102,6 +103,7 @@ def read_yaml(path: str | Path) -> Any:
                     f"{seen[key]}); labels and keys are unique, rename or delete one"
                 )
             seen[key] = key_node.start_mark.line + 1
+        loader.flatten_mapping(node)
         return loader.construct_mapping(node, deep=True)
 
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
@@ -110,6 +112,8 @@ def read_yaml(path: str | Path) -> Any:
             return yaml.load(stream, Loader=Loader)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a text file in UTF-8 ({error})") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
 

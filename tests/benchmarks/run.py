@@ -14,8 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import house
 import xarray as xr
+
+import house
 from joulegrid import dataset
 from joulegrid.study.loading import from_data
 from joulegrid.study.specs import Specs

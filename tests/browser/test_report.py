@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+
 from installing import debian
 
 FLAGS = [

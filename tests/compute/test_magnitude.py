@@ -2,9 +2,11 @@
 
 import pytest
 import torch
-from joulegrid.compression import magnitude
-from joulegrid.records import InputError
 from transformers import AutoModelForCausalLM
+
+from joulegrid.compression import magnitude
+from joulegrid.findings import Unsupported
+from joulegrid.records import InputError
 
 WEIGHT = torch.tensor([[0.1, -4.0, 0.2, 3.0, 5.0, -0.3, 0.4, 6.0], [1.0, 1.0, 1.0, 1.0, -2.0, 0.0, 7.0, 0.5]])
 
@@ -38,8 +40,8 @@ def test_every_group_has_the_pattern(pattern, zeros):
         assert values[zero].abs().max() <= values[~zero].abs().min()
 
 
-def test_an_input_dimension_that_does_not_fit_is_an_error():
-    with pytest.raises(InputError, match="10 is not a multiple of 4"):
+def test_an_input_dimension_that_does_not_fit_is_a_finding():
+    with pytest.raises(Unsupported, match="10 is not a multiple of 4"):
         magnitude.zero_mask(torch.ones(4, 10), pattern="2:4")
 
 

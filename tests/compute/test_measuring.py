@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 import tiny_model
 from conftest import ROOT
 from joulegrid import workloads

@@ -3,10 +3,12 @@
 import hashlib
 import http.server
 import json
+import shutil
 import threading
 import zipfile
 
 import pytest
+
 from joulegrid.models.describe import describe
 from joulegrid.records import InputError, sha256_file
 
@@ -35,6 +37,20 @@ def test_pickles_and_damaged_weights_are_refused(tiny, tmp_path, file, content, 
     (tmp_path / file).write_bytes(content)
     with pytest.raises(InputError, match=part):
         describe(tmp_path)
+
+
+def test_only_the_weights_that_are_loaded_are_counted(tiny, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny, folder)
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    assert describe(folder) == describe(tiny)
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00001.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert describe(folder) == describe(tiny)
+    (folder / "model-00001-of-00001.safetensors").unlink()
+    with pytest.raises(InputError, match=r"names model-00001-of-00001\.safetensors, which is not there"):
+        describe(folder)
 
 
 @pytest.fixture
@@ -136,7 +152,7 @@ def test_a_model_comes_from_the_hub_without_code_or_pickles(hub, script, tiny, t
     assert code == 0, log
     assert record["identity"] == {"revision": REVISION}
     assert record["parameters"] == describe(tiny)["parameters"]
-    fetched = {p.name for p in (tmp_path / "weights").iterdir() if p.is_file()}
+    fetched = {p.name for p in (tmp_path / "weights" / REVISION).iterdir() if p.is_file()}
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= fetched
     assert not fetched & {"pytorch_model.bin", "code.py"}
     assert {token for path, token in hub if "team/tiny" in path} == {"Bearer hf_secret_of_the_test"}

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from joulegrid.quality.perplexity import sliding_window_perplexity
 from transformers import AutoModelForCausalLM
+
+from joulegrid.quality.perplexity import sliding_window_perplexity
 
 
 class Uniform:
@@ -26,10 +27,21 @@ def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary(window,
     assert sliding_window_perplexity(Uniform(37), torch.arange(30), window, stride) == pytest.approx(37)
 
 
-@pytest.mark.parametrize(("window", "stride"), [(64, 32), (64, 64), (50, 7), (300, 150)])
+@pytest.mark.parametrize("loss", [1e6, math.nan])
+def test_a_broken_model_has_no_finite_perplexity_and_ends_without_an_error(loss):
+    class Broken(Uniform):
+        def __call__(self, input_ids):
+            logits = torch.zeros(*input_ids.shape, self.size)
+            logits[..., 0] = loss
+            return SimpleNamespace(logits=logits)
+
+    assert not math.isfinite(sliding_window_perplexity(Broken(5), torch.ones(20, dtype=torch.long), 8, 4))
+
+
+@pytest.mark.parametrize(("window", "stride"), [(32, 16), (32, 32), (25, 7), (300, 150)])
 def test_each_token_is_scored_once_given_the_tokens_before_it_in_its_window(tiny, window, stride):
     model = AutoModelForCausalLM.from_pretrained(tiny).double()
-    ids = torch.randint(1, 400, (201,), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(1, 400, (91,), generator=torch.Generator().manual_seed(0))
     losses = []
     for position in range(1, len(ids)):
         # the first window that reaches the token is the one that scores it

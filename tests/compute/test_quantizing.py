@@ -1,6 +1,10 @@
 """Every quantization loads, generates and is what it says."""
 
+import json
+import shutil
+
 import pytest
+
 from joulegrid.engines import transformers as engine
 from joulegrid.models.describe import describe
 
@@ -36,12 +40,35 @@ def test_methods_that_quantize_while_loading(tiny, entry, kernel, share):
     assert facts["weights_bytes"] / full == pytest.approx(share, abs=0.12)
 
 
+def test_the_checkpoints_own_generation_settings_do_not_decide(tiny, tmp_path):
+    def tokens(folder):
+        loaded = engine.load({"weights": str(folder)}, LOAD_TIME[0][0], {"device": "cpu"}, {"batch_size": 2})
+        seen = []
+        original = loaded.model.generate
+        loaded.model.generate = lambda **kwargs: seen.append(original(**kwargs)) or seen[-1]
+        assert loaded.generate(loaded.prepare(["one two", "three"], False, 12), 12).written == 24
+        return seen[0].tolist()
+
+    hostile = tmp_path / "hostile"
+    shutil.copytree(tiny, hostile)
+    settings = {
+        "num_beams": 3,
+        "repetition_penalty": 1.5,
+        "do_sample": True,
+        "no_repeat_ngram_size": 1,
+        "max_time": 0.001,
+    }
+    (hostile / "generation_config.json").write_text(json.dumps(settings))
+    assert tokens(hostile) == tokens(tiny)
+
+
 @pytest.mark.slow
 def test_gptq_is_made_recorded_and_loaded(script, tiny_record, tmp_path):
     spec = {"quantization": GPTQ, "seed": 0}
     code, log, record = script("quantize_weights", spec, made_from=tiny_record, weights=tmp_path / "gptq")
     assert code == 0, log
     assert record["stored"] == "copy"
+    assert 0 < record["sparsity"]["mean"] < 0.5
     assert record["notes"] == {"calibration_samples": 4, "calibration_tokens": 64}
     assert record["cost"]["seconds"] > 0
     loaded = engine.load(record, GPTQ, {"device": "cpu"}, {"batch_size": 1})
@@ -50,9 +77,10 @@ def test_gptq_is_made_recorded_and_loaded(script, tiny_record, tmp_path):
 
 
 def test_too_short_a_calibration_text_is_named(tiny, tmp_path):
+    from transformers import AutoTokenizer
+
     from joulegrid.calibration import calibration_texts
     from joulegrid.records import InputError
-    from transformers import AutoTokenizer
 
     path = tmp_path / "short.txt"
     path.write_text("too short")

@@ -2,6 +2,7 @@
 
 import pytest
 import xarray as xr
+
 from joulegrid import carbon
 from joulegrid.records import J_PER_KWH
 from joulegrid.study import carbon_zones

@@ -1,6 +1,7 @@
 """Comments, docstrings and layout are no change; logic in the script or in what it imports is; so are the packages."""
 
 import pytest
+
 from joulegrid.records import InputError
 from joulegrid.study import fingerprints
 

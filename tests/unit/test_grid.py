@@ -1,6 +1,7 @@
 """include keeps, exclude drops, a rule matches where all its axes do."""
 
 import pytest
+
 from joulegrid.study import grid
 
 AXES = {axis: {"a": {}, "b": {}} if axis in ("model", "hardware") else {"x": {}} for axis in grid.CELL_AXES}

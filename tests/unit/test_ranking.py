@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+
 from joulegrid import ranking
 from joulegrid.dataset import STATUS_ATTRS
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
@@ -83,6 +84,20 @@ def test_one_metric_only():
 def test_a_dominated_cell_is_not_on_the_front():
     data = tree([[100, 100], [60, 60], [120, 120]], [0.8, 0.8, 0.7], [20, 20, 30])
     assert at(ranking.rank(data, 0.7, BASELINE, METRICS), "pareto") == pytest.approx([0, 1, 0])
+
+
+def test_each_model_has_its_own_front_since_quality_is_relative_to_its_own_baseline():
+    big = tree([[100, 100], [60, 60], [90, 90]], [0.8, 0.78, 0.7], [20, 20, 20])
+    small = tree([[5, 5], [4, 4], [6, 6]], [0.25, 0.25, 0.25], [90, 90, 90])
+    both = {
+        name: xr.concat(
+            [big[name].to_dataset(), small[name].to_dataset().assign_coords(model=["s"])], "model", data_vars="minimal"
+        )
+        for name in ("energy", "quality")
+    }
+    ranked = ranking.rank(xr.DataTree.from_dict(both), 0.7, BASELINE, METRICS)
+    assert ranked.pareto.sel(model="m").values.ravel() == pytest.approx([1, 1, 0])
+    assert ranked.pareto.sel(model="s").values.ravel() == pytest.approx([0, 1, 0])
 
 
 def test_twins_share_the_front_and_the_rank():

@@ -1,10 +1,25 @@
 """Every mistake in a study gives one line with the file, the key, what was expected and the nearest valid name."""
 
 import pytest
-from joulegrid.records import InputError
+
+from joulegrid.records import InputError, read_yaml
 from joulegrid.study import loading, specs
 
 BAD = [
+    (lambda s: s["ranking"].update(weight=float("nan")), ["ranking.weight: got nan; expected a finite number"]),
+    (lambda s: s["hardware"]["there"].update(pue=float("inf")), ["hardware.there.pue: got inf"]),
+    (lambda s: s.update(pruning=None), ["pruning: got None; expected a mapping"]),
+    (lambda s: s.update(pruning=["half"]), ["pruning: got ['half']; expected a mapping"]),
+    (lambda s: s["quantization"].update({8: {"method": "nf4"}}), ["quantization", "the key 8", "put it in quotes"]),
+    (lambda s: s["workload"]["questions"].update(count=999), ["workload.questions.count: got 999", "has 16 prompts"]),
+    (lambda s: s["workload"]["questions"].update(prompts="config/prompts"), ["questions.prompts: no such file"]),
+    (
+        lambda s: s["quality"]["facts"].update(task="fact"),
+        ["quality.facts.task: no task 'fact'", "did you mean 'facts'?"],
+    ),
+    (lambda s: s["quality"]["facts"].update(folder="LICENSE"), ["quality.facts.folder: no such folder 'LICENSE'"]),
+    (lambda s: s["pruning"].update({"x" * 65: {"method": "none"}}), ["pruning", "at most 64"]),
+    (lambda s: s["pruning"].update({"x\n": {"method": "none"}}), ["pruning", "'x\\n'"]),
     # edit, what the message must hold
     (lambda s: s.update(quantisation={}), ["quantisation: unknown key", "did you mean 'quantization'?"]),
     (lambda s: s.pop("ranking"), ["the key 'ranking' is missing"]),
@@ -32,7 +47,7 @@ BAD = [
     (lambda s: s["hardware"]["there"].update(pue=0.9), ["hardware.there.pue", "got 0.9", "1 or more"]),
     (lambda s: s["hardware"].update(gpu={"device": "cuda"}), ["hardware.gpu", "'gpu' is missing"]),
     (lambda s: s["hardware"]["here"].update(gpus=2), ["hardware.here.gpus: unknown key"]),
-    (lambda s: s.update(protocol={"repeats": 0}), ["protocol.repeats", "got 0", "1 or more"]),
+    (lambda s: s.update(protocol={"repeats": 0}), ["protocol.repeats", "got 0", "1 to 1000"]),
     (lambda s: s.update(protocol={"repeat": 3}), ["protocol.repeat: unknown key", "did you mean 'repeats'?"]),
     (lambda s: s["ranking"].update(weight=1.2), ["ranking.weight", "from 0 to 1"]),
     (
@@ -108,6 +123,21 @@ def test_an_unknown_country_is_named(study_data, study_file):
     study = loading.load([study_file(study_data)])
     with pytest.raises(InputError, match=r"carbon.zones.GER: no ISO 3166-1 alpha-3 country"):
         specs.Specs(study).check()
+
+
+def test_a_merged_mapping_may_be_overridden(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
+    assert read_yaml(path)["b"] == {"x": 1, "y": 3}
+
+
+def test_numbers_given_on_the_command_line_are_numbers(study_data, study_file):
+    path = study_file(study_data)
+    over = {"ranking": {"weight": "0.3"}, "protocol": {"repeats": "5"}, "description": "1x"}
+    data = loading.load([path], over).data
+    assert (data["ranking"]["weight"], data["protocol"]["repeats"], data["description"]) == (0.3, 5, "1x")
+    with pytest.raises(InputError, match=r"study.yaml, --config: ranking.weight: got 3"):
+        loading.load([path], {"ranking": {"weight": "3"}})
 
 
 def test_several_mistakes_come_in_one_message(study_data, study_file):

@@ -2,9 +2,10 @@
 
 import re
 
-import house
 import pytest
 import yaml
+
+import house
 
 MERGE = {"merge_measurements", "analyse_study", "draw_figures", "write_report"}
 ANALYSIS = MERGE - {"merge_measurements"}
@@ -126,6 +127,22 @@ CASES = {
     "remove a hardware entry": (study(lambda s: s["hardware"].pop("there")), set(), MERGE),
     "reorder keys": (study(reorder), set(), set()),
     "reformat the YAML": (reformat, set(), set()),
+    "write a whole number as 3.0": (study(lambda s: s.update(protocol={"repeats": 3.0})), set(), set()),
+    "name the metrics that count anyway": (
+        study(lambda s: s["ranking"].update(metrics=["text", "facts.acc"])),
+        set(),
+        set(),
+    ),
+    "change the seed": (
+        study(lambda s: s.update(protocol={"seed": 1})),
+        checkpoints(GPTQ_CONFIGURATIONS) | cells(CONFIGURATIONS) | quality(CONFIGURATIONS),
+        MERGE,
+    ),
+    "delete a record": (
+        lambda place, data: (place / "results/small/quality/tiny/none/half/nf4/text.json").unlink(),
+        quality({"half/nf4"}, tasks=("text",)),
+        MERGE,
+    ),
     "add a comment to a script": (
         file("scripts/measure_energy.py", "import resource", "# why\nimport resource"),
         set(),
@@ -164,6 +181,11 @@ CASES = {
     "change a locked package of one method": (
         lock("bitsandbytes"),
         cells(with_method("nf4")) | quality(with_method("nf4")),
+        MERGE,
+    ),
+    "change the locked package that places weights": (
+        lock("accelerate"),
+        checkpoints(GPTQ_CONFIGURATIONS) | cells(CONFIGURATIONS) | quality(CONFIGURATIONS),
         MERGE,
     ),
     "change a locked package of one task": (lock("lm-eval"), quality(CONFIGURATIONS, tasks=("facts",)), MERGE),

@@ -4,9 +4,10 @@ import csv
 import json
 import shutil
 
-import house
 import pytest
 import xarray as xr
+
+import house
 
 
 def test_a_mistake_ends_snakemake_with_one_message_and_no_traceback(own):
@@ -19,6 +20,7 @@ def test_a_mistake_ends_snakemake_with_one_message_and_no_traceback(own):
     assert "config/study.yaml: quantization.gptq4.bitz: unknown key" in output
     assert "did you mean 'bits'?" in output
     assert "Traceback" not in output
+    assert output.strip().splitlines()[-1].startswith("error: config/study.yaml: ")
 
 
 def test_a_hardware_that_the_site_does_not_know_is_named(own):
@@ -66,6 +68,25 @@ def test_an_unfinished_study_is_merged_and_ranked_and_what_is_missing_is_listed(
     assert rows["none", "gptq4", "here"]["rank"] == ""
     assert rows["none", "nf4", "there"]["rank"] != ""
     assert not (place / "results/small" / gone).exists(), "partial computes nothing"
+
+
+@pytest.mark.parametrize("damage", ["truncate", "key", "stale"])
+def test_a_damaged_record_stops_the_merge_and_is_named(own, damage):
+    place, _ = own
+    path = place / "results/small/energy/tiny/none/none/nf4/here/transformers/questions.json"
+    record = json.loads(path.read_text())
+    if damage == "key":
+        del record["repeats"]
+    elif damage == "stale":
+        record["spec"]["code"] = "of last year"
+    path.write_text(json.dumps(record)[: 40 if damage == "truncate" else None])
+    done = house.snakemake(place, "--cores", "2", "--show-failed-logs", check=False)
+    assert done.returncode == 1
+    assert "energy/tiny/none/none/nf4/here/transformers/questions.json: " in done.stdout + done.stderr
+    assert "run snakemake again" in done.stdout + done.stderr
+    assert "Traceback" not in (place / "results/small/logs/merge_measurements.log").read_text()
+    path.unlink()
+    assert ("measure_energy", "energy/tiny/none/none/nf4/here/transformers/questions.json") in house.planned(place)
 
 
 def test_findings_are_results(own):

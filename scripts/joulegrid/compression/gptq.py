@@ -1,6 +1,7 @@
 """GPTQ (Frantar et al. 2023, arXiv 2210.17323) by gptqmodel: weights rounded column by column, errors compensated."""
 
 import os
+from contextlib import chdir
 from pathlib import Path
 
 os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # its default pool asks for more workers than a small machine has
@@ -8,7 +9,7 @@ os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # its default pool asks for
 import gptqmodel
 import optimum  # noqa: F401, transformers loads GPTQ weights through it
 import torch
-from transformers import AutoTokenizer, GPTQConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPTQConfig
 
 from joulegrid.calibration import calibration_texts
 
@@ -26,11 +27,22 @@ def quantize(source: str, entry: dict, folder: Path, device: str, seed: int) -> 
 
     Returns
     -------
-    What to record: the number of calibration samples and their tokens.
+    What to record: the number of calibration samples and their tokens, and the share of zeros in the quantized layers
+    (rounding makes zeros, and error compensation fills zeros that pruning had made).
     """
     texts = calibration_texts(entry["calibration"], AutoTokenizer.from_pretrained(source), seed)
     config = gptqmodel.QuantizeConfig(bits=entry["bits"], group_size=entry["group_size"], desc_act=entry["act_order"])
     model = gptqmodel.GPTQModel.load(source, config, device=device)
-    model.quantize(texts, batch_size=4)
-    model.save(str(folder))
-    return {"calibration_samples": len(texts), "calibration_tokens": entry["calibration"]["tokens"]}
+    with chdir(folder):  # gptqmodel writes a folder of logs where it is
+        model.quantize(texts, batch_size=4)
+        model.save(str(folder))
+    notes = {"calibration_samples": len(texts), "calibration_tokens": entry["calibration"]["tokens"]}
+    return notes | {"sparsity": zero_share(folder, entry)}
+
+
+def zero_share(folder: Path, entry: dict) -> float:
+    """The share of zeros among the dequantized weights of all quantized layers, as they were saved."""
+    options = load_options({**entry, "kernel": "gptq_torch", "compute_dtype": "float32"})
+    model = AutoModelForCausalLM.from_pretrained(folder, device_map="cpu", **options)
+    layers = [module.dequantize_weight() for module in model.modules() if hasattr(module, "dequantize_weight")]
+    return sum(int((weight == 0).sum()) for weight in layers) / sum(weight.numel() for weight in layers)

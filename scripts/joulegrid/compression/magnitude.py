@@ -7,6 +7,7 @@ that lie side by side along the input dimension, the N largest stay. The head an
 import torch
 from torch import nn
 
+from joulegrid.findings import Unsupported
 from joulegrid.records import InputError
 
 
@@ -24,12 +25,12 @@ def prune(model: nn.Module, entry: dict) -> dict[str, float]:
 
     Raises
     ------
-    InputError
+    Unsupported
         where the model has no linear layer, or a layer's input dimension is not a multiple of M.
     """
     layers = linear_layers(model)
     if not layers:
-        raise InputError(
+        raise Unsupported(
             f"{type(model).__name__}: no nn.Linear layers to prune (layers of other kinds are not supported)"
         )
     sparsity = {}
@@ -37,8 +38,8 @@ def prune(model: nn.Module, entry: dict) -> dict[str, float]:
         weight = layer.weight.data
         try:
             zero = zero_mask(weight, **{key: entry[key] for key in ("ratio", "pattern") if key in entry})
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from None
+        except Unsupported as error:
+            raise Unsupported(f"{name}: {error}") from None
         weight[zero] = 0
         sparsity[name] = (weight == 0).float().mean(dtype=torch.float64).item()
     return sparsity
@@ -62,7 +63,7 @@ def zero_mask(weight: torch.Tensor, ratio: float | None = None, pattern: str | N
         return mask.scatter_(0, smallest, True).view_as(weight)
     keep, group = map(int, pattern.split(":"))
     if weight.shape[1] % group:
-        raise InputError(f"the input dimension {weight.shape[1]} is not a multiple of {group}, as {pattern} needs")
+        raise Unsupported(f"the input dimension {weight.shape[1]} is not a multiple of {group}, as {pattern} needs")
     groups = size.reshape(-1, group)
     smallest = groups.topk(group - keep, dim=1, largest=False).indices
     return mask.view(-1, group).scatter_(1, smallest, True).view_as(weight)

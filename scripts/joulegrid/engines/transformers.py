@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import accelerate  # noqa: F401, from_pretrained places weights with it
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BatchEncoding, GenerationConfig
 
-from joulegrid.engines.findings import OutOfMemory, Tokens, Unsupported
+from joulegrid.findings import OutOfMemory, Tokens, Unsupported
 from joulegrid.records import InputError
 
 
@@ -46,7 +47,6 @@ class Engine:
 
     def generate(self, batches: list[BatchEncoding], new_tokens: int) -> Tokens:
         """Continue every prompt by exactly `new_tokens` tokens; padding is not counted."""
-        # The checkpoint's own sampling settings must not decide: the same decoding for every cell
         greedy = GenerationConfig(
             max_new_tokens=new_tokens,
             min_new_tokens=new_tokens,
@@ -101,6 +101,8 @@ def load(checkpoint: dict, quantization: dict, hardware: dict, options: dict) ->
                 f"{folder}: the tokenizer has neither a padding nor an end token, prompts cannot be batched"
             )
         tokenizer.pad_token = tokenizer.eos_token
+    # A checkpoint's own generation settings (beams, penalties, …) would fill in what generate() is not told
+    model.generation_config = GenerationConfig()
     return Engine(model.eval(), tokenizer, options["batch_size"])
 
 

@@ -39,13 +39,22 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors of a model folder. Pickled weights can run code when they are loaded and are not accepted."""
-    files = sorted(folder.glob("*.safetensors"))
-    if files:
-        return files
+    """The safetensors that transformers loads: those of the index, or model.safetensors.
+
+    Pickled weights can run code when they are loaded and are not accepted.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(_json(index)["weight_map"].values()))
+        lost = [name for name in names if not (folder / name).is_file()]
+        if lost:
+            raise InputError(f"{folder}: {index.name} names {lost[0]}, which is not there; fetch the model again")
+        return [folder / name for name in names]
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
     found = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".gguf"))
     beside = f" (found {', '.join(found[:3])})" if found else ""
-    raise InputError(f"{folder}: no .safetensors there{beside}; joulegrid loads safetensors only")
+    raise InputError(f"{folder}: no model.safetensors there{beside}; joulegrid loads safetensors only")
 
 
 def header(path: Path) -> dict[str, Any]:
@@ -61,9 +70,13 @@ def header(path: Path) -> dict[str, Any]:
 
 
 def _config(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json there; expected a model folder as transformers saves it")
+    return _json(folder / "config.json")
+
+
+def _json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{folder}: no config.json there; expected a model folder as transformers saves it") from None
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{folder}/config.json: not JSON ({error})") from None
+        raise InputError(f"{path}: not JSON ({error})") from None

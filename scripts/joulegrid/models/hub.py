@@ -14,7 +14,8 @@ from huggingface_hub.errors import (
 
 from joulegrid.records import InputError
 
-FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+# consolidated.safetensors holds the same weights once more, in another program's format
+FILES = ["model*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 
 
 def fetch(entry: dict, folder: Path) -> Path:
@@ -28,6 +29,7 @@ def fetch(entry: dict, folder: Path) -> Path:
         where the model or revision does not exist, is gated, or the hub cannot be reached.
     """
     name, revision = entry["hub"], entry["revision"]
+    folder = folder / revision  # files of another revision must not lie among these
     try:
         snapshot_download(
             name,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from joulegrid.findings import Unsupported
 from joulegrid.jobs import say
 from joulegrid.records import ROOT, InputError
 
@@ -18,9 +19,11 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
     wanted = entry.get("tokens", len(ids))
     if wanted > len(ids):
         raise InputError(f"{entry['text']}: the text has {len(ids)} tokens, the task asks for {wanted}")
+    if wanted < 2:
+        raise InputError(f"{entry['text']}: the text has {wanted} tokens, perplexity needs two")
     context = getattr(model.config, "max_position_embeddings", entry["window"])
     if entry["window"] > context:
-        raise InputError(f"quality.window: {entry['window']} tokens are more than the model's context of {context}")
+        raise Unsupported(f"a window of {entry['window']} tokens is more than the model's context of {context}")
     value = sliding_window_perplexity(model, ids[:wanted], entry["window"], entry["stride"])
     return {"perplexity": {"value": value, "stderr": None, "higher_is_better": False}}
 
@@ -50,7 +53,10 @@ def sliding_window_perplexity(model: Any, ids: torch.Tensor, window: int, stride
             total += float(cross_entropy(logits[-fresh:], piece[-fresh:], reduction="sum"))
             scored += fresh
         done = end
-        say(f"perplexity: {done}/{len(ids)} tokens, {math.exp(total / scored):.3f} so far")
+        say(f"perplexity: {done}/{len(ids)} tokens, mean loss {total / scored:.4f} so far")
         if end == len(ids):
             break
-    return math.exp(total / scored)
+    try:
+        return math.exp(total / scored)
+    except OverflowError:
+        return math.inf

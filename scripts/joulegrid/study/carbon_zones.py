@@ -38,7 +38,7 @@ def _country(code: str, where: str) -> dict:
     table, version = _codecarbon_table()
     if code not in table:
         names = {key: f"{key} ({entry['country_name']})" for key, entry in table.items()}
-        hint = nearest(code, table).split("; did you mean")
+        hint = nearest(code.upper(), table).split("; did you mean")
         close = next((names[k] for k in names if f"'{k}'" in hint[-1]), None) if len(hint) > 1 else None
         raise InputError(
             f"{where}: carbon.zones.{code}: no ISO 3166-1 alpha-3 country code of CodeCarbon's table, such as DEU or "

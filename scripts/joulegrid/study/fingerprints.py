@@ -86,7 +86,9 @@ class _Parsed:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            elif isinstance(node, ast.ImportFrom):
+                if node.level:
+                    raise InputError(f"{path}:{node.lineno}: relative import; fingerprints follow absolute ones only")
                 names |= {f"{node.module}.{alias.name}" for alias in node.names}
         self.internal = {name for name in names if name.split(".")[0] == "joulegrid"}
         roots = {name.split(".")[0] for name in names - self.internal}

@@ -1,5 +1,6 @@
 """Read a study: validate it, resolve the files and numbers it names, and check what no schema can."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -63,7 +64,7 @@ def load(paths: Sequence[str | Path], overrides: dict | None = None) -> Study:
             raise InputError(f"{path}: expected a study, a mapping of keys such as study, model, quantization")
         data = _merged(data, part)
     source = ", ".join([*map(_shown, paths), *(["--config"] if set(overrides or ()) - {"site"} else [])])
-    return from_data(_merged(data, overrides or {}), source)
+    return from_data(_merged(data, _typed(overrides or {})), source)
 
 
 def from_data(data: dict, source: str) -> Study:
@@ -73,6 +74,7 @@ def from_data(data: dict, source: str) -> Study:
     resolved, missing = _resolve_files(data)
     if problems or missing:
         raise InputError("\n".join(f"{source}: {line}" for line in [*problems, *missing]))
+    data["ranking"]["metrics"] = ranking_metrics(data)  # one form, however the study puts it
     study = Study(data, source, resolved)
     if not study.cells:
         raise InputError(f"{source}: grid: include and exclude leave no cell; loosen one of them")
@@ -83,6 +85,17 @@ def from_data(data: dict, source: str) -> Study:
             f"{', '.join(absent)} cannot be compared; pick another baseline or keep that configuration"
         )
     return study
+
+
+def _typed(value: Any) -> Any:
+    """What `--config` gave, with numbers as numbers: Snakemake passes those inside a mapping as texts."""
+    if isinstance(value, dict):
+        return {key: _typed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_typed(inner) for inner in value]
+    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
+        return int(value)
+    return float(value) if isinstance(value, str) and re.fullmatch(r"-?\d+\.\d*", value) else value
 
 
 def _merged(base: dict, over: dict) -> dict:
@@ -150,6 +163,33 @@ def _impossible(data: dict) -> list[str]:
                 f"quality.{label}.stride: {task['stride']} is more than the window of {task['window']}, so that "
                 "tokens would be skipped; expected at most the window"
             )
+    return [*lines, *_too_many_prompts(data), *_unknown_tasks(data)]
+
+
+def _too_many_prompts(data: dict) -> list[str]:
+    lines = []
+    for label, workload in data["workload"].items():
+        path = ROOT / workload["prompts"]
+        if "count" in workload and path.is_file():
+            with open(path, "rb") as stream:
+                there = sum(1 for line in stream if line.strip())
+            if workload["count"] > there:
+                lines.append(
+                    f"workload.{label}.count: got {workload['count']}; {workload['prompts']} has {there} prompts"
+                )
+    return lines
+
+
+def _unknown_tasks(data: dict) -> list[str]:
+    """Tasks that no YAML file of their own folder defines. (What lm-eval ships is known on the nodes only.)"""
+    lines = []
+    for label, task in data["quality"].items():
+        if "folder" in task:
+            texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / task["folder"]).rglob("*.yaml"))]
+            names = [n for text in texts for n in re.findall(r"^(?:task|group):[ ]*([\w.-]+)", text, re.MULTILINE)]
+            if names and task["task"] not in names:
+                hint = nearest(task["task"], names)
+                lines.append(f"quality.{label}.task: no task {task['task']!r} in {task['folder']}; {hint}")
     return lines
 
 
@@ -167,9 +207,11 @@ def _resolve_files(data: dict) -> tuple[dict[str, dict], list[str]]:
     wanted += [(f"model.{k}", "path", v["path"]) for k, v in data["model"].items() if "path" in v]
     for entry, key, name in wanted:
         path = ROOT / name
-        if not path.exists():
+        wanted_kind = path.is_dir if key in ("path", "folder") else path.is_file
+        if not wanted_kind():
             near = [str(p.relative_to(ROOT)) for p in path.parent.glob("*") if p.parent.is_relative_to(ROOT)]
-            missing.append(f"{entry}.{key}: no such file {name!r}; {nearest(name, sorted(near))}")
+            kind = "folder" if key in ("path", "folder") else "file"
+            missing.append(f"{entry}.{key}: no such {kind} {name!r}; {nearest(name, sorted(near))}")
         elif key == "path":
             resolved[entry] = {"files": _folder_stamp(path)}
         elif key == "folder":

@@ -15,7 +15,7 @@ from joulegrid.records import ROOT, digest, sha256_file
 from joulegrid.study import carbon_zones
 from joulegrid.study.fingerprints import fingerprint, lock_fingerprint
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
-from joulegrid.study.loading import Study, ranking_metrics
+from joulegrid.study.loading import Study
 
 LLM = "envs/llm"
 # What an entry says about analysis only, and therefore determines no measurement
@@ -79,7 +79,6 @@ class Specs:
             "model": self._entry("model", model),
             "training": self._entry("training", training),
             "pruning": entry,
-            "seed": self.study.data["protocol"]["seed"],
             "made_from": digest(self.model(model)),
             **own,
         }
@@ -96,11 +95,11 @@ class Specs:
             "training": self._entry("training", training),
             "pruning": self._entry("pruning", pruning),
             "quantization": entry,
-            "seed": self.study.data["protocol"]["seed"],
             "made_from": made_from,
         }
         if entry["method"] in LOAD_TIME_METHODS:
             return spec | self._fingerprint("refer_checkpoint.py")
+        spec["seed"] = self.study.data["protocol"]["seed"]  # draws the calibration samples
         return spec | self._fingerprint("quantize_weights.py", (module("compression", entry["method"]),), LLM)
 
     def _loaded(self, configuration: Configuration) -> Spec:
@@ -153,7 +152,7 @@ class Specs:
     def analysis(self) -> Spec:
         data = self.study.data
         return {
-            "ranking": data["ranking"] | {"metrics": ranking_metrics(data)},
+            "ranking": data["ranking"],
             "zones": carbon_zones.resolve(data["carbon"]["zones"], self.study.source),
             "pue": {label: entry["pue"] for label, entry in data["hardware"].items()},
             **self._fingerprint("analyse_study.py"),

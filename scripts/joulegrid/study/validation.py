@@ -80,8 +80,10 @@ def _explain(error) -> list[str]:
     if "propertyNames" in error.absolute_schema_path:
         return [f"{at}the key {_show(got)} is not allowed{_expected(schema)}{_yaml_trap(got)}"]
     if error.validator == "type" and not schema.get("expected"):
-        return [f"{at}got {_show(got)}; expected {_kind(schema)}{_yaml_trap(got)}"]
-    return [f"{at}got {_show(got)}{_expected(schema) or f'; {error.message}'}{_yaml_trap(got)}"]
+        trap = _yaml_trap(got) if schema["type"] == "string" else ""
+        return [f"{at}got {_show(got)}; expected {_kind(schema)}{trap}"]
+    trap = _yaml_trap(got) if schema.get("type") == "string" else ""
+    return [f"{at}got {_show(got)}{_expected(schema) or f'; {error.message}'}{trap}"]
 
 
 def _expected(schema: dict | None) -> str:
@@ -119,6 +121,8 @@ def _with_defaults(schema: dict, data: Any, defs: dict) -> Any:
     """A copy of valid `data` with every default of the branches of `schema` that apply to it."""
     if "$ref" in schema:
         schema = defs[schema["$ref"].removeprefix("#/$defs/")]
+    if schema.get("type") == "integer" and isinstance(data, float):
+        return int(data)  # 3.0 is a whole number to JSON schema: one spelling, one spec
     if isinstance(data, list):
         return [_with_defaults(schema.get("items", {}), item, defs) for item in data]
     if not isinstance(data, dict):

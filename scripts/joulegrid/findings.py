@@ -25,12 +25,15 @@ class Tokens(NamedTuple):
     written: int
 
 
-# What PyTorch and the C library say when a plain allocation in main memory fails: there is no exception class for it
-CPU_OOM = (
+# What PyTorch, CUDA and the C library say besides torch.OutOfMemoryError when an allocation fails
+OOM_SIGNS = (
     "DefaultCPUAllocator: can't allocate memory",
     "not enough memory",
     "Cannot allocate memory",
     "unable to mmap",
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
 )
 # What PyTorch says of a data type or operation that a device has no kernel for
 NO_KERNEL = (
@@ -70,7 +73,7 @@ def findings() -> Iterator[None]:
     except NotImplementedError as error:
         raise Unsupported(_first_line(error)) from error
     except (RuntimeError, ValueError, OSError) as error:
-        if any(sign in str(error) for sign in CPU_OOM):
+        if any(sign in str(error) for sign in OOM_SIGNS):
             raise OutOfMemory(_first_line(error)) from error
         if any(sign in str(error) for sign in NO_KERNEL):
             raise Unsupported(_first_line(error)) from error
