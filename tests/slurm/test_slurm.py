@@ -169,6 +169,17 @@ def test_a_cancelled_job_and_a_lost_node_lose_nothing_that_is_finished(cluster):
     assert house.planned(cluster, "--profile", "slurm") == set()
 
 
+def test_jobs_are_not_sent_to_a_cluster_without_a_site(cluster):
+    """--config on the command line replaces the profile's, and the site with it."""
+    house.write_study(cluster, {**STUDY, "workload": {"other": {**SLOW, "new_tokens": 4}}})
+    before = subprocess.run(["sacct", "-X", "-n", "-o", "JobID"], capture_output=True, text=True, check=True).stdout
+    done = house.snakemake(cluster, *PROFILE, "--config", "description=words", check=False)
+    assert done.returncode == 1
+    assert "no site: --config on the command line replaces the profile's" in done.stdout + done.stderr
+    after = subprocess.run(["sacct", "-X", "-n", "-o", "JobID"], capture_output=True, text=True, check=True).stdout
+    assert before == after
+
+
 def test_a_token_in_the_environment_reaches_no_record_and_no_log(cluster):
     files = [path for path in (cluster / "results").rglob("*") if path.is_file()]
     assert len(files) > 20

@@ -32,7 +32,7 @@ def quantize(source: str, entry: dict, folder: Path, device: str, seed: int) -> 
     """
     texts = calibration_texts(entry["calibration"], AutoTokenizer.from_pretrained(source), seed)
     config = gptqmodel.QuantizeConfig(bits=entry["bits"], group_size=entry["group_size"], desc_act=entry["act_order"])
-    model = gptqmodel.GPTQModel.load(source, config, device=device)
+    model = gptqmodel.GPTQModel.load(str(Path(source).resolve()), config, device=device)
     with chdir(folder):  # gptqmodel writes a folder of logs where it is
         model.quantize(texts, batch_size=4)
         model.save(str(folder))
