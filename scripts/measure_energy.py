@@ -2,15 +2,14 @@
 
 import resource
 import time
-from importlib import import_module
 
 import torch
 
 from joulegrid import devices, jobs, workloads
-from joulegrid.findings import outcome
+from joulegrid.findings import outcome_from
 from joulegrid.metering import COMPONENTS, Meter
+from joulegrid.methods import implementation
 from joulegrid.records import provenance, read_json, write_json
-from joulegrid.weights import finding_of, require_weights
 
 PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "gptqmodel", "codecarbon")
 
@@ -22,10 +21,7 @@ def main(arguments, spec):
     checkpoint = read_json(arguments.checkpoint)
     prompts = workloads.prompts(spec["workload"], spec["protocol"]["seed"])
     meter = Meter(spec["protocol"]["tracking"], spec["hardware"])
-    result = finding_of(checkpoint)
-    if result is None:
-        require_weights(checkpoint, arguments.checkpoint)
-        result = outcome(lambda: measure(spec, checkpoint, prompts, meter))
+    result = outcome_from(checkpoint, arguments.checkpoint, lambda: measure(spec, checkpoint, prompts, meter))
     components = {name: meter.basis[name] for name in COMPONENTS}
     write_json(arguments.output, {**made, "spec": spec, "device": device, "components": components, **result})
 
@@ -35,7 +31,7 @@ def measure(spec, checkpoint, prompts, meter):
     protocol, new_tokens = spec["protocol"], spec["workload"]["new_tokens"]
     torch.manual_seed(protocol["seed"])
     on_gpu = spec["hardware"]["device"] == "cuda"
-    engines = import_module(f"joulegrid.engines.{spec['engine']['method'].replace('-', '_')}")
+    engines = implementation("engines", spec["engine"]["method"])
     engine, loading = meter.measure(
         lambda: engines.load(checkpoint, spec["quantization"], spec["hardware"], spec["engine"])
     )

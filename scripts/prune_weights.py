@@ -1,12 +1,11 @@
 """Prune the weights of a model and save them, verified."""
 
-from importlib import import_module
-
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from joulegrid import devices, jobs
 from joulegrid.findings import outcome
 from joulegrid.metering import Meter
+from joulegrid.methods import implementation
 from joulegrid.models.describe import describe
 from joulegrid.records import provenance, read_json, write_json
 from joulegrid.weights import fresh_folder, require_weights
@@ -24,7 +23,7 @@ def main(arguments, spec):
 
 def prune(source, folder, entry):
     """Prune, save, load again and verify; what that cost is that of pruning and saving."""
-    method = import_module(f"joulegrid.compression.{entry['method'].replace('-', '_')}")
+    method = implementation("compression", entry["method"])
     meter = Meter("machine", {"device": "cpu"})
 
     def make():

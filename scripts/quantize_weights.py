@@ -1,15 +1,14 @@
 """Quantize weights with a method that makes its own copy of them, and save the copy."""
 
-from importlib import import_module
-
 import torch
 
 from joulegrid import devices, jobs
-from joulegrid.findings import outcome
+from joulegrid.findings import outcome_from
 from joulegrid.metering import Meter
+from joulegrid.methods import implementation
 from joulegrid.models.describe import describe
 from joulegrid.records import provenance, read_json, write_json
-from joulegrid.weights import finding_of, fresh_folder, require_weights
+from joulegrid.weights import fresh_folder
 
 KEPT = ("architecture", "parameters", "context_length")
 
@@ -20,10 +19,7 @@ def main(arguments, spec):
     source = read_json(arguments.made_from)
     folder = fresh_folder(arguments.weights)
     torch.manual_seed(spec["seed"])
-    result = finding_of(source)
-    if result is None:
-        require_weights(source, arguments.made_from)
-        result = outcome(lambda: quantize(source, folder, spec))
+    result = outcome_from(source, arguments.made_from, lambda: quantize(source, folder, spec))
     write_json(arguments.output, {**made, "spec": spec, "device": devices.describe(), **result})
 
 
@@ -31,7 +27,7 @@ def quantize(source, folder, spec):
     """Run the method on a GPU if there is one, and meter it: making the weights is part of their balance."""
     entry = spec["quantization"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    method = import_module(f"joulegrid.compression.{entry['method'].replace('-', '_')}")
+    method = implementation("compression", entry["method"])
     meter = Meter("machine", {"device": device})
     jobs.say(f"quantizing {source['weights']} on {device}: {entry}")
     notes, cost = meter.measure(lambda: method.quantize(source["weights"], entry, folder, device, spec["seed"]))
@@ -41,7 +37,7 @@ def quantize(source, folder, spec):
         "stored": "copy",
         "weights": str(folder),
         "bytes": describe(folder)["bytes"],
-        "sparsity": {"mean": notes.pop("sparsity")},
+        "sparsity": {"mean": method.zero_share(folder, entry)},
         "notes": notes,
         "cost": {"seconds": cost.seconds, "energy_j": cost.energy_j, "basis": meter.basis},
     }

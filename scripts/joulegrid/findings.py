@@ -1,13 +1,13 @@
 """The failures that are findings: a model that does not fit, a combination that an engine or a device cannot run."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from joulegrid.jobs import say
 from joulegrid.records import OK, OOM, UNSUPPORTED
+from joulegrid.weights import finding_of, require_weights
 
 
 class Unsupported(Exception):
@@ -16,13 +16,6 @@ class Unsupported(Exception):
 
 class OutOfMemory(Exception):
     """The configuration does not fit into the memory of the device."""
-
-
-class Tokens(NamedTuple):
-    """How many tokens a run read and wrote."""
-
-    read: int
-    written: int
 
 
 # What PyTorch, CUDA and the C library say besides torch.OutOfMemoryError when an allocation fails
@@ -45,39 +38,46 @@ NO_KERNEL = (
 )
 
 
+def outcome_from(record: dict, path: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The outcome of `work()` on the weights that `record`, read from `path`, names; or the finding of their making.
+
+    Raises InputError where the weights are gone.
+    """
+    found = finding_of(record)
+    if found is not None:
+        return found
+    require_weights(record, path)
+    return outcome(work)
+
+
 def outcome(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What `work()` gives, with status ok; or status oom or unsupported and the reason, where it ends in a finding.
 
     Every other error is let through: a job that fails for another reason has no result.
     """
     try:
-        with findings():
-            result = {"status": OK, **work()}
-    except OutOfMemory as finding:
-        result = {"status": OOM, "reason": str(finding)}
-    except Unsupported as finding:
-        result = {"status": UNSUPPORTED, "reason": str(finding)}
+        result = {"status": OK, **work()}
+    except Exception as error:
+        status = _finding(error)
+        if status is None:
+            raise
+        result = {"status": status, "reason": _first_line(error)}
     say(f"status: {result['status']} {result.get('reason', '')}")
     return result
 
 
-@contextmanager
-def findings() -> Iterator[None]:
-    """Turn the errors of a run that are findings into OutOfMemory and Unsupported."""
-    try:
-        yield
-    except (OutOfMemory, Unsupported):
-        raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemory(_first_line(error)) from error
-    except NotImplementedError as error:
-        raise Unsupported(_first_line(error)) from error
-    except (RuntimeError, ValueError, OSError) as error:
+def _finding(error: Exception) -> str | None:
+    """The status that an error stands for, None where it is no finding."""
+    if isinstance(error, OutOfMemory | torch.OutOfMemoryError | MemoryError):
+        return OOM
+    if isinstance(error, Unsupported | NotImplementedError):
+        return UNSUPPORTED
+    if isinstance(error, RuntimeError | ValueError | OSError):
         if any(sign in str(error) for sign in OOM_SIGNS):
-            raise OutOfMemory(_first_line(error)) from error
+            return OOM
         if any(sign in str(error) for sign in NO_KERNEL):
-            raise Unsupported(_first_line(error)) from error
-        raise
+            return UNSUPPORTED
+    return None
 
 
 def _first_line(error: Exception) -> str:

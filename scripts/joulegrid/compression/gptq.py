@@ -27,8 +27,7 @@ def quantize(source: str, entry: dict, folder: Path, device: str, seed: int) -> 
 
     Returns
     -------
-    What to record: the number of calibration samples and their tokens, and the share of zeros in the quantized layers
-    (rounding makes zeros, and error compensation fills zeros that pruning had made).
+    What to record: the number of calibration samples and their tokens.
     """
     texts = calibration_texts(entry["calibration"], AutoTokenizer.from_pretrained(source), seed)
     config = gptqmodel.QuantizeConfig(bits=entry["bits"], group_size=entry["group_size"], desc_act=entry["act_order"])
@@ -36,12 +35,14 @@ def quantize(source: str, entry: dict, folder: Path, device: str, seed: int) -> 
     with chdir(folder):  # gptqmodel writes a folder of logs where it is
         model.quantize(texts, batch_size=4)
         model.save(str(folder))
-    notes = {"calibration_samples": len(texts), "calibration_tokens": entry["calibration"]["tokens"]}
-    return notes | {"sparsity": zero_share(folder, entry)}
+    return {"calibration_samples": len(texts), "calibration_tokens": entry["calibration"]["tokens"]}
 
 
 def zero_share(folder: Path, entry: dict) -> float:
-    """The share of zeros among the dequantized weights of all quantized layers, as they were saved."""
+    """The share of zeros among the dequantized weights of all quantized layers, as they were saved.
+
+    Rounding makes zeros, and error compensation fills zeros that pruning had made.
+    """
     options = load_options({**entry, "kernel": "gptq_torch", "compute_dtype": "float32"})
     model = AutoModelForCausalLM.from_pretrained(folder, device_map="cpu", **options)
     layers = [module.dequantize_weight() for module in model.modules() if hasattr(module, "dequantize_weight")]

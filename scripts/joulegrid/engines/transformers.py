@@ -2,15 +2,22 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import accelerate  # noqa: F401, from_pretrained places weights with it
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BatchEncoding, GenerationConfig
 
-from joulegrid.findings import OutOfMemory, Tokens, Unsupported
+from joulegrid.findings import OutOfMemory, Unsupported
+from joulegrid.methods import implementation
 from joulegrid.records import InputError
+
+
+class Tokens(NamedTuple):
+    """How many tokens a run read and wrote."""
+
+    read: int
+    written: int
 
 
 @dataclass
@@ -85,7 +92,7 @@ def load(checkpoint: dict, quantization: dict, hardware: dict, options: dict) ->
     InputError
         where the tokenizer has neither padding nor end token.
     """
-    method = import_module(f"joulegrid.compression.{quantization['method'].replace('-', '_')}")
+    method = implementation("compression", quantization["method"])
     folder = checkpoint["weights"]
     placement = _placement(hardware)
     model = AutoModelForCausalLM.from_pretrained(folder, device_map=placement, **method.load_options(quantization))

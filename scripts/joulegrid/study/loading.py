@@ -207,10 +207,9 @@ def _resolve_files(data: dict) -> tuple[dict[str, dict], list[str]]:
     wanted += [(f"model.{k}", "path", v["path"]) for k, v in data["model"].items() if "path" in v]
     for entry, key, name in wanted:
         path = ROOT / name
-        wanted_kind = path.is_dir if key in ("path", "folder") else path.is_file
-        if not wanted_kind():
+        kind = "folder" if key in ("path", "folder") else "file"
+        if not (path.is_dir() if kind == "folder" else path.is_file()):
             near = [str(p.relative_to(ROOT)) for p in path.parent.glob("*") if p.parent.is_relative_to(ROOT)]
-            kind = "folder" if key in ("path", "folder") else "file"
             missing.append(f"{entry}.{key}: no such {kind} {name!r}; {nearest(name, sorted(near))}")
         elif key == "path":
             resolved[entry] = {"files": _folder_stamp(path)}

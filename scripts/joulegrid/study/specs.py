@@ -11,6 +11,7 @@ fingerprints of a job cover the modules of its own methods only.
 from functools import cache
 from typing import Any
 
+from joulegrid.methods import model_source, module_name
 from joulegrid.records import ROOT, digest, sha256_file
 from joulegrid.study import carbon_zones
 from joulegrid.study.fingerprints import fingerprint, lock_fingerprint
@@ -22,18 +23,8 @@ LLM = "envs/llm"
 ANALYSIS_KEYS = {"pue"}
 # Methods whose checkpoint is a reference: transformers applies them while it loads the weights
 LOAD_TIME_METHODS = {"cast", "llm-int8", "nf4"}
-MODEL_SOURCES = ("hub", "path", "wheel")
 
 Spec = dict[str, Any]
-
-
-def module(room: str, method: str) -> str:
-    """The module that implements a method: its name with _ for -."""
-    return f"joulegrid.{room}.{method.replace('-', '_')}"
-
-
-def model_source(entry: dict) -> str:
-    return next(key for key in MODEL_SOURCES if key in entry)
 
 
 def environment(name: str) -> Spec:
@@ -68,13 +59,13 @@ class Specs:
     def _model(self, label: str) -> Spec:
         entry = self._entry("model", label)
         source = model_source(entry)
-        own = self._fingerprint("fetch_model.py", (module("models", source),), LLM)
+        own = self._fingerprint("fetch_model.py", (module_name("models", source),), LLM)
         # A download is exact whatever library makes it; taking a model out of a wheel converts it
         return {"model": entry, **own} if source == "wheel" else {"model": entry, "code": own["code"]}
 
     def _pruned(self, model: str, training: str, pruning: str) -> Spec:
         entry = self._entry("pruning", pruning)
-        own = self._fingerprint("prune_weights.py", (module("compression", entry["method"]),), LLM)
+        own = self._fingerprint("prune_weights.py", (module_name("compression", entry["method"]),), LLM)
         return {
             "model": self._entry("model", model),
             "training": self._entry("training", training),
@@ -100,7 +91,7 @@ class Specs:
         if entry["method"] in LOAD_TIME_METHODS:
             return spec | self._fingerprint("refer_checkpoint.py")
         spec["seed"] = self.study.data["protocol"]["seed"]  # draws the calibration samples
-        return spec | self._fingerprint("quantize_weights.py", (module("compression", entry["method"]),), LLM)
+        return spec | self._fingerprint("quantize_weights.py", (module_name("compression", entry["method"]),), LLM)
 
     def _loaded(self, configuration: Configuration) -> Spec:
         """What both energy and quality depend on: the weights."""
@@ -116,7 +107,7 @@ class Specs:
     def energy(self, cell: Cell) -> Spec:
         engine = self._entry("engine", cell.engine)
         method = self._entry("quantization", cell.quantization)["method"]
-        modules = (module("engines", engine["method"]), module("compression", method))
+        modules = (module_name("engines", engine["method"]), module_name("compression", method))
         return {
             **self._loaded(cell.configuration),
             "hardware": self._entry("hardware", cell.hardware),
@@ -129,7 +120,9 @@ class Specs:
     def quality(self, configuration: Configuration, task: str) -> Spec:
         entry = self._entry("quality", task)
         method = self._entry("quantization", configuration.quantization)["method"]
-        modules = tuple(module(room, name) for room, name in (("quality", entry["method"]), ("compression", method)))
+        modules = tuple(
+            module_name(room, name) for room, name in (("quality", entry["method"]), ("compression", method))
+        )
         return {
             **self._loaded(configuration),
             "quality": entry,
