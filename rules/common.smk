@@ -14,11 +14,8 @@ from joulegrid.study import grid, loading, sites, specs
 # Analysis scripts and uv run with the interpreter that runs snakemake, activated or not.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
-LLM_PYTHON = "envs/llm/.venv/bin/python"
 # Compute nodes often have no internet, and the libraries shall not wait for it.
-LLM_OFFLINE = f"env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false {LLM_PYTHON}"
-LLM_RULES = ("fetch_model", "prune_weights", "quantize_weights", "measure_energy", "evaluate_quality")
-LLM_READY = "envs/llm/.venv/joulegrid.json"
+OFFLINE = "env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false"
 # bash takes one argument of at most 128 KiB, and a spec is part of one
 LONGEST_SPEC = 120_000
 
@@ -100,13 +97,27 @@ def check_site():
         )
 
 
+def python_of(environment):
+    """The interpreter of an environment of the compute jobs, such as envs/llm."""
+    return f"{environment}/.venv/bin/python"
+
+
 def build_environments():
-    """Build envs/llm if a job of this run needs it and it is not there as its lock says."""
-    needed = {job.rule.name for job in workflow.dag.needrun_jobs()}
-    if not any(name.startswith(LLM_RULES) for name in needed):
-        return
-    if subprocess.run([sys.executable, "scripts/build_environment.py", "envs/llm"]).returncode:
-        raise WorkflowError("the environment of the compute jobs could not be built, see above")
+    """Build the environments that jobs of this run need and that are not there as their locks say."""
+    pythons = {job.params.get("python") for job in workflow.dag.needrun_jobs()} - {None}
+    for environment in sorted(python.split("/.venv")[0] for python in pythons):
+        if subprocess.run([sys.executable, "scripts/build_environment.py", environment]).returncode:
+            raise WorkflowError("an environment of the compute jobs could not be built, see above")
+
+
+def quantizer_python(wildcards):
+    method = STUDY.data["quantization"][wildcards.quantization]["method"]
+    return python_of(specs.QUANTIZER_ENVIRONMENTS.get(method, specs.LLM))
+
+
+def engine_python(wildcards):
+    method = STUDY.data["engine"][wildcards.engine]["method"]
+    return python_of(specs.ENGINE_ENVIRONMENTS.get(method, specs.LLM))
 
 
 def threads_of(resources, share=1):

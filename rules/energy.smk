@@ -20,8 +20,9 @@ for hardware in STUDY.labels("hardware"):
             **SITE.hardware(hardware),
         params:
             spec=cell_spec,
+            python=engine_python,
         message:
             "Measure {output}"
         shell:
-            f"{LLM_OFFLINE} scripts/measure_energy.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
+            f"{OFFLINE} {{params.python}} scripts/measure_energy.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
             " --output {output:q} > {log:q} 2>&1"

@@ -16,14 +16,14 @@ onstart:
 
 rule build_environment:
     output:
-        LLM_READY,
+        "envs/{environment}/.venv/joulegrid.json",
     log:
-        f"{LOGS}/build_environment/llm.log",
+        f"{LOGS}/build_environment/{{environment}}.log",
     conda:
         "../envs/python.yaml"
     params:
-        spec=spec(specs.environment("llm").copy),
+        spec=spec(specs.environment, "environment"),
     message:
-        "Build the environment llm"
+        "Build the environment {wildcards.environment}"
     shell:
-        "python scripts/build_environment.py envs/llm > {log:q} 2>&1"
+        "python scripts/build_environment.py envs/{wildcards.environment} > {log:q} 2>&1"

@@ -15,8 +15,9 @@ rule fetch_model:
     params:
         spec=spec(SPECS.model, "model"),
         weights=weights_folder,
+        python=python_of(specs.LLM),
     message:
         "Fetch {output}"
     shell:
-        f"{LLM_PYTHON} scripts/fetch_model.py --spec {{params.spec:q}} --weights {{params.weights:q}}"
+        "{params.python} scripts/fetch_model.py --spec {params.spec:q} --weights {params.weights:q}"
         " --output {output:q} > {log:q} 2>&1"

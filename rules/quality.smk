@@ -15,8 +15,9 @@ rule evaluate_quality:
         **SITE.stage("evaluate_quality"),
     params:
         spec=quality_spec,
+        python=python_of(specs.LLM),
     message:
         "Evaluate {output}"
     shell:
-        f"{LLM_OFFLINE} scripts/evaluate_quality.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
+        f"{OFFLINE} {{params.python}} scripts/evaluate_quality.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
         " --output {output:q} > {log:q} 2>&1"

@@ -1,6 +1,5 @@
 """Measure the energy of one cell: load once, warm up, read idle power, then run the workload again and again."""
 
-import resource
 import time
 
 import torch
@@ -54,7 +53,7 @@ def measure(spec, checkpoint, prompts, meter):
         "loading": {"seconds": loading.seconds, "energy_j": loading.energy_j},
         "idle_power_w": {k: v / idle.seconds for k, v in idle.energy_j.items()} if idle else None,
         "repeats": repeats,
-        "peak_memory_bytes": peak_memory(on_gpu),
+        "peak_memory_bytes": devices.peak_memory(),
         **engine.describe(),
     }
 
@@ -73,14 +72,6 @@ def repeat(engine, batches, new_tokens, meter, number, of):
         "tokens_per_s": rate,
         "j_per_token": joules / tokens.written,
     }
-
-
-def peak_memory(on_gpu):
-    """Peak bytes: resident memory of this process, and what PyTorch allocated on all GPUs together."""
-    peak = {"ram": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-    if on_gpu:
-        peak["gpu"] = sum(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count()))
-    return peak
 
 
 if __name__ == "__main__":

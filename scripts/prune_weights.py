@@ -1,13 +1,16 @@
 """Prune the weights of a model and save them, verified."""
 
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from joulegrid import devices, jobs
+from joulegrid.calibration import calibration_tokens
+from joulegrid.compression.modules import flops_per_token, linear_layers
 from joulegrid.findings import outcome
 from joulegrid.metering import Meter
 from joulegrid.methods import implementation
 from joulegrid.models.describe import describe
-from joulegrid.records import provenance, read_json, write_json
+from joulegrid.records import InputError, provenance, read_json, write_json
 from joulegrid.weights import fresh_folder, require_weights
 
 
@@ -17,31 +20,66 @@ def main(arguments, spec):
     source = require_weights(read_json(arguments.model), arguments.model)
     folder = fresh_folder(arguments.weights)
     jobs.say(f"pruning {source}: {spec['pruning']}")
-    result = outcome(lambda: prune(source, folder, spec["pruning"]))
-    write_json(arguments.output, {**made, "spec": spec, "device": devices.describe(with_gpus=False), **result})
+    result = outcome(lambda: prune(source, folder, spec["pruning"], spec.get("seed", 0)))
+    write_json(arguments.output, {**made, "spec": spec, "device": devices.describe(), **result})
 
 
-def prune(source, folder, entry):
-    """Prune, save, load again and verify; what that cost is that of pruning and saving."""
+def prune(source, folder, entry, seed):
+    """Prune, recover, save, load again and compare; the cost is that of all but the comparison."""
     method = implementation("compression", entry["method"])
-    meter = Meter("machine", {"device": "cpu"})
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    meter = Meter("machine", {"device": device})
+    found = {}
 
     def make():
-        model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
-        sparsity = method.prune(model, entry)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype="auto").eval()
+        found["flops_before"] = flops_per_token(model)
+        drawn = calibration_tokens(entry["calibration"], tokenizer, seed) if "calibration" in entry else None
+        found["notes"] = method.prune(model, entry, drawn, device)
+        if "recovery" in entry:
+            training = implementation("training", entry["recovery"]["method"])
+            found["recovery"] = training.recover(model, tokenizer, entry["recovery"], device, seed)
         model.save_pretrained(folder)
-        AutoTokenizer.from_pretrained(source).save_pretrained(folder)
-        return sparsity
+        tokenizer.save_pretrained(folder)
+        found["flops"], found["probe"] = flops_per_token(model), probe(model)
 
-    layers, cost = meter.measure(make)
-    method.verify(AutoModelForCausalLM.from_pretrained(folder, dtype="auto"), entry)
-    mean = sum(layers.values()) / len(layers)
-    jobs.say(f"{len(layers)} layers, zeros verified on the saved weights; mean share {mean:.4f}")
+    _, cost = meter.measure(make)
+    peak = devices.peak_memory()
+    sparsity = verify(folder, entry, method, found.pop("probe"))
+    jobs.say(f"verified on the saved weights; share of zeros in the linear layers {sparsity['mean']:.4f}")
     return {
         "weights": str(folder),
-        "sparsity": {"layers": layers, "mean": mean},
+        "sparsity": sparsity,
+        "flops_per_token": {"before": found.pop("flops_before"), "after": found.pop("flops")},
+        **found,
+        "peak_memory_bytes": peak,
         "cost": {"seconds": cost.seconds, "energy_j": cost.energy_j, "basis": meter.basis},
         **describe(folder),
+    }
+
+
+def probe(model):
+    """Logits of a few tokens, by which a saved model is recognized."""
+    with torch.inference_mode():
+        return model(input_ids=torch.arange(8)[None]).logits.float()
+
+
+def verify(folder, entry, method, expected):
+    """Check the saved weights; the share of zeros of every linear layer and of all together.
+
+    Raises InputError where zeros are missing or the saved model computes something else than the one in memory.
+    """
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+    if hasattr(method, "verify"):
+        method.verify(model, entry)
+    if not torch.allclose(probe(model), expected, rtol=1e-3, atol=1e-3, equal_nan=True):
+        raise InputError(f"{folder}: the saved model gives other logits than the pruned one; prune it again")
+    zeros = {name: int((layer.weight == 0).sum()) for name, layer in linear_layers(model).items()}
+    weights = {name: layer.weight.numel() for name, layer in linear_layers(model).items()}
+    return {
+        "layers": {name: zeros[name] / weights[name] for name in zeros},
+        "mean": sum(zeros.values()) / sum(weights.values()),
     }
 
 

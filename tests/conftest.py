@@ -20,7 +20,7 @@ STUDY = {
     "pruning": {"none": {"method": "none"}, "half": {"method": "magnitude", "ratio": 0.5}},
     "quantization": {
         "fp32": {"method": "cast", "dtype": "float32"},
-        "nf4": {"method": "nf4"},
+        "nf4": {"method": "bitsandbytes-4bit"},
         "gptq4": {"method": "gptq", "bits": 4, "calibration": {"text": "config/texts/calibration.txt"}},
     },
     "hardware": {"here": {"device": "cpu"}, "there": {"device": "cpu", "pue": 1.5}},

@@ -3,11 +3,17 @@
 import random
 from pathlib import Path
 
+import torch
+
 from joulegrid.records import ROOT, InputError
 
 
-def calibration_texts(entry: dict, tokenizer, seed: int) -> list[str]:
+def calibration_tokens(entry: dict, tokenizer, seed: int) -> torch.Tensor:
     """`entry["samples"]` pieces of `entry["tokens"]` tokens each, from `entry["text"]`, at seeded random places.
+
+    Returns
+    -------
+    token ids, shape (samples, tokens)
 
     Raises
     ------
@@ -22,4 +28,4 @@ def calibration_texts(entry: dict, tokenizer, seed: int) -> list[str]:
         )
     draw = random.Random(seed)
     starts = [draw.randint(0, last) for _ in range(entry["samples"])]
-    return [tokenizer.decode(tokens[start : start + entry["tokens"]]) for start in starts]
+    return torch.tensor([tokens[start : start + entry["tokens"]] for start in starts])

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 from typing import Any
 
 import torch
@@ -44,6 +45,14 @@ def describe(with_gpus: bool = True) -> dict[str, Any]:
         "gpu_capability": [f"{gpu.major}.{gpu.minor}" for gpu in gpus],
         "gpu_memory_bytes": [gpu.total_memory for gpu in gpus],
     }
+
+
+def peak_memory() -> dict[str, int]:
+    """Peak bytes so far: resident memory of this process, and what PyTorch allocated on all GPUs together."""
+    peak = {"ram": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    if torch.cuda.is_available():
+        peak["gpu"] = sum(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count()))
+    return peak
 
 
 def _visible_gpus() -> list:

@@ -7,7 +7,7 @@ MODEL_SOURCES = ("hub", "path", "wheel")
 
 
 def module_name(room: str, method: str) -> str:
-    """The module of `method` in one of the rooms models, compression, engines, quality."""
+    """The module of `method` in one of the rooms models, training, compression, loading, engines, quality."""
     return f"joulegrid.{room}.{method.replace('-', '_')}"
 
 

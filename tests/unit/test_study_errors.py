@@ -10,7 +10,10 @@ BAD = [
     (lambda s: s["hardware"]["there"].update(pue=float("inf")), ["hardware.there.pue: got inf"]),
     (lambda s: s.update(pruning=None), ["pruning: got None; expected a mapping"]),
     (lambda s: s.update(pruning=["half"]), ["pruning: got ['half']; expected a mapping"]),
-    (lambda s: s["quantization"].update({8: {"method": "nf4"}}), ["quantization", "the key 8", "put it in quotes"]),
+    (
+        lambda s: s["quantization"].update({8: {"method": "bitsandbytes-4bit"}}),
+        ["quantization", "the key 8", "put it in quotes"],
+    ),
     (lambda s: s["workload"]["questions"].update(count=999), ["workload.questions.count: got 999", "has 16 prompts"]),
     (lambda s: s["workload"]["questions"].update(prompts="config/prompts"), ["questions.prompts: no such file"]),
     (
@@ -27,7 +30,7 @@ BAD = [
         lambda s: s["quantization"].update(x={"method": "gptk"}),
         ["quantization.x.method", "did you mean 'gptq'?"],
     ),
-    (lambda s: s["quantization"]["gptq4"].update(bits=5), ["quantization.gptq4.bits", "got 5", "2, 3, 4, 8"]),
+    (lambda s: s["quantization"]["gptq4"].update(bits=9), ["quantization.gptq4.bits", "got 9", "2, 3, 4, 5"]),
     (lambda s: s["quantization"]["nf4"].update(bits=4), ["quantization.nf4.bits: unknown key"]),
     (lambda s: s["pruning"].update({"Half Off": {"method": "none"}}), ["pruning", "'Half Off'", "a-z, 0-9"]),
     (
@@ -113,7 +116,7 @@ def test_a_mistake_is_named(study_data, study_file, edit, parts):
 
 def test_a_duplicate_label_is_named_with_its_line(tmp_path):
     path = tmp_path / "study.yaml"
-    path.write_text("study: x\nquantization:\n  fp32: {method: cast}\n  fp32: {method: nf4}\n")
+    path.write_text("study: x\nquantization:\n  fp32: {method: cast}\n  fp32: {method: bitsandbytes-4bit}\n")
     with pytest.raises(InputError, match=r"study.yaml:4: the key 'fp32' stands twice here \(first in line 3\)"):
         loading.load([path])
 

@@ -155,8 +155,8 @@ CASES = {
         MERGE,
     ),
     "change one method's logic": (
-        file("scripts/joulegrid/compression/nf4.py", "load_in_4bit=True", "load_in_4bit=bool(1)"),
-        cells(with_method("nf4")) | quality(with_method("nf4")),
+        file("scripts/joulegrid/loading/bitsandbytes_4bit.py", "load_in_4bit=True", "load_in_4bit=bool(1)"),
+        cells(with_method("bitsandbytes-4bit")) | quality(with_method("bitsandbytes-4bit")),
         MERGE,
     ),
     "change the logic of one quality task": (
@@ -180,7 +180,7 @@ CASES = {
     ),
     "change a locked package of one method": (
         lock("bitsandbytes"),
-        cells(with_method("nf4")) | quality(with_method("nf4")),
+        cells(with_method("bitsandbytes-4bit")) | quality(with_method("bitsandbytes-4bit")),
         MERGE,
     ),
     "change the locked package that places weights": (

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import accelerate  # noqa: F401, from_pretrained places weights with it
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BatchEncoding, GenerationConfig
+from transformers import AutoTokenizer, BatchEncoding, GenerationConfig
 
+from joulegrid.engines import sparse
 from joulegrid.findings import OutOfMemory, Unsupported
 from joulegrid.methods import implementation
 from joulegrid.records import InputError
@@ -78,8 +79,18 @@ class Engine:
 
     def describe(self) -> dict[str, Any]:
         """The kernels that really run (class of every linear layer -> count) and the bytes of the loaded weights."""
-        kernels = Counter(type(m).__name__ for m in self.model.modules() if "Linear" in type(m).__name__)
+        kernels = Counter(kernel(m) for m in self.model.modules() if "Linear" in type(m).__name__)
         return {"kernels": dict(kernels), "weights_bytes": int(self.model.get_memory_footprint())}
+
+
+def kernel(layer: torch.nn.Module) -> str:
+    """What a linear layer computes with: its class, and what its weights are where the class does not say it."""
+    name = type(layer).__name__
+    if name == "Linear" and hasattr(layer, "quantization_scheme"):
+        return "Linear (quantization emulated)"
+    weight = getattr(layer, "weight", None)
+    sparse = type(weight.data).__name__ if isinstance(weight, torch.Tensor) else ""
+    return f"{name} ({sparse})" if "Sparse" in sparse else name
 
 
 def load(checkpoint: dict, quantization: dict, hardware: dict, options: dict) -> Engine:
@@ -89,13 +100,15 @@ def load(checkpoint: dict, quantization: dict, hardware: dict, options: dict) ->
     ------
     OutOfMemory
         where it does not fit on the GPUs.
+    Unsupported
+        where sparse kernels are asked for and the device or the weights cannot have them.
     InputError
         where the tokenizer has neither padding nor end token.
     """
-    method = implementation("compression", quantization["method"])
     folder = checkpoint["weights"]
-    placement = _placement(hardware)
-    model = AutoModelForCausalLM.from_pretrained(folder, device_map=placement, **method.load_options(quantization))
+    if options.get("sparse_kernels"):
+        sparse.require(hardware)
+    model = implementation("loading", quantization["method"]).load(folder, quantization, _placement(hardware))
     moved = {str(d) for d in (getattr(model, "hf_device_map", None) or {}).values()} & {"cpu", "disk"}
     if hardware["device"] == "cuda" and moved:
         raise OutOfMemory(
@@ -108,6 +121,8 @@ def load(checkpoint: dict, quantization: dict, hardware: dict, options: dict) ->
                 f"{folder}: the tokenizer has neither a padding nor an end token, prompts cannot be batched"
             )
         tokenizer.pad_token = tokenizer.eos_token
+    if options.get("sparse_kernels"):
+        sparse.convert(model)
     # A checkpoint's own generation settings (beams, penalties, …) would fill in what generate() is not told
     model.generation_config = GenerationConfig()
     return Engine(model.eval(), tokenizer, options["batch_size"])

@@ -38,6 +38,12 @@ def describe(folder: Path) -> dict[str, Any]:
     }
 
 
+def stored_bytes(folder: Path) -> int:
+    """The size of the weight files: of model.gguf, or of the safetensors."""
+    single = folder / "model.gguf"
+    return sum(path.stat().st_size for path in ([single] if single.is_file() else weight_files(folder)))
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors that transformers loads: those of the index, or model.safetensors.
 

@@ -78,6 +78,9 @@ def from_data(data: dict, source: str) -> Study:
     study = Study(data, source, resolved)
     if not study.cells:
         raise InputError(f"{source}: grid: include and exclude leave no cell; loosen one of them")
+    lost = _without_checkpoint(study)
+    if lost:
+        raise InputError("\n".join(f"{source}: {line}" for line in lost))
     absent = [m for m in dict.fromkeys(c.model for c in study.cells) if study.baseline(m) not in study.configurations]
     if absent:
         raise InputError(
@@ -85,6 +88,30 @@ def from_data(data: dict, source: str) -> Study:
             f"{', '.join(absent)} cannot be compared; pick another baseline or keep that configuration"
         )
     return study
+
+
+def _without_checkpoint(study: Study) -> list[str]:
+    """Configurations whose ready-made checkpoint the study does not name, or that change it before it is quantized."""
+    lines = []
+    for model, training, pruning, label in study.configurations:
+        entry = study.data["quantization"][label]
+        if entry["method"] != "prequantized":
+            continue
+        if model not in entry["models"]:
+            lines.append(
+                f"quantization.{label}.models: no checkpoint for {model}; add one, or exclude it from the grid"
+            )
+        changed = [
+            f"{axis}: {name}"
+            for axis, name in (("training", training), ("pruning", pruning))
+            if study.data[axis][name]["method"] != "none"
+        ]
+        if changed:
+            lines.append(
+                f"quantization.{label}: ready-made weights cannot be combined with {changed[0]}; exclude it: "
+                f"grid.exclude: [{{{changed[0]}, quantization: {label}}}]"
+            )
+    return list(dict.fromkeys(lines))
 
 
 def _typed(value: Any) -> Any:
@@ -154,9 +181,26 @@ def _impossible(data: dict) -> list[str]:
             kept, group = map(int, pruning["pattern"].split(":"))
             if not 0 < kept < group:
                 lines.append(f"pruning.{label}.pattern: got {kept}:{group}; expected N:M with 0 < N < M")
+            if pruning.get("scope") == "global":
+                lines.append(f"pruning.{label}.scope: got global; an N:M pattern is the same in all layers")
+        if pruning.get("importance") == "activation" and "calibration" not in pruning:
+            lines.append(f"pruning.{label}: the key 'calibration' is missing; importance: activation needs a text")
+        if pruning.get("importance") == "magnitude" and "calibration" in pruning:
+            lines.append(f"pruning.{label}.calibration: importance: magnitude reads no text; drop it")
     for label, quantization in data["quantization"].items():
         if quantization.get("group_size") == 0:
             lines.append(f"quantization.{label}.group_size: got 0; expected a positive number, or -1 for a whole row")
+        if quantization.get("bits") in (5, 6, 7) and quantization["compute_dtype"] == "float32":
+            lines.append(
+                f"quantization.{label}.compute_dtype: got float32; {quantization['bits']} bits run in bfloat16 or "
+                "float16 only"
+            )
+        if quantization["method"] == "prequantized":
+            lines += [
+                f"quantization.{label}.models: no model {model!r}; {nearest(model, data['model'])}"
+                for model in quantization["models"]
+                if model not in data["model"]
+            ]
     for label, task in data["quality"].items():
         if task["method"] == "perplexity" and task["stride"] > task["window"]:
             lines.append(
@@ -200,9 +244,17 @@ def _resolve_files(data: dict) -> tuple[dict[str, dict], list[str]]:
     wanted += [(f"quality.{k}", "text", v["text"]) for k, v in data["quality"].items() if "text" in v]
     wanted += [(f"quality.{k}", "folder", v["folder"]) for k, v in data["quality"].items() if "folder" in v]
     wanted += [
-        (f"quantization.{k}", "calibration.text", v["calibration"]["text"])
+        (f"{axis}.{k}", f"{use}.text", v[use]["text"])
+        for axis in ("pruning", "quantization")
+        for k, v in data[axis].items()
+        for use in ("calibration", "recovery")
+        if use in v
+    ]
+    wanted += [
+        (f"quantization.{k}.models.{model}", "path", source["path"])
         for k, v in data["quantization"].items()
-        if "calibration" in v
+        for model, source in v.get("models", {}).items()
+        if "path" in source
     ]
     wanted += [(f"model.{k}", "path", v["path"]) for k, v in data["model"].items() if "path" in v]
     for entry, key, name in wanted:
@@ -216,6 +268,8 @@ def _resolve_files(data: dict) -> tuple[dict[str, dict], list[str]]:
         elif key == "folder":
             files = sorted(p for p in path.rglob("*") if p.is_file())
             resolved[entry] = {"sha256": digest([[str(p.relative_to(path)), sha256_file(p)] for p in files])}
+        elif "." in key:
+            resolved.setdefault(entry, {})[key.replace(".text", "_sha256")] = sha256_file(path)
         else:
             resolved[entry] = {"sha256": sha256_file(path)}
     return resolved, missing

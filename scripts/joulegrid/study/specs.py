@@ -4,8 +4,8 @@ A spec is a plain JSON object. It is the only thing a script is told, Snakemake 
 run (the params trigger), and the result stores it. Each spec names the digest of the spec of what it is made from, so
 that a result is never taken for one of other weights.
 
-An entry's method names the module that implements it (`gptq` is joulegrid/compression/gptq.py), so that the
-fingerprints of a job cover the modules of its own methods only.
+An entry's method names the modules that implement it (`gptq` is made by joulegrid/compression/gptq.py and loaded by
+joulegrid/loading/gptq.py), so that the fingerprints of a job cover the modules of its own methods only.
 """
 
 from functools import cache
@@ -18,11 +18,16 @@ from joulegrid.study.fingerprints import fingerprint, lock_fingerprint
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.loading import Study
 
-LLM = "envs/llm"
+LLM, LLAMACPP = "envs/llm", "envs/llamacpp"
+# Where the libraries of a quantization method or an engine are locked, if not in LLM
+QUANTIZER_ENVIRONMENTS = {"gguf": LLAMACPP}
+ENGINE_ENVIRONMENTS = {"llamacpp": LLAMACPP}
 # What an entry says about analysis only, and therefore determines no measurement
 ANALYSIS_KEYS = {"pue"}
 # Methods whose checkpoint is a reference: transformers applies them while it loads the weights
-LOAD_TIME_METHODS = {"cast", "llm-int8", "nf4"}
+LOAD_TIME_METHODS = {"cast", "llm-int8", "bitsandbytes-4bit"}
+# The method whose checkpoints are fetched as somebody else made them
+FETCHED_METHOD = "prequantized"
 
 Spec = dict[str, Any]
 
@@ -65,8 +70,15 @@ class Specs:
 
     def _pruned(self, model: str, training: str, pruning: str) -> Spec:
         entry = self._entry("pruning", pruning)
-        own = self._fingerprint("prune_weights.py", (module_name("compression", entry["method"]),), LLM)
+        modules = [module_name("compression", entry["method"])]
+        drawn = {}
+        if "recovery" in entry:
+            modules.append(module_name("training", entry["recovery"]["method"]))
+        if "recovery" in entry or "calibration" in entry:
+            drawn["seed"] = self.study.data["protocol"]["seed"]  # draws the samples
+        own = self._fingerprint("prune_weights.py", tuple(modules), LLM)
         return {
+            **drawn,
             "model": self._entry("model", model),
             "training": self._entry("training", training),
             "pruning": entry,
@@ -76,7 +88,7 @@ class Specs:
 
     def _checkpoint(self, configuration: Configuration) -> Spec:
         model, training, pruning, quantization = configuration
-        entry = self._entry("quantization", quantization)
+        entry = self._quantization(quantization)
         if self._entry("pruning", pruning)["method"] == "none":
             made_from = digest(self.model(model))
         else:
@@ -90,8 +102,20 @@ class Specs:
         }
         if entry["method"] in LOAD_TIME_METHODS:
             return spec | self._fingerprint("refer_checkpoint.py")
-        spec["seed"] = self.study.data["protocol"]["seed"]  # draws the calibration samples
-        return spec | self._fingerprint("quantize_weights.py", (module_name("compression", entry["method"]),), LLM)
+        if entry["method"] == FETCHED_METHOD:
+            source = self.study.data["quantization"][quantization]["models"][model]
+            spec["checkpoint"] = source | self.study.resolved.get(f"quantization.{quantization}.models.{model}", {})
+            own = self._fingerprint("fetch_checkpoint.py", (module_name("models", model_source(source)),), LLM)
+            return {**spec, "code": own["code"]}  # a download is exact whatever library makes it
+        if "calibration" in entry:
+            spec["seed"] = self.study.data["protocol"]["seed"]  # draws the samples
+        environment = QUANTIZER_ENVIRONMENTS.get(entry["method"], LLM)
+        modules = (module_name("compression", entry["method"]),)
+        return spec | self._fingerprint("quantize_weights.py", modules, environment)
+
+    def _quantization(self, label: str) -> dict:
+        """The entry without the table of fetched checkpoints: what concerns one model is in that model's specs."""
+        return {key: value for key, value in self._entry("quantization", label).items() if key != "models"}
 
     def _loaded(self, configuration: Configuration) -> Spec:
         """What both energy and quality depend on: the weights."""
@@ -100,29 +124,29 @@ class Specs:
             "model": self._entry("model", model),
             "training": self._entry("training", training),
             "pruning": self._entry("pruning", pruning),
-            "quantization": self._entry("quantization", quantization),
+            "quantization": self._quantization(quantization),
             "made_from": self._checkpoint_digest(configuration),
         }
 
     def energy(self, cell: Cell) -> Spec:
         engine = self._entry("engine", cell.engine)
-        method = self._entry("quantization", cell.quantization)["method"]
-        modules = (module_name("engines", engine["method"]), module_name("compression", method))
+        modules = [module_name("engines", engine["method"])]
+        if engine["method"] == "transformers":  # which loads each kind of weights its own way
+            modules.append(module_name("loading", self._entry("quantization", cell.quantization)["method"]))
+        environment = ENGINE_ENVIRONMENTS.get(engine["method"], LLM)
         return {
             **self._loaded(cell.configuration),
             "hardware": self._entry("hardware", cell.hardware),
             "engine": engine,
             "workload": self._entry("workload", cell.workload),
             "protocol": self.study.data["protocol"],
-            **self._fingerprint("measure_energy.py", modules, LLM),
+            **self._fingerprint("measure_energy.py", tuple(modules), environment),
         }
 
     def quality(self, configuration: Configuration, task: str) -> Spec:
         entry = self._entry("quality", task)
         method = self._entry("quantization", configuration.quantization)["method"]
-        modules = tuple(
-            module_name(room, name) for room, name in (("quality", entry["method"]), ("compression", method))
-        )
+        modules = tuple(module_name(room, name) for room, name in (("quality", entry["method"]), ("loading", method)))
         return {
             **self._loaded(configuration),
             "quality": entry,

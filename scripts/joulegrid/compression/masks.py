@@ -1,0 +1,65 @@
+"""Masks of unstructured pruning: which weights of a layer become zero, exactly as many as were asked for.
+
+A ratio is a share of all weights that are compared with each other. N:M (Zhou et al. 2021, arXiv 2102.04010): of every
+M weights that lie side by side along the input dimension the N best stay.
+"""
+
+import torch
+from torch import nn
+
+from joulegrid.compression.modules import linear_layers
+from joulegrid.findings import Unsupported
+from joulegrid.records import InputError
+
+
+def lowest(score: torch.Tensor, count: int, dim: int | None = None) -> torch.Tensor:
+    """Mask of the `count` lowest scores: of all, or along `dim`. Ties are broken, the count is exact."""
+    if dim is None:
+        return lowest(score.flatten(), count, 0).view_as(score)
+    chosen = score.topk(count, dim=dim, largest=False).indices
+    return torch.zeros_like(score, dtype=torch.bool).scatter_(dim, chosen, True)
+
+
+def n_m_mask(score: torch.Tensor, pattern: str) -> torch.Tensor:
+    """Mask (outputs × inputs) of the M − N lowest scores in every M neighbours of a row.
+
+    Raises Unsupported where M does not divide the inputs.
+    """
+    keep, group = n_m(pattern)
+    if score.shape[1] % group:
+        raise Unsupported(f"the input dimension {score.shape[1]} is not a multiple of {group}, as {pattern} needs")
+    return lowest(score.reshape(-1, group), group - keep, dim=1).view_as(score)
+
+
+def n_m(pattern: str) -> tuple[int, int]:
+    """ "2:4" -> (2, 4)."""
+    keep, group = map(int, pattern.split(":"))
+    return keep, group
+
+
+def zero_share(weight: torch.Tensor) -> float:
+    """The share of exact zeros."""
+    return int((weight == 0).sum()) / weight.numel()
+
+
+def verify(model: nn.Module, entry: dict) -> None:
+    """Check that the weights, as they were saved and loaded again, have the zeros that `entry` asks for.
+
+    Raises InputError naming the first layer that has too few.
+    """
+    layers = linear_layers(model, entry.get("modules"))
+    if entry.get("scope") == "global":
+        total = sum(layer.weight.numel() for layer in layers.values())
+        if sum(int((layer.weight == 0).sum()) for layer in layers.values()) < round(entry["ratio"] * total):
+            raise InputError("the saved weights do not have the zeros that were asked for; prune them again")
+        return
+    for name, layer in layers.items():
+        zero = layer.weight.data == 0
+        if "ratio" in entry:
+            # Wanda rounds per row, so that a layer may be short of half a weight in each
+            enough = int(zero.sum()) >= zero.shape[0] * (entry["ratio"] * zero.shape[1] - 0.5) - 0.5
+        else:
+            keep, group = n_m(entry["pattern"])
+            enough = bool((zero.reshape(-1, group).sum(dim=1) >= group - keep).all())
+        if not enough:
+            raise InputError(f"{name}: the saved weights do not have the zeros that were asked for; prune them again")

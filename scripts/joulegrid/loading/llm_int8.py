@@ -1,0 +1,15 @@
+"""LLM.int8() of bitsandbytes (Dettmers et al. 2022, arXiv 2208.07339): 8-bit weights, quantized while loading."""
+
+import bitsandbytes  # noqa: F401, its version determines the result
+import torch
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+
+def load(folder: str, entry: dict, placement):
+    """What is not quantized computes in `entry["compute_dtype"]`."""
+    return AutoModelForCausalLM.from_pretrained(
+        folder,
+        device_map=placement,
+        dtype=getattr(torch, entry["compute_dtype"]),
+        quantization_config=BitsAndBytesConfig(load_in_8bit=True),
+    )
