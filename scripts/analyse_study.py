@@ -13,7 +13,7 @@ def main(arguments, spec):
     chosen = spec["ranking"]
     ranked = ranking.rank(tree, chosen["weight"], chosen["baseline"], chosen["metrics"])
     emitted = carbon.account(tree, spec["zones"], spec["pue"])
-    table = ranking.table(ranked, tree["energy"].to_dataset(), tree["quality"].to_dataset())
+    table = ranking.table(tree, ranked)
     table.to_csv(arguments.ranking, index=False, float_format="%.6g")
     carbon.table(emitted).to_csv(arguments.carbon, index=False, float_format="%.6g")
     tree["ranking"], tree["carbon"] = xr.DataTree(ranked), xr.DataTree(emitted)

@@ -12,6 +12,9 @@ COLUMNS = {
     "efficiency": "saved φ",
     "quality": "quality ρ",
     "score": "score R",
+    "weights_size": "MB",
+    "sparsity": "zeros",
+    "making_time": "made in s",
     "note": "note",
 }
 AXES = ("model", "training", "pruning", "quantization", "hardware", "engine", "workload")
@@ -24,14 +27,17 @@ def main(folder: Path) -> None:
     axes = [axis for axis in AXES if len({row[axis] for row in rows}) > 1]
     metrics = [name for name in rows[0] if "." in name]
     keys = ["rank", *axes, *list(COLUMNS)[1:-1], *metrics, "note"]
-    lines = [[COLUMNS.get(key, key) for key in keys]] + [[_short(row[key]) for key in keys] for row in rows]
+    lines = [[COLUMNS.get(key, key) for key in keys]] + [[_shown(key, row[key]) for key in keys] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(keys))]
     for line in lines:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
     print(f"\nreport:  {folder / 'report.html'}\ndataset: {folder / 'study.nc'}")
 
 
-def _short(text: str) -> str:
+def _shown(key: str, text: str) -> str:
+    """A cell of the table: bytes as MB, numbers with four digits."""
+    if key == "weights_size" and text:
+        return f"{float(text) / 1e6:.1f}"
     try:
         return text if text.isdigit() else f"{float(text):.4g}"
     except ValueError:

@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 TEXT = Path(__file__).resolve().parents[1] / "config" / "texts" / "calibration.txt"
 
 
-def make(folder: Path, hidden: int = 64) -> Path:
+def make(folder: Path, hidden: int = 64, heads: int = 4, key_values: int = 2) -> Path:
     """Two layers, 400 byte-pair tokens, seeded: the same weights every time."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -22,7 +22,7 @@ def make(folder: Path, hidden: int = 64) -> Path:
     tokenizer.train_from_iterator([TEXT.read_text(encoding="utf-8")], trainer)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>").save_pretrained(folder)
     torch.manual_seed(0)
-    LlamaForCausalLM(config_of(hidden)).save_pretrained(folder)
+    LlamaForCausalLM(config_of(hidden, heads, key_values)).save_pretrained(folder)
     return folder
 
 
@@ -46,14 +46,14 @@ def make_hollow(folder: Path, hidden: int, tokenizer: Path) -> Path:
     return folder
 
 
-def config_of(hidden: int) -> LlamaConfig:
+def config_of(hidden: int, heads: int = 4, key_values: int = 2) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=400,
         hidden_size=hidden,
         intermediate_size=2 * hidden,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=heads,
+        num_key_value_heads=key_values,
         max_position_embeddings=512,
         eos_token_id=0,
         bos_token_id=0,

@@ -31,6 +31,7 @@ BASIS_ATTRS = {
     "flag_values": np.arange(len(BASIS), dtype="i1"),
     "flag_meanings": " ".join(BASIS),
 }
+KERNEL_ATTRS = {"long_name": "what the linear layers computed with, and how many of them"}
 # variable -> dimensions behind the cell's, long_name, units
 ENERGY_VARIABLES = {
     "energy": (("repeat", "component"), "energy of one run of the workload", "J"),
@@ -47,7 +48,7 @@ ENERGY_VARIABLES = {
 CHECKPOINT_VARIABLES = {
     "parameters": ("weights of the model before compression", "1"),
     "size": ("size of the weight files that are loaded", "byte"),
-    "sparsity": ("mean share of zeros in the pruned layers", "1"),
+    "sparsity": ("share of zeros in the linear layers", "1"),
     "making_time": ("wall time of pruning and quantizing", "s"),
     "making_energy": ("energy of pruning and quantizing", "J"),
 }
@@ -145,6 +146,7 @@ def _energy(specs: Specs, results: Path, missing: Missing) -> xr.Dataset:
     }
     filler = _Filler(coords, CELL_AXES)
     filler.add("status", (), STATUS_ATTRS, STATUS.index("excluded"), "i1")
+    filler.add("kernel", (), KERNEL_ATTRS, "", "O")
     filler.add("basis", ("component",), BASIS_ATTRS, BASIS.index("absent"), "i1")
     for name, (extra, long_name, units) in ENERGY_VARIABLES.items():
         filler.add(name, extra, {"long_name": long_name, "units": units, "ancillary_variables": "status"})
@@ -185,6 +187,8 @@ def _fill_cell(filler: _Filler, index: tuple, record: dict) -> None:
     filler.set("peak_memory", index, record["peak_memory_bytes"]["ram"])
     filler.set("peak_gpu_memory", index, record["peak_memory_bytes"].get("gpu"))
     filler.set("weights_size", index, record["weights_bytes"])
+    kernels = sorted(record["kernels"].items(), key=lambda item: (-item[1], item[0]))
+    filler.set("kernel", index, ", ".join(f"{name} ×{count}" for name, count in kernels))
 
 
 def _quality(specs: Specs, results: Path, missing: Missing) -> xr.Dataset:
@@ -241,14 +245,14 @@ def _checkpoints(specs: Specs, results: Path) -> xr.Dataset:
     return filler.dataset()
 
 
+def _numeric(node: xr.DataTree) -> list[str]:
+    """The variables that can be compressed: texts have no fixed length."""
+    return [name for name, v in node.to_dataset().data_vars.items() if v.ndim and v.dtype.kind not in "UO"]
+
+
 def write(tree: xr.DataTree, path: Path) -> None:
     """Write the tree as NetCDF-4, compressed, in one step: a reader never sees half a file."""
-    encoding = {
-        group: {
-            name: {"zlib": True, "complevel": 4} for name, v in node.data_vars.items() if v.ndim and v.dtype.kind != "U"
-        }
-        for group, node in ((node.path, node.to_dataset()) for node in tree.subtree)
-    }
+    encoding = {node.path: {name: {"zlib": True, "complevel": 4} for name in _numeric(node)} for node in tree.subtree}
     temporary = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     tree.to_netcdf(temporary, engine="netcdf4", encoding={k: v for k, v in encoding.items() if v})

@@ -19,6 +19,7 @@ from scipy import stats
 
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
+MADE = ["size", "sparsity", "making_time", "making_energy"]
 NO_ENERGY_BASELINE = "no energy of the baseline on this hardware, engine and workload"
 
 
@@ -135,8 +136,13 @@ def pareto_front(joules: xr.DataArray, quality: xr.DataArray) -> xr.DataArray:
     return stacked.unstack().transpose(*CELL_AXES).reindex_like(joules)
 
 
-def table(ranking: xr.Dataset, energy: xr.Dataset, quality: xr.Dataset) -> pd.DataFrame:
-    """One row per cell of the study, best first; cells without a score last, with the reason."""
+def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
+    """One row per cell of the study, best first; cells without a score last, with the reason.
+
+    Beside what was ranked: tokens per second, bytes of the loaded weights and of their files, the share of zeros, what
+    making them cost (s, J), and the kernels that ran. Zeros in a dense kernel are multiplied like any other number.
+    """
+    energy, quality, made = (tree[name].to_dataset() for name in ("energy", "quality", "checkpoints"))
     status = energy.status.values.ravel()
     meanings = energy.status.attrs["flag_meanings"].split()
     index = pd.MultiIndex.from_product([ranking[axis].values for axis in CELL_AXES], names=CELL_AXES)
@@ -144,6 +150,9 @@ def table(ranking: xr.Dataset, energy: xr.Dataset, quality: xr.Dataset) -> pd.Da
     frame = pd.DataFrame({"rank": columns.pop("rank"), **columns}, index=index)
     rate = (energy.tokens_written / energy.duration).mean("repeat")
     frame["tokens_per_s"] = rate.transpose(*CELL_AXES).values.ravel()
+    for name in ("weights_size", "kernel"):
+        frame[name] = energy[name].transpose(*CELL_AXES).values.ravel()
+    frame = frame.join(made[MADE].to_dataframe(), on=list(CONFIGURATION_AXES))
     metrics = quality.quality.to_series().unstack("metric")
     frame = frame.join(metrics, on=list(CONFIGURATION_AXES))
     frame["status"] = [meanings[i] for i in status]

@@ -50,7 +50,7 @@ def _script(value: Any) -> Markup:
 
 def ranking_rows(tree: xr.DataTree) -> list[dict[str, Any]]:
     """The ranking table, one mapping per cell; None where there is no number."""
-    frame = ranking.table(*(tree[name].to_dataset() for name in ("ranking", "energy", "quality")))
+    frame = ranking.table(tree, tree["ranking"].to_dataset())
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 

@@ -160,7 +160,7 @@ def test_a_tied_head_and_a_layer_that_shares_weights_stay_as_they_are(tiny):
 
 
 def test_statistics_come_from_the_blocks_that_were_pruned_before(tiny):
-    """The second block of Wanda sees what the pruned first block gives, as a plain forward pass of such a model does."""
+    """The second block of Wanda sees what the pruned first block gives, as a plain forward pass would."""
     model = AutoModelForCausalLM.from_pretrained(tiny).eval()
     wanda.prune(model, {"ratio": 0.5}, TOKENS, "cpu")
     reference = AutoModelForCausalLM.from_pretrained(tiny).eval()
@@ -202,9 +202,9 @@ def test_models_that_would_stay_dense_in_part_are_findings(tiny):
     model.model.layers[0].mlp.experts = nn.Parameter(torch.zeros(2, 4, 4))
     with pytest.raises(Unsupported, match=r"layers\.0\.mlp\.experts fuses several experts"):
         linear_layers(model)
+    bare = nn.Module()
+    bare.config = model.config
     with pytest.raises(Unsupported, match="no list of 2 decoder blocks"):
-        bare = nn.Module()
-        bare.config = model.config
         decoder_blocks(bare)
 
 
@@ -237,7 +237,9 @@ RECOVERY = {
 
 def test_a_pruned_model_is_saved_verified_and_described(script, tiny_record, tmp_path):
     entry = {"method": "sparsegpt", "pattern": "2:4", "calibration": CALIBRATION, "recovery": RECOVERY}
-    code, log, record = script("prune_weights", {"pruning": entry, "seed": 0}, model=tiny_record, weights=tmp_path / "w")
+    code, log, record = script(
+        "prune_weights", {"pruning": entry, "seed": 0}, model=tiny_record, weights=tmp_path / "w"
+    )
     assert code == 0, log
     assert record["sparsity"]["mean"] == 0.5
     assert set(record["sparsity"]["layers"].values()) == {0.5}

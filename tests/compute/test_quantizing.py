@@ -4,33 +4,43 @@ import json
 import shutil
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import references
+import tiny_model
+from joulegrid.calibration import calibration_tokens
+from joulegrid.compression import awq, fp8, gptq, gptqmodel_run, magnitude
+from joulegrid.engines import sparse
 from joulegrid.engines import transformers as engine
-from joulegrid.models.describe import describe
+from joulegrid.findings import Unsupported
+from joulegrid.loading import bitsandbytes_4bit
+from joulegrid.models.describe import describe, stored_bytes
+from joulegrid.records import InputError
 
-TEXT = {"text": "config/texts/calibration.txt", "samples": 4, "tokens": 64}
-GPTQ = {
-    "method": "gptq",
-    "bits": 4,
-    "group_size": 32,
-    "act_order": False,
-    "calibration": TEXT,
-    "compute_dtype": "float32",
-    "kernel": "gptq_torch",
-}
+
+def four_bit(kind, double):
+    return {"method": "bitsandbytes-4bit", "type": kind, "compute_dtype": "float32", "double_quantization": double}
+
+
+TEXT = {"text": "config/texts/calibration.txt", "samples": 8, "tokens": 64}
+CPU = {"device": "cpu"}
 LOAD_TIME = [
     ({"method": "cast", "dtype": "float32"}, "Linear", 1.0),
     ({"method": "cast", "dtype": "bfloat16"}, "Linear", 0.5),
+    ({"method": "cast", "dtype": "float16"}, "Linear", 0.5),
     ({"method": "llm-int8", "compute_dtype": "float32"}, "Linear8bitLt", 0.52),
-    ({"method": "nf4", "compute_dtype": "float32", "double_quantization": False}, "Linear4bit", 0.43),
+    (four_bit("nf4", False), "Linear4bit", 0.43),
+    (four_bit("fp4", False), "Linear4bit", 0.43),
+    (four_bit("nf4", True), "Linear4bit", 0.43),
 ]
 
 
 @pytest.mark.parametrize(
-    ("entry", "kernel", "share"), LOAD_TIME, ids=[str(e[0].get("dtype", e[0]["method"])) for e in LOAD_TIME]
+    ("entry", "kernel", "share"), LOAD_TIME, ids=["-".join(map(str, e[0].values())) for e in LOAD_TIME]
 )
 def test_methods_that_quantize_while_loading(tiny, entry, kernel, share):
-    loaded = engine.load({"weights": str(tiny)}, entry, {"device": "cpu"}, {"batch_size": 2})
+    loaded = engine.load({"weights": str(tiny)}, entry, CPU, {"batch_size": 2})
     tokens = loaded.generate(loaded.prepare(["one two", "three"], False, 4), 4)
     assert tokens.written == 8
     facts = loaded.describe()
@@ -38,6 +48,27 @@ def test_methods_that_quantize_while_loading(tiny, entry, kernel, share):
     # linear layers shrink with the bits; embedding, head and norms do not
     full = describe(tiny)["parameters"] * 4
     assert facts["weights_bytes"] / full == pytest.approx(share, abs=0.12)
+
+
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("double", [False, True])
+def test_four_bit_weights_lie_on_the_types_grid(tiny, kind, double):
+    """Sixteen values per block of 64, those of QLoRA's appendix E for NormalFloat, scaled by the block's largest."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    nf4 = [-1.0, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911, 0.0]
+    nf4 += [0.0796, 0.1609, 0.2461, 0.3379, 0.4407, 0.5626, 0.7230, 1.0]
+    fp4 = [sign * value for value in (0, 1 / 192, 2 / 3, 1, 1 / 3, 1 / 2, 1 / 6, 1 / 4) for sign in (1, -1)]
+    model = bitsandbytes_4bit.load(tiny, four_bit(kind, double), "cpu")
+    layer = model.model.layers[0].mlp.up_proj
+    dense = AutoModelForCausalLM.from_pretrained(tiny).model.layers[0].mlp.up_proj.weight
+    values = dequantize_4bit(layer.weight.data, layer.weight.quant_state).reshape(-1, 64)
+    scale = values.abs().amax(dim=1, keepdim=True)
+    grid = torch.tensor(nf4 if kind == "nf4" else fp4)
+    distance = ((values / scale)[..., None] - grid).abs().amin(dim=-1)
+    assert distance.max() < 1e-3
+    wanted = dense.reshape(-1, 64).abs().amax(dim=1, keepdim=True)
+    torch.testing.assert_close(scale, wanted.detach(), rtol=0.05 if double else 1e-5, atol=1e-5)
 
 
 def test_the_checkpoints_own_generation_settings_do_not_decide(tiny, tmp_path):
@@ -62,35 +93,223 @@ def test_the_checkpoints_own_generation_settings_do_not_decide(tiny, tmp_path):
     assert tokens(hostile) == tokens(tiny)
 
 
+def gptq_entry(bits=4, group=32, act_order=False, kernel="gptq_torch"):
+    dtype = "float32" if bits in (2, 3, 4, 8) else "bfloat16"
+    return {
+        "method": "gptq",
+        "bits": bits,
+        "group_size": group,
+        "act_order": act_order,
+        "calibration": TEXT,
+        "compute_dtype": dtype,
+        "kernel": kernel,
+    }
+
+
+AWQ = {
+    "method": "awq",
+    "bits": 4,
+    "group_size": 32,
+    "calibration": TEXT,
+    "compute_dtype": "float32",
+    "kernel": "torch_awq",
+}
+
+
+@pytest.fixture(scope="module")
+def wider(tmp_path_factory):
+    """Hidden size 192 = 1.5 × 128, and 384 channels: multiples of what AWQ asks for, not of 256."""
+    return tiny_model.make(tmp_path_factory.mktemp("wider"), 192, heads=6, key_values=2)
+
+
+def quantized(method, source, entry, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    notes = method.quantize(str(source), entry, folder, "cpu", 0)
+    return engine.load({"weights": str(folder)}, entry, CPU, {"batch_size": 1}), notes
+
+
+@pytest.mark.parametrize(
+    ("bits", "group", "act_order"),
+    [(2, 32, False), (3, 32, False), (4, 128, False), (4, 64, True), (5, 64, False), (7, 64, False), (8, -1, False)],
+)
+def test_gptq_weights_lie_on_the_grid_of_their_group(wider, tmp_path, bits, group, act_order):
+    """2^bits levels of equal distance in every group of a row; 192 = 128 + 64 inputs: the last group is shorter."""
+    loaded, notes = quantized(gptq, wider, gptq_entry(bits, group, act_order), tmp_path / "gptq")
+    assert notes["calibration_samples"] == 8
+    assert notes["fallback_layers"] == []
+    assert notes["error_mean"] > 0
+    layers = gptqmodel_run.quantized_layers(loaded.model)
+    assert len(layers) == 14
+    for name, layer in layers.items():
+        values = gptqmodel_run.dequantized(layer, loaded.model.dtype).float()
+        columns = values.shape[1]
+        size = columns if group == -1 else group
+        index = layer.g_idx.long()
+        if not act_order:
+            assert torch.equal(index, torch.arange(columns) // size), name
+        assert torch.bincount(index).tolist() == [min(size, columns - at) for at in range(0, columns, size)]
+        scales = layer.scales.float()[index].T
+        steps = values / scales
+        # scale times level is rounded to 16 bits: float16 or, with 5 to 7 bits, bfloat16
+        tolerance = 2 ** (bits - 1) * (2**-10 if loaded.model.dtype == torch.float32 else 2**-7)
+        assert (steps - steps.round()).abs().max() < tolerance, name
+        assert steps.round().min() >= -(2 ** (bits - 1)), name
+        assert steps.round().max() <= 2 ** (bits - 1) - 1, name
+
+
+def test_gptq_is_better_than_rounding_to_nearest(wider, tmp_path):
+    """On the inputs that calibration saw, in the first block, whose inputs quantization has not changed."""
+    loaded, _ = quantized(gptq, wider, gptq_entry(3, 64), tmp_path / "gptq")
+    model = AutoModelForCausalLM.from_pretrained(wider).eval()
+    dense = model.model.layers[0].self_attn.q_proj
+    seen = []
+    dense.register_forward_pre_hook(lambda m, given: seen.append(given[0].flatten(0, 1)))
+    tokens = calibration_tokens(TEXT, AutoTokenizer.from_pretrained(wider), 0)
+    with torch.inference_mode():
+        model(input_ids=tokens)
+    x, w = seen[0].double(), dense.weight.detach().double()
+    by_gptq = gptqmodel_run.dequantized(loaded.model.model.layers[0].self_attn.q_proj).double()
+    by_rounding = references.gptq_rtn(w, 3, 64)
+    assert ((w - by_gptq) @ x.T).norm() < 0.95 * ((w - by_rounding) @ x.T).norm()
+
+
+def test_awq_weights_lie_on_the_grid_of_their_group_and_zeros_of_groups_are_right(wider, tmp_path):
+    loaded, notes = quantized(awq, wider, AWQ, tmp_path / "awq")
+    assert loaded.describe()["kernels"]["AwqTorchLinear"] == 14
+    assert notes["calibration_tokens"] == 64
+    for name, layer in gptqmodel_run.quantized_layers(loaded.model).items():
+        values = gptqmodel_run.dequantized(layer)
+        scales = layer.scales.float()[torch.arange(values.shape[1]) // 32].T
+        steps = values / scales
+        assert (steps - steps.round()).abs().max() < 16 * 2**-10, name  # 16-bit products
+        for group in steps.round().split(32, dim=1):
+            assert (group.amax(dim=1) - group.amin(dim=1)).max() <= 15, name
+    tokens = loaded.generate(loaded.prepare(["one two"], False, 3), 3)
+    assert tokens.written == 3
+
+
+def test_sizes_that_awq_cannot_have_are_findings(tiny, wider):
+    with pytest.raises(Unsupported, match=r"k_proj: 32 outputs are not a multiple of 64"):
+        awq.check(str(tiny), AWQ)
+    with pytest.raises(Unsupported, match="192 inputs are not a multiple of group_size 128"):
+        awq.check(str(wider), {**AWQ, "group_size": 128})
+
+
+def test_fp8_computes_what_the_reference_computes(wider, tmp_path):
+    entry = {"method": "fp8", "compute_dtype": "float32"}
+    loaded, _ = quantized(fp8, wider, entry, tmp_path / "fp8")
+    assert loaded.model.model.layers[0].mlp.up_proj.weight.dtype == torch.float8_e4m3fn
+    dense = AutoModelForCausalLM.from_pretrained(wider)
+    x = torch.randn(20, 192, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 21)[:, None]
+    loaded.model(input_ids=torch.arange(4)[None])  # emulation unpacks the weights with the first forward pass
+    for name in ("self_attn.q_proj", "mlp.up_proj"):
+        weight = dense.get_submodule(f"model.layers.0.{name}").weight
+        with torch.inference_mode():
+            found = loaded.model.get_submodule(f"model.layers.0.{name}")(x[None])[0]
+        wanted = references.fp8_dynamic(weight.detach(), x)
+        error = (found - wanted).norm() / wanted.norm()
+        assert error < 1e-3, name  # rounding ties aside; FP8 itself is 30 times as far from the dense product
+        assert (x @ weight.T - wanted).norm() / wanted.norm() > 1e-2
+    assert loaded.describe()["kernels"] == {"Linear (quantization emulated)": 14, "Linear": 1}
+
+
+PRUNED = {"gptq": (gptq, gptq_entry(4, 32)), "awq": (awq, AWQ), "fp8": (fp8, {"method": "fp8"})}
+
+
+@pytest.mark.parametrize("name", PRUNED)
+def test_what_becomes_of_pruned_zeros_is_measured_after_reloading(wider, tmp_path, name):
+    """FP8 keeps every zero. A symmetric GPTQ grid has a zero, but error compensation moves pruned weights off it."""
+    method, entry = PRUNED[name]
+    model = AutoModelForCausalLM.from_pretrained(wider)
+    magnitude.prune(model, {"pattern": "2:4"})
+    model.save_pretrained(tmp_path / "pruned")
+    AutoTokenizer.from_pretrained(wider).save_pretrained(tmp_path / "pruned")
+    (tmp_path / "q").mkdir()
+    method.quantize(str(tmp_path / "pruned"), entry, tmp_path / "q", "cpu", 0)
+    (tmp_path / "dense").mkdir()
+    method.quantize(str(wider), entry, tmp_path / "dense", "cpu", 0)
+    pruned, dense = method.zero_share(tmp_path / "q", entry), method.zero_share(tmp_path / "dense", entry)
+    assert dense < 0.3
+    if name == "fp8":
+        assert pruned >= 0.5
+    else:
+        assert dense < pruned <= 1
+
+
 @pytest.mark.slow
 def test_gptq_is_made_recorded_and_loaded(script, tiny_record, tmp_path):
-    spec = {"quantization": GPTQ, "seed": 0}
+    spec = {"quantization": gptq_entry(), "seed": 0}
     code, log, record = script("quantize_weights", spec, made_from=tiny_record, weights=tmp_path / "gptq")
     assert code == 0, log
     assert record["stored"] == "copy"
     assert 0 < record["sparsity"]["mean"] < 0.5
-    assert record["notes"] == {"calibration_samples": 4, "calibration_tokens": 64}
+    assert record["notes"]["calibration_samples"] == 8
     assert record["cost"]["seconds"] > 0
-    loaded = engine.load(record, GPTQ, {"device": "cpu"}, {"batch_size": 1})
+    assert record["peak_memory_bytes"]["ram"] > 0
+    loaded = engine.load(record, gptq_entry(), CPU, {"batch_size": 1})
     assert loaded.describe()["kernels"]["TorchLinear"] == 14
     assert loaded.generate(loaded.prepare(["one two"], False, 3), 3).written == 3
 
 
+def test_ready_made_weights_are_fetched_described_and_run(script, tiny_record, wider, tmp_path):
+    folder = tmp_path / "theirs"
+    quantized(awq, wider, AWQ, folder)
+    entry = {"method": "prequantized", "compute_dtype": "float32"}
+    spec = {"quantization": entry, "checkpoint": {"path": str(folder)}}
+    code, log, record = script("fetch_checkpoint", spec, made_from=tiny_record, weights=tmp_path / "w")
+    assert code == 0, log
+    assert record["notes"]["quant_method"] == "awq"
+    assert record["parameters"] == json.loads(tiny_record.read_text())["parameters"]
+    assert record["bytes"] == stored_bytes(folder)
+    loaded = engine.load(record, entry, CPU, {"batch_size": 1})
+    assert any("Awq" in name for name in loaded.describe()["kernels"])
+    code, log, _ = script(
+        "fetch_checkpoint", {**spec, "checkpoint": {"path": str(wider)}}, made_from=tiny_record, weights=tmp_path / "w"
+    )
+    assert code == 1
+    assert "config.json has no quantization_config: these weights are not quantized" in log
+
+
+def test_a_format_whose_library_is_not_installed_is_a_finding(wider, tmp_path):
+    shutil.copytree(wider, tmp_path / "w")
+    config = json.loads((tmp_path / "w/config.json").read_text())
+    config["quantization_config"] = {"quant_method": "aqlm"}
+    (tmp_path / "w/config.json").write_text(json.dumps(config))
+    entry = {"method": "prequantized", "compute_dtype": "float32"}
+    with pytest.raises(Unsupported, match="aqlm"):
+        engine.load({"weights": str(tmp_path / "w")}, entry, CPU, {"batch_size": 1})
+
+
+def test_sparse_kernels_ask_for_a_gpu_a_pattern_and_16_bits(tiny):
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.bfloat16)
+    options = {"batch_size": 1, "sparse_kernels": True}
+    with pytest.raises(Unsupported, match=r"needs an NVIDIA GPU of compute capability 8.0 or later, this is a CPU"):
+        engine.load({"weights": str(tiny)}, {"method": "cast", "dtype": "bfloat16"}, CPU, options)
+    with pytest.raises(Unsupported, match='needs weights pruned with pattern "2:4"'):
+        sparse.convertible(model)
+    with pytest.raises(Unsupported, match="needs weights in float16 or bfloat16"):
+        sparse.convertible(AutoModelForCausalLM.from_pretrained(tiny))
+    magnitude.prune(model, {"pattern": "2:4", "modules": ["mlp.*"]})
+    assert len(sparse.convertible(model)) == 6
+
+
 def test_too_short_a_calibration_text_is_named(tiny, tmp_path):
-    from transformers import AutoTokenizer
-
-    from joulegrid.calibration import calibration_texts
-    from joulegrid.records import InputError
-
     path = tmp_path / "short.txt"
     path.write_text("too short")
     with pytest.raises(InputError, match=r"short.txt: the calibration text has \d+ tokens, one sample asks for 64"):
-        calibration_texts({**TEXT, "text": str(path)}, AutoTokenizer.from_pretrained(tiny), 0)
+        calibration_tokens({**TEXT, "text": str(path)}, AutoTokenizer.from_pretrained(tiny), 0)
+
+
+def test_calibration_samples_are_seeded(tiny):
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    first, again, other = (calibration_tokens(TEXT, tokenizer, seed) for seed in (0, 0, 1))
+    assert first.shape == (8, 64)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 def test_lm_eval_runs_a_local_task(tiny):
     from joulegrid.quality import lm_eval
-    from joulegrid.records import InputError
 
     loaded = engine.load({"weights": str(tiny)}, LOAD_TIME[0][0], {"device": "cpu"}, {"batch_size": 2})
     task = {

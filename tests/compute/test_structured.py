@@ -1,5 +1,7 @@
 """Structured pruning: the smaller model is the large one without exactly what was removed, in memory and reloaded."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -81,9 +83,7 @@ def test_the_least_influential_blocks_go_and_the_influence_is_the_reference():
         hook = model.model.layers[4].register_forward_hook(lambda m, given, out: seen.append(out))
         states = [*model(input_ids=TOKENS, output_hidden_states=True).hidden_states[:5], seen[0]]
         hook.remove()
-    wanted = [
-        references.block_influence(a.flatten(0, 1), b.flatten(0, 1)) for a, b in zip(states, states[1:], strict=False)
-    ]
+    wanted = [references.block_influence(a.flatten(0, 1), b.flatten(0, 1)) for a, b in pairwise(states)]
     notes = layers.prune(model, {"ratio": 0.2}, TOKENS, "cpu")
     assert notes["removed_blocks"] == [2]
     assert notes["block_influence"] == pytest.approx(wanted, rel=1e-4)
@@ -117,7 +117,9 @@ def test_cut_channels_and_heads_are_what_zeroed_ones_would_be(tmp_path, make, im
         large.self_attn.o_proj.weight.data[:, ~rows] = 0
     torch.testing.assert_close(logits(model), logits(whole), rtol=1e-4, atol=1e-5)
     again = reloaded(model, tmp_path)
-    assert (again.config.intermediate_size, again.config.num_key_value_heads) == (96, config.num_key_value_heads // 2)
+    assert again.config.intermediate_size == config.intermediate_size - notes["removed_channels_per_block"]
+    assert again.config.intermediate_size in (64, 96), "0.6 of 128 and 160, in multiples of 32"
+    assert again.config.num_key_value_heads == config.num_key_value_heads // 2
     assert again.config.num_attention_heads == again.config.num_key_value_heads * queries
     assert torch.equal(logits(again), logits(model))
 
@@ -132,7 +134,9 @@ def test_parameters_and_operations_fall_by_exactly_what_was_removed(tiny):
     assert flops_per_token(model) == flops - 2 * removed
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(input_ids=torch.arange(1)[None])
-    linear = sum(counter.get_flop_counts()["Global"][op] for op in counter.get_flop_counts()["Global"] if "mm" in str(op))
+    linear = sum(
+        counter.get_flop_counts()["Global"][op] for op in counter.get_flop_counts()["Global"] if "mm" in str(op)
+    )
     attention = 2 * 2 * 2 * 16 * 2  # two blocks, scores and values, one token with itself: 2 heads of 16
     assert linear in (flops_per_token(model), flops_per_token(model) + attention)
 
@@ -159,7 +163,7 @@ def test_blocks_of_another_kind_and_empty_results_are_findings(tiny):
     with pytest.raises(Unsupported, match="block 1 has no linear layer q_proj"):
         blocks.prune(model, {"heads": 0.5, "importance": "magnitude", "multiple_of": 1}, None, "cpu")
     model = AutoModelForCausalLM.from_pretrained(tiny)
-    with pytest.raises(Unsupported, match="0.9 of 2 groups of attention heads leaves none"):
+    with pytest.raises(Unsupported, match=r"0\.9 of 2 groups of attention heads leaves none"):
         blocks.prune(model, {"heads": 0.9, "importance": "magnitude", "multiple_of": 1}, None, "cpu")
 
 

@@ -31,6 +31,8 @@ def tree(joules, accuracy, perplexity, tokens=10.0):
             "energy": ([*dims, "component"], joules.reshape(*shape, repeats, 1)),
             "tokens_written": (dims, np.full((*shape, repeats), tokens)),
             "duration": (dims, np.full((*shape, repeats), 2.0)),
+            "weights_size": (CELL_AXES, np.full(shape, 4e6)),
+            "kernel": (CELL_AXES, np.full(shape, "Linear ×2", "O")),
             "status": (CELL_AXES, np.where(np.isnan(joules[:, 0]), 1, 0).astype("i1").reshape(shape), STATUS_ATTRS),
         },
         coords={**LABELS, "component": ["cpu"]},
@@ -43,7 +45,12 @@ def tree(joules, accuracy, perplexity, tokens=10.0):
         },
         coords={**{a: LABELS[a] for a in CONFIGURATION_AXES}, "metric": ["facts.acc", "text.perplexity"]},
     )
-    return xr.DataTree.from_dict({"energy": energy, "quality": quality})
+    shape = [len(LABELS[a]) for a in CONFIGURATION_AXES]
+    made = xr.Dataset(
+        {name: (CONFIGURATION_AXES, np.full(shape, 2.5)) for name in ranking.MADE},
+        coords={a: LABELS[a] for a in CONFIGURATION_AXES},
+    )
+    return xr.DataTree.from_dict({"energy": energy, "quality": quality, "checkpoints": made})
 
 
 METRICS = ["facts.acc", "text.perplexity"]
@@ -113,20 +120,25 @@ def test_what_is_missing_has_no_score_and_the_table_says_why():
     ranked = ranking.rank(data, 0.7, BASELINE, METRICS)
     assert at(ranked, "score")[0] == 0
     assert np.isnan(at(ranked, "score")[1:]).all()
-    rows = ranking.table(ranked, data["energy"].to_dataset(), data["quality"].to_dataset()).set_index("quantization")
+    rows = ranking.table(data, ranked).set_index("quantization")
     assert rows["note"].to_dict() == {
         "full": "",
         "half": "oom",
         "low": "a quality metric is missing here or for the baseline",
     }
     assert rows.loc["full", "rank"] == 1
-    assert rows.loc["full", "tokens_per_s"] == 5
+    assert rows.loc["full", ["tokens_per_s", "weights_size", "kernel", "making_time"]].tolist() == [
+        5,
+        4e6,
+        "Linear ×2",
+        2.5,
+    ]
 
 
 def test_without_the_baselines_energy_nothing_is_ranked_and_the_table_says_why():
     data = tree([[np.nan, np.nan], [50, 50], [60, 60]], [0.8, 0.7, 0.7], [20, 21, 22])
     ranked = ranking.rank(data, 0.7, BASELINE, METRICS)
-    rows = ranking.table(ranked, data["energy"].to_dataset(), data["quality"].to_dataset())
+    rows = ranking.table(data, ranked)
     assert rows["rank"].isna().all()
     assert set(rows["note"]) == {"oom", ranking.NO_ENERGY_BASELINE}
 

@@ -29,6 +29,7 @@ elif script == "measure_energy":
         "loading": {"seconds": 1.0, "energy_j": {"cpu": 1.0, "gpu": 0.0, "ram": 1.0}},
         "peak_memory_bytes": {"ram": 1000},
         "weights_bytes": 125 * size,
+        "kernels": {"Linear": 2},
     }
 elif script == "evaluate_quality":
     names = ["perplexity"] if spec["quality"]["method"] == "perplexity" else spec["quality"]["metrics"]

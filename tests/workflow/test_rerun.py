@@ -144,7 +144,7 @@ CASES = {
         MERGE,
     ),
     "add a comment to a script": (
-        file("scripts/measure_energy.py", "import resource", "# why\nimport resource"),
+        file("scripts/measure_energy.py", "import time", "# why\nimport time"),
         set(),
         set(),
     ),
@@ -156,7 +156,7 @@ CASES = {
     ),
     "change one method's logic": (
         file("scripts/joulegrid/loading/bitsandbytes_4bit.py", "load_in_4bit=True", "load_in_4bit=bool(1)"),
-        cells(with_method("bitsandbytes-4bit")) | quality(with_method("bitsandbytes-4bit")),
+        cells(with_method("nf4")) | quality(with_method("nf4")),
         MERGE,
     ),
     "change the logic of one quality task": (
@@ -165,7 +165,7 @@ CASES = {
         MERGE,
     ),
     "change the pruning's logic": (
-        file("scripts/joulegrid/compression/magnitude.py", "largest=False", "largest=bool(0)"),
+        file("scripts/joulegrid/compression/masks.py", "largest=False", "largest=bool(0)"),
         {("prune_weights", "pruned/tiny/none/half.json")}
         | checkpoints(h := {c for c in CONFIGURATIONS if c.startswith("half")})
         | cells(h)
@@ -180,7 +180,7 @@ CASES = {
     ),
     "change a locked package of one method": (
         lock("bitsandbytes"),
-        cells(with_method("bitsandbytes-4bit")) | quality(with_method("bitsandbytes-4bit")),
+        cells(with_method("nf4")) | quality(with_method("nf4")),
         MERGE,
     ),
     "change the locked package that places weights": (

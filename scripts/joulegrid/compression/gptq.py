@@ -9,7 +9,7 @@ from joulegrid.loading import gptq
 def quantize(source: str, entry: dict, folder: Path, device: str, seed: int) -> dict:
     """See `gptqmodel_run.quantize`."""
     config = gptqmodel_run.gptqmodel.QuantizeConfig(
-        bits=entry["bits"], group_size=entry["group_size"], desc_act=entry["act_order"]
+        bits=entry["bits"], group_size=entry["group_size"], desc_act=entry["act_order"], act_group_aware=False
     )
     return gptqmodel_run.quantize(source, entry, folder, device, seed, config)
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from contextlib import chdir
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def _outcome(folder: Path) -> dict:
     with open(folder / "quant_log.csv", encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     fallback = [f"{row['layer']}.{row['module']}" for row in rows if "fallback" in row["loss"]]
-    losses = [float(row["loss"]) for row in rows if "fallback" not in row["loss"]]
+    losses = [float(row["loss"]) for row in rows if re.fullmatch(r"[-+.\deE]+|nan", row["loss"])]
     if any(loss != loss for loss in losses):
         raise InputError("the quantization error of a layer is no number: the model overflows on the calibration text")
     for name in fallback:
