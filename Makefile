@@ -25,8 +25,10 @@ quickstart: setup
 
 test: lint
 	$(BIN)/python scripts/build_environment.py envs/llm
+	$(BIN)/python scripts/build_environment.py envs/llamacpp
 	$(BIN)/pytest -q -n 2
 	envs/llm/.venv/bin/python -m pytest -q -m "" --durations=5 tests/compute
+	envs/llamacpp/.venv/bin/python -m pytest -q -m "" --durations=5 tests/llamacpp
 	$(BIN)/pytest -q -m slow --durations=10
 
 test-fast: setup

@@ -11,8 +11,9 @@ import yaml
 import house
 
 ROOT = Path(__file__).resolve().parents[1]
-# tests/compute runs in the environment of the compute jobs (make test runs both)
-collect_ignore = [] if importlib.util.find_spec("torch") else ["compute"]
+# Some tests run in an environment of the compute jobs: where what they import is (make test runs all)
+NEEDED = {"compute": ("transformers", "bitsandbytes"), "llamacpp": ("xllamacpp",)}
+collect_ignore = [folder for folder, names in NEEDED.items() if not all(map(importlib.util.find_spec, names))]
 
 STUDY = {
     "study": "small",

@@ -89,6 +89,21 @@ def test_an_import_that_is_not_locked_is_an_error(code):
         code(helper="import requests\n" + HELPER)
 
 
+def test_of_several_distributions_with_the_same_module_the_locked_one_counts(code, monkeypatch):
+    monkeypatch.setitem(fingerprints.DISTRIBUTIONS, "blas", ("absent", "libblas"))
+    helper = "import blas\n"
+    assert code(helper=helper, libblas="2") != code(helper=helper) == code(helper=helper, numpy="2")
+    monkeypatch.setitem(fingerprints.DISTRIBUTIONS, "blas", ("absent", "gone"))
+    with pytest.raises(InputError, match="imports 'blas', but 'absent' or 'gone' is not locked"):
+        code(helper=helper)
+
+
+def test_llamacpps_modules_are_locked_in_its_environment():
+    modules = {"quantize_weights.py": "joulegrid.compression.gguf", "measure_energy.py": "joulegrid.engines.llamacpp"}
+    for script, module in modules.items():
+        assert fingerprints.fingerprint(script, (module,), "envs/llamacpp")["packages"]
+
+
 def test_every_script_has_a_fingerprint():
     """All that the real scripts import is locked where they run."""
     for path in sorted(fingerprints.SCRIPTS.glob("*.py")):

@@ -5,3 +5,12 @@ Each has `load(checkpoint, quantization, hardware, options) -> Engine`, and an E
 What an engine cannot do is raised as Unsupported, what does not fit as OutOfMemory: both are results of a study, not
 errors.
 """
+
+from typing import NamedTuple
+
+
+class Tokens(NamedTuple):
+    """How many tokens a run read and wrote."""
+
+    read: int
+    written: int

