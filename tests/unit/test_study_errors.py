@@ -6,6 +6,47 @@ from joulegrid.records import InputError, read_yaml
 from joulegrid.study import loading, specs
 
 BAD = [
+    (lambda s: s["pruning"]["half"].update(ratio=-0.1), ["pruning.half.ratio: got -0.1", "[0, 1)"]),
+    (
+        lambda s: s["pruning"].update(w={"method": "wanda", "ratio": 0.5}),
+        ["pruning.w: the key 'calibration' is missing"],
+    ),
+    (
+        lambda s: s["pruning"].update(w={"method": "wanda", "ratio": 0.5, "calibration": {"text": "no.txt"}}),
+        ["pruning.w.calibration.text: no such file 'no.txt'"],
+    ),
+    (
+        lambda s: s["pruning"].update(g={"method": "magnitude", "pattern": "2:4", "scope": "global"}),
+        ["pruning.g.scope: got global"],
+    ),
+    (lambda s: s["pruning"].update(l={"method": "layers", "ratio": 0.2}), ["pruning.l", "ratio with calibration, or"]),
+    (lambda s: s["pruning"].update(l={"method": "layers", "drop": [-1]}), ["pruning.l.drop.0", "got -1"]),
+    (lambda s: s["pruning"].update(b={"method": "blocks"}), ["pruning.b", "at least one of channels, heads"]),
+    (
+        lambda s: s["pruning"].update(b={"method": "blocks", "channels": 0.2, "importance": "activation"}),
+        ["pruning.b: the key 'calibration' is missing"],
+    ),
+    (
+        lambda s: s["pruning"]["half"].update(recovery={"method": "lora", "text": "LICENSE"}),
+        ["pruning.half.recovery: the key 'steps' is missing"],
+    ),
+    (
+        lambda s: s["quantization"]["gptq4"].update(bits=5, compute_dtype="float32"),
+        ["quantization.gptq4.compute_dtype: got float32; 5 bits run in bfloat16"],
+    ),
+    (lambda s: s["quantization"]["gptq4"].update(kernel="marlin"), ["gptq4.kernel", "did you mean 'gptq_marlin'?"]),
+    (lambda s: s["quantization"].update(g={"method": "gguf", "type": "Q4_K"}), ["quantization.g.type", "Q4_K_M"]),
+    (
+        lambda s: s["quantization"].update(p={"method": "prequantized", "models": {"tinny": {"path": "LICENSE"}}}),
+        ["quantization.p.models: no model 'tinny'", "did you mean 'tiny'?"],
+    ),
+    (
+        lambda s: s["quantization"].update(
+            p={"method": "prequantized", "models": {"tiny": {"path": "config/schemas"}}}
+        ),
+        ["quantization.p: ready-made weights cannot be combined with pruning: half; exclude it"],
+    ),
+    (lambda s: s["engine"]["transformers"].update(sparse_kernels="yes"), ["engine.transformers.sparse_kernels"]),
     (lambda s: s["ranking"].update(weight=float("nan")), ["ranking.weight: got nan; expected a finite number"]),
     (lambda s: s["hardware"]["there"].update(pue=float("inf")), ["hardware.there.pue: got inf"]),
     (lambda s: s.update(pruning=None), ["pruning: got None; expected a mapping"]),

@@ -34,11 +34,12 @@ def copy_project(to: Path) -> Path:
 
 
 def put_stand_in(house: Path) -> None:
-    """An interpreter of the compute environment that plays its scripts, and a build that finds it there."""
-    python = house / "envs/llm/.venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
-    python.chmod(0o755)
+    """Interpreters of the compute environments that play their scripts, and a build that finds them there."""
+    for environment in ("llm", "llamacpp"):
+        python = house / "envs" / environment / ".venv/bin/python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
+        python.chmod(0o755)
     build = house / "scripts/build_environment.py"
     build.write_text("")
 

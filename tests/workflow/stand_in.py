@@ -8,9 +8,9 @@ script = Path(sys.argv[1]).stem
 options = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
 spec = json.loads(options["--spec"])
 bits = {"cast": 32, "llm-int8": 8, "bitsandbytes-4bit": 4, "gptq": spec.get("quantization", {}).get("bits", 4)}
-size = bits[spec["quantization"]["method"]] if "quantization" in spec else 32
+size = bits.get(spec["quantization"]["method"], 8) if "quantization" in spec else 32
 record = {"schema_version": 1, "status": "ok", "spec": spec}
-if script in ("fetch_model", "prune_weights", "quantize_weights"):
+if script in ("fetch_model", "prune_weights", "quantize_weights", "fetch_checkpoint"):
     weights = Path(options["--weights"])
     weights.mkdir(parents=True, exist_ok=True)
     (weights / "config.json").write_text("{}")

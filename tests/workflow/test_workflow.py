@@ -131,3 +131,59 @@ def test_a_study_without_zones_and_without_a_single_success_still_has_its_report
         assert {row["note"] for row in csv.DictReader(stream)} == {"oom"}
     assert "too big" not in (place / "results/small/carbon.csv").read_text()
     assert (place / "results/small/report.html").exists()
+
+
+def commands(place):
+    """script -> the interpreters that a dry-run starts it with, for the jobs of one quantization."""
+    done = house.snakemake(place, "--dry-run", "--printshellcmds")
+    return re.findall(
+        r"(envs/\w+)/\.venv/bin/python scripts/(\w+)\.py --spec .* --output \S*/q4/", done.stdout + done.stderr
+    )
+
+
+def test_llamacpp_jobs_run_in_an_environment_of_their_own(own):
+    place, data = own
+    data["quantization"]["q4"] = {"method": "gguf", "type": "Q4_K_M"}
+    data["engine"]["llamacpp"] = {"method": "llamacpp"}
+    data["grid"] = {
+        "include": [
+            {"engine": "transformers", "quantization": ["fp32", "nf4", "gptq4"]},
+            {"engine": "llamacpp", "quantization": "q4", "pruning": "none"},
+        ]
+    }
+    house.write_study(place, data)
+    found = set(commands(place))
+    assert found == {
+        ("envs/llamacpp", "quantize_weights"),
+        ("envs/llamacpp", "measure_energy"),
+        ("envs/llm", "evaluate_quality"),
+    }
+    scripts = [job[0] for job in house.planned(place)]
+    assert scripts.count("measure_energy") == 2, "what was measured with transformers stays"
+    (place / "scripts/build_environment.py").write_text("import sys; print('building', sys.argv[1])")
+    done = house.snakemake(place, "--cores", "4")
+    assert [line for line in done.stdout.splitlines() if line.startswith("building")] == [
+        "building envs/llamacpp",
+        "building envs/llm",
+    ]
+
+
+def test_ready_made_weights_are_fetched_for_each_model_and_rerun_for_one(own):
+    place, data = own
+    data["model"]["second"] = {"path": "config/second-model"}
+    theirs = {"method": "prequantized", "models": {m: {"path": "config/schemas"} for m in ("tiny", "second")}}
+    data["quantization"]["theirs"] = theirs
+    data["grid"] = {"exclude": [{"pruning": "half", "quantization": "theirs"}]}
+    house.write_study(place, data)
+    jobs = house.planned(place)
+    assert {job for job in jobs if job[0] == "fetch_checkpoint"} == {
+        ("fetch_checkpoint", f"checkpoints/{model}/none/none/theirs/checkpoint.json") for model in ("tiny", "second")
+    }
+    house.snakemake(place, "--cores", "4")
+    theirs["models"]["second"] = {"path": "config/second-model"}
+    house.write_study(place, data)
+    compute = {
+        job for job in house.planned(place) if job[0] in ("fetch_checkpoint", "measure_energy", "evaluate_quality")
+    }
+    assert {path.split("/")[1] for _, path in compute} == {"second"}
+    assert {path.split("/")[4] for _, path in compute} == {"theirs"}
