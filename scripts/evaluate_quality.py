@@ -10,7 +10,7 @@ from joulegrid.findings import outcome_from
 from joulegrid.methods import implementation
 from joulegrid.records import provenance, read_json, write_json
 
-PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "gptqmodel", "lm-eval")
+PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "gptqmodel", "compressed-tensors", "lm-eval")
 
 
 def main(arguments, spec):

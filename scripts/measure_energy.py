@@ -10,7 +10,16 @@ from joulegrid.metering import COMPONENTS, Meter
 from joulegrid.methods import implementation
 from joulegrid.records import provenance, read_json, write_json
 
-PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "gptqmodel", "codecarbon")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "bitsandbytes",
+    "gptqmodel",
+    "compressed-tensors",
+    "xllamacpp",
+    "codecarbon",
+)
 
 
 def main(arguments, spec):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -136,9 +137,8 @@ def test_a_study_without_zones_and_without_a_single_success_still_has_its_report
 def commands(place):
     """script -> the interpreters that a dry-run starts it with, for the jobs of one quantization."""
     done = house.snakemake(place, "--dry-run", "--printshellcmds")
-    return re.findall(
-        r"(envs/\w+)/\.venv/bin/python scripts/(\w+)\.py --spec .* --output \S*/q4/", done.stdout + done.stderr
-    )
+    job = r"(envs/\w+)/\.venv/bin/python scripts/(\w+)\.py --spec .* --output \S*/q4/"
+    return re.findall(job, done.stdout + done.stderr)
 
 
 def test_llamacpp_jobs_run_in_an_environment_of_their_own(own):
