@@ -2,7 +2,7 @@
 # make test         all tests
 # make test-fast    those that take a minute
 # make lint         style and static checks
-# make benchmark    speed of planning, merging and start-up, as ratios
+# make benchmark    speed of planning, merging, start-up and compression, as ratios
 .PHONY: setup quickstart test test-fast lint benchmark clean
 
 PYTHON ?= python3
@@ -42,6 +42,8 @@ lint: setup
 
 benchmark: setup
 	PYTHONPATH=scripts:tests:tests/workflow $(BIN)/python tests/benchmarks/run.py
+	$(BIN)/python scripts/build_environment.py envs/llm
+	PYTHONPATH=scripts envs/llm/.venv/bin/python tests/benchmarks/compression.py
 
 clean:
 	rm -rf .uv .venv envs/*/.venv .snakemake

@@ -1,15 +1,16 @@
 """Calibration samples: seeded pieces of a text, the same for every method that asks for the same."""
 
 import random
-from pathlib import Path
 
 import torch
 
-from joulegrid.records import ROOT, InputError
+from joulegrid.records import InputError
+from joulegrid.texts import text_of
 
 
 def calibration_tokens(entry: dict, tokenizer, seed: int) -> torch.Tensor:
-    """`entry["samples"]` pieces of `entry["tokens"]` tokens each, from `entry["text"]`, at seeded random places.
+    """`entry["samples"]` pieces of `entry["tokens"]` tokens each, from the file `entry["text"]`
+    (a text, or prompts as JSONL), at seeded random places.
 
     Returns
     -------
@@ -20,7 +21,7 @@ def calibration_tokens(entry: dict, tokenizer, seed: int) -> torch.Tensor:
     InputError
         where the text has fewer tokens than one sample.
     """
-    tokens = tokenizer(Path(ROOT, entry["text"]).read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"]
+    tokens = tokenizer(text_of(entry["text"]), add_special_tokens=False)["input_ids"]
     last = len(tokens) - entry["tokens"]
     if last < 0:
         raise InputError(

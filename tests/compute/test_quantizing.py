@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import references
 import tiny_model
+from conftest import ROOT
 from joulegrid.calibration import calibration_tokens
 from joulegrid.compression import awq, fp8, gptq, gptqmodel_run, magnitude
 from joulegrid.engines import sparse
@@ -298,6 +299,14 @@ def test_too_short_a_calibration_text_is_named(tiny, tmp_path):
     path.write_text("too short")
     with pytest.raises(InputError, match=r"short.txt: the calibration text has \d+ tokens, one sample asks for 64"):
         calibration_tokens({**TEXT, "text": str(path)}, AutoTokenizer.from_pretrained(tiny), 0)
+
+
+def test_prompts_can_be_the_calibration_text(tiny):
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    entry = {"text": "config/prompts/questions.jsonl", "samples": 1, "tokens": 100}
+    text = tokenizer.decode(calibration_tokens(entry, tokenizer, 0)[0])
+    assert '"prompt"' not in text
+    assert any(text[20:50] in line for line in (ROOT / entry["text"]).read_text().splitlines())
 
 
 def test_calibration_samples_are_seeded(tiny):

@@ -19,7 +19,7 @@ from joulegrid.models.describe import describe, stored_bytes
 from joulegrid.quality.perplexity import sliding_window_perplexity
 
 pytestmark = pytest.mark.slow
-TEXT = {"text": "config/texts/calibration.txt", "samples": 16, "tokens": 256}
+TEXT = {"text": "config/texts/calibration.txt", "samples": 32, "tokens": 256}
 CPU = {"device": "cpu"}
 
 
@@ -46,13 +46,12 @@ def perplexity(folder):
     return lambda model: sliding_window_perplexity(model, ids, 512, 512)
 
 
-@pytest.mark.parametrize("setting", [{"ratio": 0.5}, {"pattern": "2:4"}], ids=["50%", "2:4"])
-def test_perplexity_orders_as_the_literature_says(dense, tokens, perplexity, setting):
-    """Dense < SparseGPT < Wanda < magnitude (Sun et al. 2024, tables 2 and 3; small models make the gaps wider)."""
+def test_perplexity_orders_as_the_literature_says(dense, tokens, perplexity):
+    """Dense < SparseGPT < Wanda < magnitude at 50 % (Sun et al. 2024, table 2: LLaMA-7B 5.68, 7.22, 7.26, 17.29)."""
     found = [perplexity(dense)]
     for method in (sparsegpt, wanda, magnitude):
         model = copy.deepcopy(dense)
-        method.prune(model, setting, tokens, "cpu")
+        method.prune(model, {"ratio": 0.5}, tokens, "cpu")
         found.append(perplexity(model))
         assert all(abs(masks.zero_share(layer.weight) - 0.5) < 1e-3 for layer in linear_layers(model).values())
     assert found == sorted(found)

@@ -1,7 +1,6 @@
 """Perplexity of a text by the sliding-window definition."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,12 +8,13 @@ from torch.nn.functional import cross_entropy
 
 from joulegrid.findings import Unsupported
 from joulegrid.jobs import say
-from joulegrid.records import ROOT, InputError
+from joulegrid.records import InputError
+from joulegrid.texts import text_of
 
 
 def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, dict]:
     """Token perplexity of `entry["text"]` in windows of `window` tokens that advance by `stride`."""
-    text = Path(ROOT, entry["text"]).read_text(encoding="utf-8")
+    text = text_of(entry["text"])
     ids = tokenizer(text, return_tensors="pt")["input_ids"][0]
     wanted = entry.get("tokens", len(ids))
     if wanted > len(ids):
