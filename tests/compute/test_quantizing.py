@@ -271,6 +271,18 @@ def test_ready_made_weights_are_fetched_described_and_run(script, tiny_record, w
     assert "config.json has no quantization_config: these weights are not quantized" in log
 
 
+def test_ready_made_vptq_weights_run(wider, tmp_path):
+    """Vectors of 4 weights out of a codebook of 64 (Liu et al. 2024, arXiv 2409.17066), made by gptqmodel here."""
+    codebook = {"vector_lens": [-1, 4], "num_centroids": [-1, 64], "num_res_centroids": [-1, -1], "kmeans_iters": 5}
+    config = gptqmodel_run.gptqmodel.QuantizeConfig(method="vptq", format="vptq", **codebook)
+    (tmp_path / "vptq").mkdir()
+    gptqmodel_run.quantize(str(wider), {"calibration": TEXT}, tmp_path / "vptq", "cpu", 0, config)
+    entry = {"method": "prequantized", "compute_dtype": "float32"}
+    loaded = engine.load({"weights": str(tmp_path / "vptq")}, entry, CPU, {"batch_size": 1})
+    assert loaded.describe()["kernels"]["VPTQLinear"] == 14
+    assert loaded.generate(loaded.prepare(["one two"], False, 3), 3).written == 3
+
+
 def test_a_format_whose_library_is_not_installed_is_a_finding(wider, tmp_path):
     shutil.copytree(wider, tmp_path / "w")
     config = json.loads((tmp_path / "w/config.json").read_text())

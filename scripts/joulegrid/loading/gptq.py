@@ -11,13 +11,17 @@ BITS_OF_TRANSFORMERS = (2, 3, 4, 8)
 def load(folder: str, entry: dict, placement):
     """`entry["kernel"]` is a backend of gptqmodel, "auto" leaves the choice to it."""
     dtype = getattr(torch, entry["compute_dtype"])
-    if entry["bits"] not in BITS_OF_TRANSFORMERS:  # 5, 6, 7: gptqmodel's own loader knows them too
-        place = {"device": placement} if placement == "cpu" else {"device_map": placement}
-        backend = gptqmodel.BACKEND(entry["kernel"])
-        return gptqmodel.GPTQModel.load(str(folder), backend=backend, dtype=dtype, **place).model
+    if entry["bits"] not in BITS_OF_TRANSFORMERS:
+        return load_by_gptqmodel(folder, entry["kernel"], dtype, placement)
     return AutoModelForCausalLM.from_pretrained(
         folder,
         device_map=placement,
         dtype=dtype,
         quantization_config=GPTQConfig(bits=entry["bits"], backend=entry["kernel"]),
     )
+
+
+def load_by_gptqmodel(folder: str, kernel: str, dtype: torch.dtype, placement):
+    """gptqmodel's own loader knows bits and formats that transformers does not; its models are transformers' own."""
+    place = {"device": placement} if placement == "cpu" else {"device_map": placement}
+    return gptqmodel.GPTQModel.load(str(folder), backend=gptqmodel.BACKEND(kernel), dtype=dtype, **place).model
