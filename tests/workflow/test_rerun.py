@@ -159,6 +159,11 @@ CASES = {
         cells(with_method("nf4")) | quality(with_method("nf4")),
         MERGE,
     ),
+    "change how one method makes weights": (
+        file("scripts/joulegrid/compression/gptq.py", "act_group_aware=False", "act_group_aware=bool(0)"),
+        checkpoints(GPTQ_CONFIGURATIONS) | cells(GPTQ_CONFIGURATIONS) | quality(GPTQ_CONFIGURATIONS),
+        MERGE,
+    ),
     "change the logic of one quality task": (
         file("scripts/joulegrid/quality/perplexity.py", "total, scored, done = 0.0", "total, scored, done = 0.0 * 1"),
         quality(CONFIGURATIONS, tasks=("text",)),

@@ -50,6 +50,18 @@ def convertible(model: nn.Module) -> list[nn.Linear]:
     return found
 
 
+def saved_bytes(model: nn.Module) -> int:
+    """Bytes that compressed weights need less than the dense matrices whose shape they still report."""
+    weights = [m.weight for m in model.modules() if type(m) is nn.Linear]
+    saved = 0
+    for weight in weights:
+        if isinstance(weight.data, torch.sparse.SparseSemiStructuredTensor):
+            parts = [getattr(weight.data, name) for name in ("packed", "meta", "packed_t", "meta_t")]
+            stored = {p.data_ptr(): p.numel() * p.element_size() for p in parts if p is not None}
+            saved += weight.numel() * weight.element_size() - sum(stored.values())
+    return saved
+
+
 def is_two_four(weight: torch.Tensor) -> bool:
     """Whether at least 2 of every 4 neighbours in a row are zero, and the matrix has a size the kernels take."""
     if weight.shape[0] % ROWS or weight.shape[1] % COLUMNS:
