@@ -4,9 +4,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from joulegrid import devices, jobs
-from joulegrid.calibration import calibration_tokens
-from joulegrid.compression.modules import flops_per_token, linear_layers
-from joulegrid.findings import outcome
+from joulegrid.calibration import calibration_tokens, context_of
+from joulegrid.compression.modules import flops_per_token, zero_shares
+from joulegrid.findings import Unsupported, outcome
 from joulegrid.metering import Meter
 from joulegrid.methods import implementation
 from joulegrid.models.describe import describe
@@ -35,7 +35,10 @@ def prune(source, folder, entry, seed):
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModelForCausalLM.from_pretrained(source, dtype="auto").eval()
         found["flops_before"] = flops_per_token(model)
-        drawn = calibration_tokens(entry["calibration"], tokenizer, seed) if "calibration" in entry else None
+        drawn = None
+        if "calibration" in entry:
+            drawn = calibration_tokens(entry["calibration"], tokenizer, seed, context_of(model.config))
+            found["calibration"] = {"samples": len(drawn), "distinct_samples": len(drawn.unique(dim=0))}
         found["notes"] = method.prune(model, entry, drawn, device)
         if "recovery" in entry:
             training = implementation("training", entry["recovery"]["method"])
@@ -68,19 +71,20 @@ def probe(model):
 def verify(folder, entry, method, expected):
     """Check the saved weights; the share of zeros of every linear layer and of all together.
 
-    Raises InputError where zeros are missing or the saved model computes something else than the one in memory.
+    Raises InputError where zeros are missing or the saved model computes something else than the one in memory, and
+    Unsupported where transformers builds the architecture with other sizes than its configuration says.
     """
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+    except RuntimeError as error:
+        if "size mismatch" not in str(error) and "mismatched" not in str(error):
+            raise
+        raise Unsupported("transformers cannot load this architecture with fewer heads or channels") from None
     if hasattr(method, "verify"):
         method.verify(model, entry)
     if not torch.allclose(probe(model), expected, rtol=1e-3, atol=1e-3, equal_nan=True):
         raise InputError(f"{folder}: the saved model gives other logits than the pruned one; prune it again")
-    zeros = {name: int((layer.weight == 0).sum()) for name, layer in linear_layers(model).items()}
-    weights = {name: layer.weight.numel() for name, layer in linear_layers(model).items()}
-    return {
-        "layers": {name: zeros[name] / weights[name] for name in zeros},
-        "mean": sum(zeros.values()) / sum(weights.values()),
-    }
+    return zero_shares(model)
 
 
 if __name__ == "__main__":

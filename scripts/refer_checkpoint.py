@@ -4,7 +4,7 @@ from joulegrid import jobs
 from joulegrid.records import OK, provenance, read_json, write_json
 from joulegrid.weights import finding_of, require_weights
 
-COPIED = ("weights", "architecture", "parameters", "bytes", "context_length", "sparsity")
+COPIED = ("weights", "architecture", "parameters", "bytes", "context_length")
 
 
 def main(arguments, spec):
@@ -13,7 +13,8 @@ def main(arguments, spec):
     result = finding_of(source)
     if result is None:
         require_weights(source, arguments.made_from)
-        result = {"status": OK, "stored": "reference", **{key: source[key] for key in COPIED if key in source}}
+        copied = [*COPIED, "sparsity"] if spec["quantization"]["method"] == "cast" else COPIED  # 8 and 4 bits add zeros
+        result = {"status": OK, "stored": "reference", **{key: source[key] for key in copied if key in source}}
     write_json(arguments.output, {**provenance(), "spec": spec, **result})
 
 

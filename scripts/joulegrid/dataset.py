@@ -16,7 +16,7 @@ from joulegrid import __version__
 from joulegrid.records import SCHEMA_VERSION, InputError, git_commit
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 from joulegrid.study.loading import metric_names
-from joulegrid.study.specs import Specs
+from joulegrid.study.specs import FETCHED_METHOD, Specs
 
 COMPONENTS = ("cpu", "gpu", "ram")
 STATUS = ("ok", "oom", "unsupported", "missing", "stale", "excluded")
@@ -46,9 +46,9 @@ ENERGY_VARIABLES = {
     "weights_size": ((), "memory of the loaded weights", "byte"),
 }
 CHECKPOINT_VARIABLES = {
-    "parameters": ("weights of the model before compression", "1"),
+    "parameters": ("weights of the model, after structured pruning", "1"),
     "size": ("size of the weight files that are loaded", "byte"),
-    "sparsity": ("share of zeros in the linear layers", "1"),
+    "sparsity": ("share of zeros in the linear layers, where it was counted", "1"),
     "making_time": ("wall time of pruning and quantizing", "s"),
     "making_energy": ("energy of pruning and quantizing", "J"),
 }
@@ -239,7 +239,9 @@ def _checkpoints(specs: Specs, results: Path) -> xr.Dataset:
         index = filler.at(configuration)
         filler.set("parameters", index, record["parameters"])
         filler.set("size", index, record["bytes"])
-        filler.set("sparsity", index, record.get("sparsity", {}).get("mean", 0.0))
+        filler.set("sparsity", index, record.get("sparsity", {}).get("mean"))
+        if specs.study.data["quantization"][configuration.quantization]["method"] == FETCHED_METHOD:
+            continue  # what it cost others to make is not known
         filler.set("making_time", index, sum(cost.get("seconds", np.nan) for cost in costs))
         filler.set("making_energy", index, sum(sum(c["energy_j"].values()) if c else np.nan for c in costs))
     return filler.dataset()

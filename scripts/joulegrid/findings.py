@@ -35,6 +35,10 @@ NO_KERNEL = (
     "No valid quant linear",
     "only supported on",
     "requires GPU",
+    "requires CUDA",
+    "does not support device",
+    "CUDA is not available",
+    "only supports `[",
 )
 
 

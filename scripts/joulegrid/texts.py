@@ -12,7 +12,7 @@ def prompts_of(name: str) -> list[str]:
     Raises InputError with file and line, where a line is something else.
     """
     found = []
-    for number, line in enumerate(Path(ROOT, name).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_read(name).splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -29,4 +29,11 @@ def text_of(name: str) -> str:
     """The whole text of a file; of a .jsonl file its prompts, one after the other."""
     if name.endswith(".jsonl"):
         return "\n\n".join(prompts_of(name))
-    return Path(ROOT, name).read_text(encoding="utf-8")
+    return _read(name)
+
+
+def _read(name: str) -> str:
+    try:
+        return Path(ROOT, name).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not a text in UTF-8 (byte {error.start}); convert it") from None

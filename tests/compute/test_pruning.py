@@ -1,14 +1,16 @@
 """Masks and updated weights of unstructured pruning, against independent float64 implementations and exact counts."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 import references
 import tiny_model
 from joulegrid.compression import magnitude, masks, sparsegpt, wanda
-from joulegrid.compression.modules import decoder_blocks, linear_layers
+from joulegrid.compression.modules import decoder_blocks, linear_layers, zero_shares
 from joulegrid.compression.streaming import stream
 from joulegrid.findings import Unsupported
 from joulegrid.records import InputError
@@ -136,7 +138,7 @@ def test_global_pruning_takes_more_from_some_layers_than_from_others(tiny):
     layers = linear_layers(model)
     total = sum(layer.weight.numel() for layer in layers.values())
     assert sum(int((layer.weight == 0).sum()) for layer in layers.values()) == round(0.4 * total)
-    assert masks.zero_share(layers["model.layers.0.mlp.up_proj"].weight) > 0.9
+    assert zero_shares(model)["layers"]["model.layers.0.mlp.up_proj"] > 0.9
     magnitude.verify(model, {"ratio": 0.4, "scope": "global"})
 
 
@@ -144,9 +146,9 @@ def test_only_the_chosen_modules_are_pruned(tiny):
     model = AutoModelForCausalLM.from_pretrained(tiny)
     entry = {"ratio": 0.5, "modules": ["mlp.*", "layers.1.self_attn.q_proj"]}
     wanda.prune(model, entry, TOKENS, "cpu")
-    for name, layer in linear_layers(model).items():
+    for name, share in zero_shares(model)["layers"].items():
         chosen = ".mlp." in name or name.endswith("layers.1.self_attn.q_proj")
-        assert masks.zero_share(layer.weight) == (0.5 if chosen else 0), name
+        assert share == (0.5 if chosen else 0), name
     with pytest.raises(InputError, match=r"modules: 'mpl\.\*' matches no linear layer; there are mlp.down_proj, "):
         linear_layers(model, ["mpl.*"])
 
@@ -257,9 +259,21 @@ def test_a_pruned_model_is_saved_verified_and_described(script, tiny_record, tmp
         masks.verify(model, entry)
 
 
-def test_recovery_lowers_the_loss_and_keeps_every_zero(tiny):
-    from transformers import AutoTokenizer
+def test_recovery_of_a_16_bit_model_is_saved_as_it_is_in_memory(tiny, script, tmp_path):
+    """Rotary frequencies stay in float32, whatever the weights are in."""
+    folder = tmp_path / "bf16"
+    AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.bfloat16).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(folder)
+    record = tmp_path / "m.json"
+    record.write_text(json.dumps({"schema_version": 1, "status": "ok", "weights": str(folder)}))
+    entry = {"method": "magnitude", "pattern": "2:4", "recovery": RECOVERY}
+    code, log, found = script("prune_weights", {"pruning": entry, "seed": 0}, model=record, weights=tmp_path / "w")
+    assert code == 0, log
+    assert found["dtypes"] == ["BF16"]
+    assert found["sparsity"]["mean"] == 0.5
 
+
+def test_recovery_lowers_the_loss_and_keeps_every_zero(tiny):
     from joulegrid.training import lora
 
     model = AutoModelForCausalLM.from_pretrained(tiny)

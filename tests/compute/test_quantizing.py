@@ -13,7 +13,7 @@ from joulegrid.calibration import calibration_tokens
 from joulegrid.compression import awq, fp8, gptq, gptqmodel_run, magnitude
 from joulegrid.engines import sparse
 from joulegrid.engines import transformers as engine
-from joulegrid.findings import Unsupported
+from joulegrid.findings import Unsupported, outcome
 from joulegrid.loading import bitsandbytes_4bit
 from joulegrid.models.describe import describe, stored_bytes
 from joulegrid.records import InputError
@@ -136,7 +136,7 @@ def quantized(method, source, entry, folder):
 def test_gptq_weights_lie_on_the_grid_of_their_group(wider, tmp_path, bits, group, act_order):
     """2^bits levels of equal distance in every group of a row; 192 = 128 + 64 inputs: the last group is shorter."""
     loaded, notes = quantized(gptq, wider, gptq_entry(bits, group, act_order), tmp_path / "gptq")
-    assert notes["calibration_samples"] == 8
+    assert notes["calibration"] == {"samples": 8, "distinct_samples": 8}
     assert notes["fallback_layers"] == []
     assert notes["error_mean"] > 0
     layers = gptqmodel_run.quantized_layers(loaded.model)
@@ -175,9 +175,8 @@ def test_gptq_is_better_than_rounding_to_nearest(wider, tmp_path):
 
 
 def test_awq_weights_lie_on_the_grid_of_their_group_and_zeros_of_groups_are_right(wider, tmp_path):
-    loaded, notes = quantized(awq, wider, AWQ, tmp_path / "awq")
+    loaded, _ = quantized(awq, wider, AWQ, tmp_path / "awq")
     assert loaded.describe()["kernels"]["AwqTorchLinear"] == 14
-    assert notes["calibration_tokens"] == 64
     for name, layer in gptqmodel_run.quantized_layers(loaded.model).items():
         values = gptqmodel_run.dequantized(layer)
         scales = layer.scales.float()[torch.arange(values.shape[1]) // 32].T
@@ -234,7 +233,7 @@ def test_what_becomes_of_pruned_zeros_is_measured_after_reloading(wider, tmp_pat
     if name == "fp8":
         assert pruned >= 0.5
     else:
-        assert dense < pruned <= 1
+        assert pruned > 0.4
 
 
 @pytest.mark.slow
@@ -244,7 +243,7 @@ def test_gptq_is_made_recorded_and_loaded(script, tiny_record, tmp_path):
     assert code == 0, log
     assert record["stored"] == "copy"
     assert 0 < record["sparsity"]["mean"] < 0.5
-    assert record["notes"]["calibration_samples"] == 8
+    assert record["notes"]["calibration"]["samples"] == 8
     assert record["cost"]["seconds"] > 0
     assert record["peak_memory_bytes"]["ram"] > 0
     loaded = engine.load(record, gptq_entry(), CPU, {"batch_size": 1})
@@ -295,6 +294,24 @@ def test_a_format_whose_library_is_not_installed_is_a_finding(wider, tmp_path):
         engine.load({"weights": str(tmp_path / "w")}, entry, CPU, {"batch_size": 1})
 
 
+def test_weights_of_an_unknown_method_are_a_finding_and_never_random(wider, tmp_path):
+    quantized(gptq, wider, gptq_entry(), tmp_path / "w")
+    config = json.loads((tmp_path / "w/config.json").read_text())
+    config["quantization_config"]["quant_method"] = "exl3"
+    (tmp_path / "w/config.json").write_text(json.dumps(config))
+    entry = {"method": "prequantized", "compute_dtype": "float32"}
+    with pytest.raises(Unsupported, match=r"does not load weights quantized by .exl3.: no model\.layers\.0"):
+        engine.load({"weights": str(tmp_path / "w")}, entry, CPU, {"batch_size": 1})
+
+
+@pytest.mark.parametrize("kernel", ["gptq_marlin", "gptq_triton", "gptq_exllama_v2"])
+def test_a_kernel_that_this_device_does_not_have_is_a_finding(wider, tmp_path, kernel):
+    quantized(gptq, wider, gptq_entry(), tmp_path / "w")
+    entry = {**gptq_entry(kernel=kernel), "compute_dtype": "float16"}
+    found = outcome(lambda: {"engine": engine.load({"weights": str(tmp_path / "w")}, entry, CPU, {"batch_size": 1})})
+    assert found["status"] == "unsupported", found
+
+
 def test_sparse_kernels_ask_for_a_gpu_a_pattern_and_16_bits(tiny):
     model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.bfloat16)
     options = {"batch_size": 1, "sparse_kernels": True}
@@ -313,6 +330,11 @@ def test_too_short_a_calibration_text_is_named(tiny, tmp_path):
     path.write_text("too short")
     with pytest.raises(InputError, match=r"short.txt: the calibration text has \d+ tokens, one sample asks for 64"):
         calibration_tokens({**TEXT, "text": str(path)}, AutoTokenizer.from_pretrained(tiny), 0)
+    path.write_bytes(b"caf\xe9")
+    with pytest.raises(InputError, match=r"short.txt: not a text in UTF-8 \(byte 3\)"):
+        calibration_tokens({**TEXT, "text": str(path)}, AutoTokenizer.from_pretrained(tiny), 0)
+    with pytest.raises(InputError, match="samples of 64 tokens; the model's context is 32"):
+        calibration_tokens(TEXT, AutoTokenizer.from_pretrained(tiny), 0, 32)
 
 
 def test_prompts_can_be_the_calibration_text(tiny):

@@ -21,6 +21,13 @@ BAD = [
     ),
     (lambda s: s["pruning"].update(l={"method": "layers", "ratio": 0.2}), ["pruning.l", "ratio with calibration, or"]),
     (lambda s: s["pruning"].update(l={"method": "layers", "drop": [-1]}), ["pruning.l.drop.0", "got -1"]),
+    (
+        lambda s: s["pruning"].update(
+            l={"method": "layers", "drop": [1], "ratio": 0.2, "calibration": {"text": "LICENSE"}}
+        ),
+        ["pruning.l", "ratio with calibration, or drop alone"],
+    ),
+    (lambda s: s["quantization"]["gptq4"].update(group_size=48), ["gptq4.group_size: got 48", "-1, 16, 32, 64"]),
     (lambda s: s["pruning"].update(b={"method": "blocks"}), ["pruning.b", "at least one of channels, heads"]),
     (
         lambda s: s["pruning"].update(b={"method": "blocks", "channels": 0.2, "importance": "activation"}),

@@ -31,24 +31,27 @@ def prune(model: nn.Module, entry: dict, calibration: torch.Tensor | None, devic
     config = model.config.get_text_config()
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     for number, block in enumerate(blocks):
-        _check(block, number, head_size)
+        _check(block, number, head_size, entry)
     channels = _kept(config.intermediate_size, entry.get("channels", 0), entry["multiple_of"], "channels")
     groups = _kept(config.num_key_value_heads, entry.get("heads", 0), 1, "groups of attention heads")
-    norms = _norms(model, calibration, device) if entry["importance"] == "activation" else [{}] * len(blocks)
+    norms = _norms(model, entry, calibration, device) if entry["importance"] == "activation" else [{}] * len(blocks)
     for block, norm in zip(blocks, norms, strict=True):
-        _cut_mlp(block.mlp, channels, norm.get("down"))
-        _cut_attention(block.self_attn, groups, head_size, norm.get("out"))
+        if "channels" in entry:
+            _cut_mlp(block.mlp, channels, norm.get("down"))
+        if "heads" in entry:
+            _cut_attention(block.self_attn, groups, head_size, norm.get("out"))
     queries = config.num_attention_heads // config.num_key_value_heads
     removed = {
         "removed_channels_per_block": config.intermediate_size - channels,
         "removed_head_groups_per_block": config.num_key_value_heads - groups,
     }
-    config.head_dim = head_size
+    if "heads" in entry:
+        config.head_dim = head_size
     config.intermediate_size = channels
     config.num_key_value_heads = groups
     config.num_attention_heads = groups * queries
     say(f"every block: {channels} channels and {groups} groups of {queries} query heads are left")
-    return removed
+    return {name: count for name, count in removed.items() if count}
 
 
 def _kept(there: int, share: float, multiple: int, what: str) -> int:
@@ -56,32 +59,38 @@ def _kept(there: int, share: float, multiple: int, what: str) -> int:
     if not share:
         return there
     kept = min(round((1 - share) * there / multiple) * multiple, there)
-    if not kept:
-        raise Unsupported(f"{share:g} of {there} {what} leaves none (they are kept in multiples of {multiple})")
+    if kept in (0, there):
+        goes = "all" if not kept else "none"
+        raise Unsupported(f"{share:g} of {there} {what}: {goes} would go (they are kept in multiples of {multiple})")
     return kept
 
 
-def _check(block: nn.Module, number: int, head_size: int) -> None:
+def _check(block: nn.Module, number: int, head_size: int, entry: dict) -> None:
     attention, mlp = getattr(block, "self_attn", None), getattr(block, "mlp", None)
-    wanted = [(attention, name) for name in ("q_proj", "k_proj", "v_proj", "o_proj")]
-    wanted += [(mlp, name) for name in ("up_proj", "down_proj")]
+    wanted = []
+    if "heads" in entry:
+        wanted += [(attention, name) for name in ("q_proj", "k_proj", "v_proj", "o_proj")]
+    if "channels" in entry:
+        wanted += [(mlp, name) for name in ("up_proj", "down_proj")]
     lacking = [name for module, name in wanted if not isinstance(getattr(module, name, None), nn.Linear)]
     if lacking:
         raise Unsupported(
             f"block {number} has no linear layer {lacking[0]}: channels and heads can be cut out of blocks with "
             "q_proj, k_proj, v_proj, o_proj, up_proj and down_proj only (Llama, Mistral, Qwen, Gemma and their like)"
         )
-    for name in ("q_norm", "k_norm"):
+    for name in ("q_norm", "k_norm") if "heads" in entry else ():
         norm = getattr(attention, name, None)
         if norm is not None and getattr(norm, "weight", None) is not None and norm.weight.numel() != head_size:
             raise Unsupported(f"block {number}: {name} goes over all heads at once; heads cannot be cut out")
 
 
-def _norms(model: nn.Module, calibration: torch.Tensor, device: str) -> list[dict[str, torch.Tensor]]:
+def _norms(model: nn.Module, entry: dict, calibration: torch.Tensor, device: str) -> list[dict[str, torch.Tensor]]:
     """‖X_j‖₂ of the inputs of the down and the output projection, for every block of the dense model."""
     found = []
     for _, block, _, run in stream(model, calibration, device, changes=False):
-        gathered = gather({"down": block.mlp.down_proj, "out": block.self_attn.o_proj}, InputNorm, run)
+        layers = {"down": block.mlp.down_proj} if "channels" in entry else {}
+        layers |= {"out": block.self_attn.o_proj} if "heads" in entry else {}
+        gathered = gather(layers, InputNorm, run)
         found.append({name: statistic.squares.sqrt().cpu() for name, statistic in gathered.items()})
     return found
 

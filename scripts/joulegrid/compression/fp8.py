@@ -18,15 +18,15 @@ LARGEST = torch.finfo(torch.float8_e4m3fn).max  # 448
 
 
 def quantize(source: str, entry: dict, folder: Path, device: str, seed: int) -> dict:
-    """Quantize all linear layers but the head; nothing to note.
+    """Quantize the linear layers of all decoder blocks; nothing to note.
 
     Raises Unsupported where weights are not finite.
     """
     model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
     layers = linear_layers(model)
-    head = [name for name, module in model.named_modules() if module is model.get_output_embeddings()]
+    others = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n not in layers]
     scheme = preset_name_to_scheme("FP8_DYNAMIC", ["Linear"])
-    config = QuantizationConfig(config_groups={"linear": scheme}, ignore=head, format=FORMAT)
+    config = QuantizationConfig(config_groups={"linear": scheme}, ignore=others, format=FORMAT)
     apply_quantization_config(model, config)
     for name, layer in layers.items():
         scale = layer.weight.data.float().abs().amax(dim=1, keepdim=True) / LARGEST

@@ -64,9 +64,20 @@ def quantize(source: str, entry: dict, folder: Path, device: str, seed: int) -> 
         for path in staged.iterdir():
             if path.suffix in COMPANIONS and not path.name.endswith(".index.json"):
                 shutil.copy(path, folder)
-    tensors = gguf.GGUFReader(folder / FILE).tensors
+    reader = gguf.GGUFReader(folder / FILE)
+    _check_heads(reader, folder)
+    tensors = reader.tensors
     types = Counter(tensor.tensor_type.name for tensor in tensors)
     return {"tensor_types": dict(sorted(types.items())), "fallback": sum(_fell_back(t, wanted) for t in tensors)}
+
+
+def _check_heads(reader: gguf.GGUFReader, folder: Path) -> None:
+    """Raises Unsupported where heads were cut out and this architecture's metadata cannot say how large one is."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    size, heads, hidden = (config.get(key) for key in ("head_dim", "num_attention_heads", "hidden_size"))
+    architecture = reader.get_field("general.architecture").contents()
+    if size and size * heads != hidden and reader.get_field(f"{architecture}.attention.key_length") is None:
+        raise Unsupported(f"GGUF files of the architecture {architecture} cannot say that heads were cut out")
 
 
 def zero_share(folder: Path, entry: dict) -> float:

@@ -1,6 +1,7 @@
 """What GPTQ and AWQ share: quantizing with gptqmodel, and reading back what it did."""
 
 import csv
+import math
 import os
 import re
 from contextlib import chdir
@@ -11,9 +12,9 @@ os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # its default pool asks for
 import gptqmodel
 import torch
 from torch import nn
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
-from joulegrid.calibration import calibration_tokens
+from joulegrid.calibration import calibration_tokens, context_of
 from joulegrid.findings import Unsupported
 from joulegrid.jobs import say
 from joulegrid.records import InputError
@@ -24,7 +25,7 @@ def quantize(source: str, entry: dict, folder: Path, device: str, seed: int, con
 
     Returns
     -------
-    What to record: calibration samples and tokens; `error_mean`, the mean of gptqmodel's loss over all layers; and
+    What to record: how many calibration samples; `error_mean`, the mean of gptqmodel's loss over all layers; and
     `fallback_layers`, those that were rounded to nearest because their Hessian could not be used.
 
     Raises
@@ -34,7 +35,8 @@ def quantize(source: str, entry: dict, folder: Path, device: str, seed: int, con
     InputError
         where the loss of a layer is no number.
     """
-    tokens = calibration_tokens(entry["calibration"], AutoTokenizer.from_pretrained(source), seed)
+    context = context_of(AutoConfig.from_pretrained(source))
+    tokens = calibration_tokens(entry["calibration"], AutoTokenizer.from_pretrained(source), seed, context)
     samples = [{"input_ids": row.tolist(), "attention_mask": [1] * len(row)} for row in tokens]
     try:
         model = gptqmodel.GPTQModel.load(str(Path(source).resolve()), config, device=device)
@@ -43,7 +45,8 @@ def quantize(source: str, entry: dict, folder: Path, device: str, seed: int, con
     with chdir(folder):  # gptqmodel writes a folder of logs where it is
         model.quantize(samples, batch_size=4)
         model.save(str(folder))
-    return {"calibration_samples": len(tokens), "calibration_tokens": tokens.shape[1], **_outcome(folder)}
+    drawn = {"samples": len(tokens), "distinct_samples": len(tokens.unique(dim=0))}
+    return {"calibration": drawn, **_outcome(folder)}
 
 
 def _outcome(folder: Path) -> dict:
@@ -51,8 +54,8 @@ def _outcome(folder: Path) -> dict:
     with open(folder / "quant_log.csv", encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     fallback = [f"{row['layer']}.{row['module']}" for row in rows if "fallback" in row["loss"]]
-    losses = [float(row["loss"]) for row in rows if re.fullmatch(r"[-+.\deE]+|nan", row["loss"])]
-    if any(loss != loss for loss in losses):
+    losses = [float(row["loss"]) for row in rows if re.fullmatch(r"[-+.\deE]+|nan|-?inf", row["loss"])]
+    if not all(map(math.isfinite, losses)):
         raise InputError("the quantization error of a layer is no number: the model overflows on the calibration text")
     for name in fallback:
         say(f"{name}: rounded to nearest, its Hessian could not be used")
@@ -81,7 +84,8 @@ def zero_share(model: nn.Module) -> float:
     """
     zeros = weights = 0
     for layer in quantized_layers(model).values():
-        values = dequantized(layer, model.dtype)
+        direct = getattr(layer, "dequantize_weight", None)
+        values = direct() if direct else dequantized(layer, model.dtype)
         zeros += int((values == 0).sum())
         weights += values.numel()
     return zeros / weights

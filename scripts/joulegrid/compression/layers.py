@@ -31,8 +31,8 @@ def prune(model: nn.Module, entry: dict, calibration: torch.Tensor | None, devic
         influence = block_influences(model, calibration, device)
         order = sorted(range(len(blocks)), key=lambda number: influence[number])
         drop = sorted(order[: round(entry["ratio"] * len(blocks))])
-    if len(drop) == len(blocks):
-        raise Unsupported("drop: no block would be left")
+    if len(drop) in (0, len(blocks)):
+        raise Unsupported(f"{'none' if not drop else 'all'} of {len(blocks)} blocks would go")
     remove(model, drop)
     return {"removed_blocks": drop, "block_influence": influence}
 

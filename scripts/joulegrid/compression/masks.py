@@ -37,11 +37,6 @@ def n_m(pattern: str) -> tuple[int, int]:
     return keep, group
 
 
-def zero_share(weight: torch.Tensor) -> float:
-    """The share of exact zeros."""
-    return int((weight == 0).sum()) / weight.numel()
-
-
 def verify(model: nn.Module, entry: dict) -> None:
     """Check that the weights, as they were saved and loaded again, have the zeros that `entry` asks for.
 

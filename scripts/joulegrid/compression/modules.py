@@ -1,7 +1,9 @@
 """Which layers of a model a pruning touches, and where its decoder blocks are."""
 
 from fnmatch import fnmatchcase
+from typing import Any
 
+import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -22,7 +24,7 @@ def decoder_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
 
 
 def linear_layers(model: nn.Module, patterns: list[str] | None = None) -> dict[str, nn.Linear]:
-    """The linear layers that a pruning touches, by name; never the output head or what shares weights with another.
+    """The linear layers of the decoder blocks that a pruning touches, by name; never what shares weights with another.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ def linear_layers(model: nn.Module, patterns: list[str] | None = None) -> dict[s
         where a pattern matches no layer.
     """
     _refuse_other_kinds(model)
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    inside = f"{decoder_blocks(model)[0]}."
     uses: dict[int, int] = {}
     for module in model.modules():
         weight = getattr(module, "weight", None)
@@ -46,7 +48,7 @@ def linear_layers(model: nn.Module, patterns: list[str] | None = None) -> dict[s
     found = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and uses[id(module.weight)] == 1
+        if name.startswith(inside) and isinstance(module, nn.Linear) and uses[id(module.weight)] == 1
     }
     if not found:
         raise Unsupported(f"{type(model).__name__}: no nn.Linear layers to prune")
@@ -71,6 +73,32 @@ def _refuse_other_kinds(model: nn.Module) -> None:
         for own, parameter in module.named_parameters(recurse=False):
             if parameter.dim() == 3 and not isinstance(module, nn.Conv1d):
                 raise Unsupported(f"{name}.{own} fuses several experts in one tensor: only nn.Linear can be pruned")
+
+
+def move(module: nn.Module, device: str, dtypes: dict[str, torch.dtype] | torch.dtype) -> dict[str, torch.dtype]:
+    """Move a module and cast its parameters, to one type or to each its own; returns the types that they had.
+
+    Buffers keep their types: rotary frequencies in 16 bits would be another model.
+    """
+    module.to(device)
+    before = {}
+    for name, parameter in module.named_parameters():
+        before[name] = parameter.dtype
+        wanted = dtypes if isinstance(dtypes, torch.dtype) else dtypes[name]
+        parameter.data = parameter.data.to(wanted)
+    return before
+
+
+def zero_shares(model: nn.Module) -> dict[str, Any]:
+    """The share of zeros of every linear layer but the head (`layers`, by name), and of all together (`mean`)."""
+    head = model.get_output_embeddings()
+    weights = {n: m.weight for n, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head}
+    zeros = {name: int((weight == 0).sum()) for name, weight in weights.items()}
+    count = sum(weight.numel() for weight in weights.values())
+    return {
+        "layers": {name: zeros[name] / weights[name].numel() for name in weights},
+        "mean": sum(zeros.values()) / count if count else None,
+    }
 
 
 def flops_per_token(model: nn.Module) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from joulegrid.compression.modules import decoder_blocks, linear_layers
+from joulegrid.compression.modules import decoder_blocks, linear_layers, move
 from joulegrid.findings import Unsupported
 from joulegrid.jobs import say
 from joulegrid.records import InputError
@@ -88,7 +88,7 @@ def stream(
     for number, block in enumerate(blocks):
         own = next(block.parameters()).dtype
         compute = torch.float32 if device == "cpu" else own
-        block.to(device, compute)
+        dtypes = move(block, device, compute)
         states = [state.to(device, compute) for state in hidden]
         positional, keyword = _moved(arguments[number], device, compute)
         outputs: list[torch.Tensor] = []
@@ -101,7 +101,7 @@ def stream(
         yield number, block, states, run
         if number + 1 < len(blocks):
             hidden = [state.to("cpu") for state in (run() if changes else outputs)]
-        block.to("cpu", own)
+        move(block, "cpu", dtypes)
 
 
 def _first_inputs(model: nn.Module, blocks: nn.ModuleList, calibration: torch.Tensor) -> tuple[list, list[tuple]]:
@@ -115,6 +115,8 @@ def _first_inputs(model: nn.Module, blocks: nn.ModuleList, calibration: torch.Te
     def pass_over(states, *positional, past_key_values=None, **keyword):
         if len(arguments) < len(blocks):
             arguments.append((positional, keyword))
+        elif not seen and not all(_same(value, arguments[0][1].get(key)) for key, value in keyword.items()):
+            raise Unsupported("its blocks get inputs beside the hidden states that differ from sample to sample")
         seen.append(states)
         return states
 
@@ -138,6 +140,14 @@ def _moved(value: Any, device: str, dtype: torch.dtype) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(_moved(inner, device, dtype) for inner in value)
     return {key: _moved(inner, device, dtype) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor):
+        return first.shape == second.shape and torch.equal(first, second)
+    if isinstance(first, tuple | list):
+        return all(map(_same, first, second))
+    return True
 
 
 def _output(result: Any) -> torch.Tensor:

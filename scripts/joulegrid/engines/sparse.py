@@ -41,7 +41,8 @@ def convertible(model: nn.Module) -> list[nn.Linear]:
 
     Raises Unsupported where there is none.
     """
-    dense = [m for m in model.modules() if type(m) is nn.Linear and m.weight.dtype in (torch.float16, torch.bfloat16)]
+    layers = [m for m in model.modules() if type(m) is nn.Linear and m is not model.get_output_embeddings()]
+    dense = [layer for layer in layers if layer.weight.dtype in (torch.float16, torch.bfloat16)]
     if not dense:
         raise Unsupported("sparse_kernels needs weights in float16 or bfloat16: choose a cast as quantization")
     found = [layer for layer in dense if is_two_four(layer.weight.data)]

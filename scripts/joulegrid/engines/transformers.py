@@ -75,8 +75,21 @@ class Engine:
         kernels = Counter(kernel(m) for m in self.model.modules() if "Linear" in type(m).__name__)
         return {
             "kernels": dict(kernels),
-            "weights_bytes": int(self.model.get_memory_footprint()) - sparse.saved_bytes(self.model),
+            "weights_bytes": weights_bytes(self.model),
         }
+
+
+def weights_bytes(model: Any) -> int:
+    """Bytes of all weights and buffers, with the scales that bitsandbytes keeps beside the weights."""
+    scales = []
+    for parameter in model.parameters():
+        scales.append(getattr(parameter, "SCB", None))  # LLM.int8(): one per row
+        state = getattr(parameter, "quant_state", None)  # 4 bits: one per block, themselves quantized if so wished
+        while state is not None:
+            scales += [state.absmax, state.code]
+            state = state.state2
+    held = {s.data_ptr(): s.numel() * s.element_size() for s in scales if s is not None}
+    return int(model.get_memory_footprint()) + sum(held.values()) - sparse.saved_bytes(model)
 
 
 def kernel(layer: torch.nn.Module) -> str:

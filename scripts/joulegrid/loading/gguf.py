@@ -5,9 +5,19 @@ Quality is evaluated this way. llama.cpp (engine llamacpp) runs the quantized we
 
 import gguf  # noqa: F401, transformers reads the file with it
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from joulegrid.findings import Unsupported
 
 
 def load(folder: str, entry: dict, placement):
+    """Raises Unsupported where transformers cannot read a GGUF file of this architecture."""
     dtype = getattr(torch, entry["compute_dtype"])
-    return AutoModelForCausalLM.from_pretrained(folder, gguf_file="model.gguf", device_map=placement, dtype=dtype)
+    # The model's own configuration: the one that transformers makes of the file's metadata lacks rope scaling
+    config = AutoConfig.from_pretrained(folder)
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder, config=config, gguf_file="model.gguf", device_map=placement, dtype=dtype
+        )
+    except ValueError as error:
+        raise Unsupported(str(error)) if "not supported" in str(error) else error from None

@@ -188,8 +188,6 @@ def _impossible(data: dict) -> list[str]:
         if pruning.get("importance") == "magnitude" and "calibration" in pruning:
             lines.append(f"pruning.{label}.calibration: importance: magnitude reads no text; drop it")
     for label, quantization in data["quantization"].items():
-        if quantization.get("group_size") == 0:
-            lines.append(f"quantization.{label}.group_size: got 0; expected a positive number, or -1 for a whole row")
         if quantization.get("bits") in (5, 6, 7) and quantization["compute_dtype"] == "float32":
             lines.append(
                 f"quantization.{label}.compute_dtype: got float32; {quantization['bits']} bits run in bfloat16 or "

@@ -26,6 +26,8 @@ ENGINE_ENVIRONMENTS = {"llamacpp": LLAMACPP}
 ANALYSIS_KEYS = {"pue"}
 # Methods whose checkpoint is a reference: transformers applies them while it loads the weights
 LOAD_TIME_METHODS = {"cast", "llm-int8", "bitsandbytes-4bit"}
+# What an entry says about running the weights only, and therefore determines no checkpoint
+LOADING_KEYS = {"kernel", "compute_dtype"}
 # The method whose checkpoints are fetched as somebody else made them
 FETCHED_METHOD = "prequantized"
 
@@ -50,10 +52,12 @@ class Specs:
         self._entry = cache(self._uncached_entry)
 
     def check(self) -> None:
-        """Build one spec of each kind, so that what is wrong with zones, modules or locks shows before any job runs."""
-        cell = self.study.cells[0]
-        self.energy(cell)
-        self.quality(cell.configuration, self.study.labels("quality")[0])
+        """Build specs of every kind and method, so that what is wrong with zones, modules or locks shows at once."""
+        different = {(cell.pruning, cell.quantization, cell.engine): cell for cell in self.study.cells}
+        for cell in different.values():
+            self.energy(cell)
+            for task in self.study.labels("quality"):
+                self.quality(cell.configuration, task)
         for build in (self.merge, self.analysis, self.figures, self.report):
             build()
 
@@ -107,6 +111,7 @@ class Specs:
             spec["checkpoint"] = source | self.study.resolved.get(f"quantization.{quantization}.models.{model}", {})
             own = self._fingerprint("fetch_checkpoint.py", (module_name("models", model_source(source)),), LLM)
             return {**spec, "code": own["code"]}  # a download is exact whatever library makes it
+        spec["quantization"] = {key: value for key, value in entry.items() if key not in LOADING_KEYS}
         if "calibration" in entry:
             spec["seed"] = self.study.data["protocol"]["seed"]  # draws the samples
         environment = QUANTIZER_ENVIRONMENTS.get(entry["method"], LLM)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from joulegrid.calibration import calibration_tokens
-from joulegrid.compression.modules import linear_layers
+from joulegrid.compression.modules import linear_layers, move
 from joulegrid.jobs import say
 from joulegrid.records import InputError
 
@@ -49,8 +49,8 @@ def recover(model: nn.Module, tokenizer, entry: dict, device: str, seed: int) ->
     torch.manual_seed(seed)
     drawn = {"text": entry["text"], "tokens": entry["tokens"], "samples": entry["steps"] * entry["batch_size"]}
     batches = calibration_tokens(drawn, tokenizer, seed).split(entry["batch_size"])
-    own = next(model.parameters()).dtype
-    model.to(device, torch.float32 if device == "cpu" else own).requires_grad_(False)
+    dtypes = move(model, device, torch.float32 if device == "cpu" else next(model.parameters()).dtype)
+    model.requires_grad_(False)
     layers = linear_layers(model).values()
     for layer in layers:
         update = MaskedLowRank(layer.weight, entry["rank"], entry["alpha"] / entry["rank"])
@@ -60,7 +60,7 @@ def recover(model: nn.Module, tokenizer, entry: dict, device: str, seed: int) ->
     losses = [_step(model, batch.to(device), optimizer, number) for number, batch in enumerate(batches)]
     for layer in layers:
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-    model.to("cpu", own).requires_grad_(False)
+    move(model.requires_grad_(False), "cpu", dtypes)
     return {"loss_nats": losses}
 
 
