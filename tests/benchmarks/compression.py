@@ -2,11 +2,10 @@
 
     PYTHONPATH=scripts envs/llm/.venv/bin/python tests/benchmarks/compression.py [FOLDER OF A MODEL]
 
-Without a folder the quickstart's model is fetched. Both sides start with loaded weights and get the same token ids.
-GPTQ here is gptqmodel's, so that this line compares the two libraries.
+Without a folder the quickstart's model is fetched. Loading the weights counts on both sides, which get the same token
+ids; GPTQ here also saves. It is gptqmodel's, so that this line compares the two libraries.
 """
 
-import copy
 import json
 import subprocess
 import sys
@@ -35,7 +34,7 @@ def main(folder: Path, scratch: Path) -> None:
     text = (ROOT / "config/texts/evaluation.txt").read_text(encoding="utf-8")
     windows = [tokenizer(text)["input_ids"][i : i + 512] for i in (0, 512)]
     dense = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    ours = {"wanda": prune(dense, wanda, tokens), "sparsegpt": prune(dense, sparsegpt, tokens)}
+    ours = {"wanda": prune(folder, wanda, tokens), "sparsegpt": prune(folder, sparsegpt, tokens)}
     ours["gptq"] = quantize(folder, scratch)
     samples = scratch / "samples.json"
     samples.write_text(
@@ -52,9 +51,9 @@ def main(folder: Path, scratch: Path) -> None:
         )
 
 
-def prune(dense, method, tokens):
-    model = copy.deepcopy(dense)
+def prune(folder: Path, method, tokens):
     began = time.perf_counter()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     method.prune(model, {"ratio": 0.5}, tokens, "cpu")
     return time.perf_counter() - began, model
 

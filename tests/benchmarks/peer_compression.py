@@ -9,6 +9,7 @@ import sys
 import time
 
 import torch
+from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
 from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.gptq import GPTQModifier
@@ -16,10 +17,14 @@ from llmcompressor.modifiers.pruning import SparseGPTModifier, WandaPruningModif
 from transformers import AutoModelForCausalLM
 
 SHARED = {"targets": ["Linear"], "ignore": ["re:.*lm_head"]}
+FOUR_BITS = QuantizationScheme(
+    targets=["Linear"],
+    weights=QuantizationArgs(num_bits=4, type="int", symmetric=True, strategy="group", group_size=64),
+)
 RECIPES = {
     "wanda": lambda: WandaPruningModifier(sparsity=0.5, mask_structure="0:0", **SHARED),
     "sparsegpt": lambda: SparseGPTModifier(sparsity=0.5, mask_structure="0:0", **SHARED),
-    "gptq": lambda: GPTQModifier(scheme="W4A16", **SHARED),
+    "gptq": lambda: GPTQModifier(config_groups={"linear": FOUR_BITS}, ignore=SHARED["ignore"]),
 }
 
 
@@ -30,8 +35,8 @@ def main(folder: str, samples: str) -> None:
     data = Dataset.from_dict({"input_ids": tokens["calibration"]})
     found = {}
     for name in tokens["methods"]:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         began = time.perf_counter()
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         oneshot(
             model=model,
             dataset=data,
