@@ -87,7 +87,7 @@ def weights_bytes(model: Any) -> int:
         state = getattr(parameter, "quant_state", None)  # 4 bits: one per block, themselves quantized if so wished
         while state is not None:
             scales += [state.absmax, state.code]
-            state = state.state2
+            state = getattr(state, "state2", None)
     held = {s.data_ptr(): s.numel() * s.element_size() for s in scales if s is not None}
     return int(model.get_memory_footprint()) + sum(held.values()) - sparse.saved_bytes(model)
 
