@@ -105,7 +105,7 @@ def python_of(environment):
 def build_environments():
     """Build the environments that jobs of this run need and that are not there as their locks say."""
     pythons = {job.params.get("python") for job in workflow.dag.needrun_jobs()} - {None}
-    for environment in sorted(python.split("/.venv")[0] for python in pythons):
+    for environment in sorted(str(Path(python).parents[2]) for python in pythons):
         if subprocess.run([sys.executable, "scripts/build_environment.py", environment]).returncode:
             raise WorkflowError("an environment of the compute jobs could not be built, see above")
 
