@@ -205,3 +205,23 @@ def test_code_beside_a_model_never_runs_and_an_unknown_tokenizer_is_a_finding(tm
     staged = gguf._stage(source, tmp_path / "staged")
     assert {path.suffix for path in staged.iterdir()} == {".json", ".safetensors"}
     assert not [path for path in staged.glob("*config.json") if "auto_map" in path.read_text()]
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_cut_heads_need_metadata_that_says_how_large_one_is(tmp_path, told):
+    """Two heads of 16 on a hidden size of 64: readers would take 32 for the size, where the file does not say 16."""
+    writer = reader.GGUFWriter(tmp_path / "model.gguf", "qwen2")
+    if told:
+        writer.add_key_length(16)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    config = {"head_dim": 16, "num_attention_heads": 2, "hidden_size": 64}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    file = reader.GGUFReader(tmp_path / "model.gguf")
+    if told:
+        gguf._check_heads(file, tmp_path)
+    else:
+        with pytest.raises(Unsupported, match="architecture qwen2 cannot say that heads were cut out"):
+            gguf._check_heads(file, tmp_path)
