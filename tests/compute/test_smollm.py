@@ -124,7 +124,10 @@ def test_sizes_in_memory_are_those_that_bits_predict(dense, folder):
     ]
     for entry, predicted in cases:
         loaded = engine.load({"weights": str(folder)}, entry, CPU, {"batch_size": 1})
-        assert loaded.describe()["weights_bytes"] == pytest.approx(predicted, rel=0.005), entry
+        assert loaded.describe()["weights_bytes"] == pytest.approx(predicted, rel=0.001), entry
+        if entry["method"] == "llm-int8":  # the scales move to another place with the first forward pass
+            loaded.generate(loaded.prepare(["one"], False, 1), 1)
+            assert loaded.describe()["weights_bytes"] == pytest.approx(predicted, rel=0.001), entry
 
 
 def test_gptq_beats_rounding_to_nearest_and_has_the_size_that_bits_predict(dense, folder, perplexity, tmp_path):

@@ -83,11 +83,13 @@ def weights_bytes(model: Any) -> int:
     """Bytes of all weights and buffers, with the scales that bitsandbytes keeps beside the weights."""
     scales = []
     for parameter in model.parameters():
-        scales.append(getattr(parameter, "SCB", None))  # LLM.int8(): one per row
+        scales.append(getattr(parameter, "SCB", None))  # LLM.int8(): one per row, until the first forward pass …
         state = getattr(parameter, "quant_state", None)  # 4 bits: one per block, themselves quantized if so wished
         while state is not None:
             scales += [state.absmax, state.code]
             state = getattr(state, "state2", None)
+    # … and from then on in the layer's state
+    scales += [getattr(getattr(module, "state", None), "SCB", None) for module in model.modules()]
     held = {s.data_ptr(): s.numel() * s.element_size() for s in scales if s is not None}
     return int(model.get_memory_footprint()) + sum(held.values()) - sparse.saved_bytes(model)
 
