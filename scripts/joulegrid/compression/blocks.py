@@ -106,12 +106,10 @@ def _cut_mlp(mlp: nn.Module, channels: int, norm: torch.Tensor | None) -> None:
 def _cut_attention(attention: nn.Module, groups: int, head_size: int, norm: torch.Tensor | None) -> None:
     there = attention.k_proj.out_features // head_size
     queries = attention.q_proj.out_features // attention.k_proj.out_features
-    scores = [
-        importance([attention.k_proj, attention.v_proj], None, head_size, None),
-        importance([attention.q_proj], attention.o_proj, head_size * queries, None),
-    ]
     if norm is None:
-        score = (scores[0].square() + scores[1].square()).sqrt()
+        narrow = importance([attention.k_proj, attention.v_proj], None, head_size, None)
+        wide = importance([attention.q_proj], attention.o_proj, head_size * queries, None)
+        score = (narrow.square() + wide.square()).sqrt()
     else:
         score = importance([], attention.o_proj, head_size * queries, norm)
     keep = _best(score, groups)

@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 from compressed_tensors.compressors import ModelCompressor
 from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config, preset_name_to_scheme
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from joulegrid.compression.modules import linear_layers
-from joulegrid.compression.stored import tensors
 from joulegrid.findings import Unsupported
+from joulegrid.models.describe import weight_files
 
 FORMAT = "float-quantized"
 LARGEST = torch.finfo(torch.float8_e4m3fn).max  # 448
@@ -46,8 +47,10 @@ def quantize(source: str, entry: dict, folder: Path, device: str, seed: int) -> 
 def zero_share(folder: Path, entry: dict) -> float:
     """The share of zeros among the stored FP8 weights."""
     zeros = weights = 0
-    for _, tensor in tensors(folder):
-        if tensor.dtype == torch.float8_e4m3fn:
-            zeros += int((tensor.view(torch.uint8) & 0x7F == 0).sum())
-            weights += tensor.numel()
+    for path in weight_files(folder):
+        with safe_open(path, "pt") as stream:
+            for tensor in map(stream.get_tensor, stream.keys()):
+                if tensor.dtype == torch.float8_e4m3fn:
+                    zeros += int((tensor.view(torch.uint8) & 0x7F == 0).sum())
+                    weights += tensor.numel()
     return zeros / weights
