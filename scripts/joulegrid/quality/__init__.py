@@ -1,4 +1,5 @@
 """Quality tasks: one module per method, named as in a study (with _ for -).
 
-Each has `evaluate(model, tokenizer, entry, seed) -> {metric: {"value", "stderr", "higher_is_better"}}`.
+Each has `evaluate(model, tokenizer, entry, seed) -> {metric: {"value", "stderr",
+"higher_is_better"}}`.
 """

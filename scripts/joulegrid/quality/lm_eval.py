@@ -7,7 +7,8 @@ from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from joulegrid.records import ROOT, InputError
+from joulegrid.errors import InputError
+from joulegrid.records import ROOT
 
 
 def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, dict]:
@@ -19,10 +20,14 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
         where lm-eval knows no such task, or the task has no such metric.
     """
     own = entry.get("folder")
-    manager = TaskManager(include_path=str(ROOT / own) if own else None, include_defaults=own is None)
+    include = str(ROOT / own["path"]) if own else None
+    manager = TaskManager(include_path=include, include_defaults=own is None)
     if entry["task"] not in manager.all_tasks:
-        place = own or "the tasks of lm-eval"
-        raise InputError(f"quality.task: no task {entry['task']!r} in {place}; `lm-eval ls tasks` lists those it ships")
+        place = own["path"] if own else "the tasks of lm-eval"
+        raise InputError(
+            f"quality.task: no task {entry['task']!r} in {place}; `lm-eval ls tasks` lists those "
+            "it ships"
+        )
     answer = simple_evaluate(
         model=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=entry["batch_size"]),
         tasks=[entry["task"]],
@@ -35,20 +40,61 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
         torch_random_seed=seed,
         fewshot_random_seed=seed,
     )
-    results, better = answer["results"][entry["task"]], answer["higher_is_better"][entry["task"]]
-    return {name: _metric(name, results, better) for name in entry["metrics"]}
-
-
-def _metric(name: str, results: dict, better: dict) -> dict:
-    """One metric out of lm-eval's results, whose keys are NAME,FILTER."""
-    found = {key.split(",")[0]: value for key, value in results.items() if isinstance(value, int | float)}
-    if name not in found:
-        known = sorted(key for key in found if not key.endswith("_stderr"))
-        raise InputError(f"quality.metrics: the task has no metric {name!r}; it has {', '.join(known)}")
-    stderr = found.get(f"{name}_stderr")
-    known = stderr is not None and math.isfinite(stderr)
+    results = answer["results"][entry["task"]]
+    better = answer["higher_is_better"].get(entry["task"], {})
     return {
-        "value": float(found[name]),
-        "stderr": float(stderr) if known else None,
-        "higher_is_better": bool(better.get(name, True)),
+        name: metric_of(name, results, better, entry["directions"]) for name in entry["metrics"]
+    }
+
+
+def metric_of(
+    wanted: str, results: dict[str, Any], better: dict[str, Any], directions: dict[str, str]
+) -> dict[str, Any]:
+    """One metric out of lm-eval's results.
+
+    Parameters
+    ----------
+    wanted
+        NAME, or NAME,FILTER where the task gives it after several filters.
+    results
+        NAME,FILTER -> value and NAME_stderr,FILTER -> standard error, as lm-eval names them.
+    better, directions
+        NAME -> whether higher is better, as lm-eval says it, and as the study does.
+
+    Raises
+    ------
+    InputError
+        where there is no such metric, several filters give it, or nobody says which way it is
+        better.
+    """
+    name, _, chosen = wanted.partition(",")
+    found = {
+        key: value
+        for key, value in results.items()
+        if "," in key and isinstance(value, int | float)
+    }
+    filters = sorted(key.split(",", 1)[1] for key in found if key.split(",", 1)[0] == name)
+    if name.endswith("_stderr"):
+        filters = []
+    known = sorted(key for key in found if not key.split(",")[0].endswith("_stderr"))
+    if not filters or (chosen and chosen not in filters):
+        raise InputError(
+            f"quality.metrics: the task has no metric {wanted!r}; it has {', '.join(known)}"
+        )
+    if not chosen and len(filters) > 1:
+        both = " or ".join(f"{name},{each}" for each in filters)
+        raise InputError(f"quality.metrics: {name!r} is given by several filters: choose {both}")
+    chosen = chosen or filters[0]
+    direction = directions.get(wanted) or {True: "higher", False: "lower"}.get(better.get(name))  # type: ignore[arg-type]
+    if direction is None:
+        raise InputError(
+            f"quality.metrics: lm-eval does not say which way {name!r} is better; say it in the "
+            "study: "
+            f"directions: {{{wanted!r}: higher}} or lower"
+        )
+    stderr = found.get(f"{name}_stderr,{chosen}")
+    return {
+        "value": float(found[f"{name},{chosen}"]),
+        "stderr": float(stderr) if stderr is not None and math.isfinite(stderr) else None,
+        "higher_is_better": direction == "higher",
     }

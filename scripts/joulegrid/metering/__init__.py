@@ -1,0 +1,1 @@
+"""Measuring energy: the meter, and the protocol of a session."""

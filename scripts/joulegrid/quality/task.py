@@ -1,0 +1,36 @@
+"""One quality task on one configuration: load it, run the task."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from joulegrid.engines import transformers as engine
+from joulegrid.jobs.implementation import implementation
+from joulegrid.jobs.run import say
+from joulegrid.records import Spec
+
+
+def evaluate_task(spec: Spec, weights: Path, hardware: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every metric of the task: value, standard error, and which way it is better.
+
+    Parameters
+    ----------
+    hardware
+        what this machine has: quality does not depend on it.
+    """
+    task = spec["quality"]
+    torch.manual_seed(spec["seed"])
+    loaded = engine.load(weights, spec["quantization"], hardware, {"batch_size": 1})
+    say(f"loaded: {loaded.describe()}")
+    method = implementation("quality", task["method"])
+    found = method.evaluate(loaded.model, loaded.tokenizer, task, spec["seed"])
+    return {name: {**metric, "value": finite(metric["value"])} for name, metric in found.items()}
+
+
+def finite(value: float) -> float | None:
+    """The value, or None: a broken model (overflow, say) has no perplexity, and JSON has no number
+    for it.
+    """
+    return value if math.isfinite(value) else None
