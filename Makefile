@@ -1,7 +1,7 @@
 # make quickstart   a real study on this machine, from nothing to a ranked report
 # make test         all tests
 # make test-fast    those that take a minute
-# make lint         style and static checks
+# make lint         style, types and other static checks
 # make benchmark    speed of planning, merging, start-up and compression, as ratios
 .PHONY: setup quickstart test test-fast lint benchmark clean
 
@@ -21,7 +21,7 @@ setup: .venv/ready
 
 quickstart: setup
 	$(BIN)/snakemake --profile profiles/local --configfile config/studies/quickstart.yaml
-	$(BIN)/python scripts/show_ranking.py results/quickstart
+	$(BIN)/python scripts/show_answer.py results/studies/quickstart
 
 test: lint
 	$(BIN)/python scripts/build_environment.py envs/llm
@@ -29,7 +29,8 @@ test: lint
 	$(BIN)/pytest -q -n 2
 	envs/llm/.venv/bin/python -m pytest -q -m "" --durations=5 tests/compute
 	envs/llamacpp/.venv/bin/python -m pytest -q -m "" --durations=5 tests/llamacpp
-	$(BIN)/pytest -q -m slow --durations=10
+	$(BIN)/pytest -q -m "slow and not alone" -n 2
+	$(BIN)/pytest -q -m alone --durations=10
 
 test-fast: setup
 	$(BIN)/pytest -q -n 2
@@ -37,13 +38,14 @@ test-fast: setup
 lint: setup
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
 benchmark: setup
-	PYTHONPATH=scripts:tests:tests/workflow $(BIN)/python tests/benchmarks/run.py
+	PYTHONPATH=scripts:tests $(BIN)/python tests/benchmarks/run.py
 	$(BIN)/python scripts/build_environment.py envs/llm
-	PYTHONPATH=scripts envs/llm/.venv/bin/python tests/benchmarks/compression.py
+	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/compression.py
 
 clean:
 	rm -rf .uv .venv envs/*/.venv .snakemake

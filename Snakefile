@@ -6,6 +6,8 @@
 #   snakemake --configfile config/studies/quickstart.yaml …    another study
 #   snakemake -n                                               the plan: what would run, and nothing else
 #   snakemake partial …                                        merge and rank what is there, list what is missing
+#   snakemake accept …                                         results that an upgrade left behind, to be taken over
+#   snakemake unused …                                         results that no study names, with their sizes
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -17,10 +19,11 @@ include: "rules/common.smk"
 rule all:
     default_target: True
     input:
-        STUDY_OUTPUTS,
-        # the records too: who deletes one wants it measured again
-        CELL_RECORDS,
-        QUALITY_RECORDS,
+        [f"{FOLDER}/{conclusion.stamp}" for conclusion in CONCLUSIONS.values()],
+        [f"{FOLDER}/{name}" for name in ("study.nc", "ranking.csv", "carbon.csv", "report.html")],
+        missing_after_merge,
+    message:
+        f"The study {STUDY.name}: {FOLDER}"
 
 
 include: "rules/environments.smk"
@@ -29,3 +32,4 @@ include: "rules/compression.smk"
 include: "rules/energy.smk"
 include: "rules/quality.smk"
 include: "rules/analysis.smk"
+include: "rules/housekeeping.smk"

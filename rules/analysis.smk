@@ -1,121 +1,133 @@
-# From the records of the jobs to one dataset, and from it to ranking, carbon, figures and the report.
-# {folder} is results/STUDY, or results/STUDY/partial for what the target `partial` makes of an unfinished study.
+# From the records of the jobs to one dataset, and from it to comparison, carbon, figures and the report.
+#
+# Outputs have plain names. A stamp beside them, named after the spec they were made from, says that they are right; no
+# file times count. Where a record has to be made, everything behind it is made again.
+FIGURES = ("energy_quality", "energy_components", "carbon_zones")
 
 
 localrules:
     merge_measurements,
-    merge_partial,
     analyse_study,
     draw_figures,
     write_report,
     partial,
 
 
-wildcard_constraints:
-    folder=one_of([RESULTS, f"{RESULTS}/partial"]),
-
-
 rule merge_measurements:
     input:
-        CELL_RECORDS,
-        QUALITY_RECORDS,
+        records_for("merge"),
     output:
-        f"{RESULTS}/measurements.nc",
+        measurements=f"{FOLDER}/measurements.nc",
+        stamp=stamp_of("merge"),
     log:
-        f"{LOGS}/merge_measurements.log",
+        f"{FOLDER}/logs/merge_measurements.log",
     conda:
         "../envs/python.yaml"
     params:
-        spec=spec(SPECS.merge),
+        spec=lambda wildcards: checked(CONCLUSIONS["merge"].spec),
     message:
         "Merge all records"
     shell:
-        f"python scripts/merge_measurements.py --spec {{params.spec:q}} --results {RESULTS}"
-        " --output {output:q} > {log:q} 2>&1"
-
-
-# Not an input: what is not there shall stay missing, so the records are looked at when the rule runs.
-rule merge_partial:
-    output:
-        measurements=f"{RESULTS}/partial/measurements.nc",
-        missing=f"{RESULTS}/partial/missing.csv",
-    log:
-        f"{LOGS}/merge_partial.log",
-    conda:
-        "../envs/python.yaml"
-    params:
-        spec=spec(SPECS.merge),
-        found=lambda wildcards: records_found(),
-    message:
-        "Merge the records that are there"
-    shell:
-        f"python scripts/merge_measurements.py --spec {{params.spec:q}} --results {RESULTS}"
-        " --missing {output.missing:q} --output {output.measurements:q} > {log:q} 2>&1"
+        "python scripts/merge_measurements.py --spec {params.spec:q} --output {output.measurements:q}"
+        " --stamp {output.stamp:q} > {log:q} 2>&1"
 
 
 rule analyse_study:
     input:
-        "{folder}/measurements.nc",
+        measurements=from_step(f"{FOLDER}/measurements.nc", "merge", "analyse"),
     output:
-        study="{folder}/study.nc",
-        ranking=report("{folder}/ranking.csv", category="Tables", caption="../docs/captions/ranking.rst"),
-        carbon=report("{folder}/carbon.csv", category="Tables", caption="../docs/captions/carbon.rst"),
+        study=f"{FOLDER}/study.nc",
+        ranking=report(
+            f"{FOLDER}/ranking.csv", category="Tables", caption="../docs/captions/ranking.rst"
+        ),
+        carbon=report(
+            f"{FOLDER}/carbon.csv", category="Tables", caption="../docs/captions/carbon.rst"
+        ),
+        stamp=stamp_of("analyse"),
     log:
-        "{folder}/logs/analyse_study.log",
+        f"{FOLDER}/logs/analyse_study.log",
     conda:
         "../envs/python.yaml"
     params:
-        spec=spec(SPECS.analysis),
+        spec=lambda wildcards: checked(CONCLUSIONS["analyse"].spec),
     message:
         "Rank, and account CO2"
     shell:
-        "python scripts/analyse_study.py --spec {params.spec:q} --measurements {input:q} --study {output.study:q}"
-        " --ranking {output.ranking:q} --carbon {output.carbon:q} > {log:q} 2>&1"
+        "python scripts/analyse_study.py --spec {params.spec:q} --measurements {input.measurements:q} --study {output.study:q}"
+        " --ranking {output.ranking:q} --carbon {output.carbon:q} --stamp {output.stamp:q} > {log:q} 2>&1"
 
 
 rule draw_figures:
     input:
-        "{folder}/study.nc",
+        study=from_step(f"{FOLDER}/study.nc", "analyse", "draw"),
     output:
         [
-            report(f"{{folder}}/figures/{figure}.svg", category="Figures", caption=f"../docs/captions/{figure}.rst")
+            report(
+                f"{FOLDER}/figures/{figure}.svg",
+                category="Figures",
+                caption=f"../docs/captions/{figure}.rst",
+            )
             for figure in FIGURES
         ],
-        charts="{folder}/figures/charts.json",
+        charts=f"{FOLDER}/figures/charts.json",
+        stamp=stamp_of("draw"),
     log:
-        "{folder}/logs/draw_figures.log",
+        f"{FOLDER}/logs/draw_figures.log",
     conda:
         "../envs/python.yaml"
     params:
-        spec=spec(SPECS.figures),
+        spec=lambda wildcards: checked(CONCLUSIONS["draw"].spec),
     message:
         "Draw the figures"
     shell:
-        "python scripts/draw_figures.py --spec {params.spec:q} --study {input:q} --charts {output.charts:q}"
-        " > {log:q} 2>&1"
+        "python scripts/draw_figures.py --spec {params.spec:q} --study {input.study:q} --charts {output.charts:q}"
+        " --stamp {output.stamp:q} > {log:q} 2>&1"
 
 
 rule write_report:
     input:
-        study="{folder}/study.nc",
-        charts="{folder}/figures/charts.json",
+        study=from_step(f"{FOLDER}/study.nc", "analyse", "report"),
+        charts=from_step(f"{FOLDER}/figures/charts.json", "draw", "report"),
     output:
-        report("{folder}/report.html", category="Report", caption="../docs/captions/report.rst"),
+        page=report(
+            f"{FOLDER}/report.html", category="Report", caption="../docs/captions/report.rst"
+        ),
+        stamp=stamp_of("report"),
     log:
-        "{folder}/logs/write_report.log",
+        f"{FOLDER}/logs/write_report.log",
     conda:
         "../envs/python.yaml"
     params:
-        spec=spec(SPECS.report),
+        spec=lambda wildcards: checked(CONCLUSIONS["report"].spec),
     message:
-        "Write {output}"
+        "Write {output.page}"
     shell:
         "python scripts/write_report.py --spec {params.spec:q} --study {input.study:q} --charts {input.charts:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        " --output {output.page:q} --stamp {output.stamp:q} > {log:q} 2>&1"
 
 
-# What an unfinished study has so far.
+# What an unfinished study has so far. It has no outputs: it is made anew each time, from the records that are there.
 rule partial:
-    input:
-        f"{RESULTS}/partial/missing.csv",
-        [path.replace(RESULTS, f"{RESULTS}/partial", 1) for path in STUDY_OUTPUTS],
+    log:
+        f"{FOLDER}/logs/partial.log",
+    conda:
+        "../envs/python.yaml"
+    params:
+        merge=lambda wildcards: checked(CONCLUSIONS["merge"].spec),
+        analyse=lambda wildcards: checked(CONCLUSIONS["analyse"].spec),
+        draw=lambda wildcards: checked(CONCLUSIONS["draw"].spec),
+        report=lambda wildcards: checked(CONCLUSIONS["report"].spec),
+        folder=f"{FOLDER}/partial",
+    message:
+        "Merge and rank what is there: {params.folder}"
+    shell:
+        "mkdir -p {params.folder:q}/figures && ("
+        "python scripts/merge_measurements.py --spec {params.merge:q} --missing {params.folder:q}/missing.csv"
+        " --output {params.folder:q}/measurements.nc &&"
+        " python scripts/analyse_study.py --spec {params.analyse:q} --measurements {params.folder:q}/measurements.nc"
+        " --study {params.folder:q}/study.nc --ranking {params.folder:q}/ranking.csv --carbon {params.folder:q}/carbon.csv &&"
+        " python scripts/draw_figures.py --spec {params.draw:q} --study {params.folder:q}/study.nc"
+        " --charts {params.folder:q}/figures/charts.json &&"
+        " python scripts/write_report.py --spec {params.report:q} --study {params.folder:q}/study.nc"
+        " --charts {params.folder:q}/figures/charts.json --output {params.folder:q}/report.html"
+        ") > {log:q} 2>&1"

@@ -1,6 +1,9 @@
-# Load and validate the study; the small helpers that the rules share.
+# Load and validate the study; what the rules share.
+import functools
+import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +11,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
-from joulegrid.records import InputError, canonical_json, digest
-from joulegrid.study import grid, loading, sites, specs
+from joulegrid.errors import InputError
+from joulegrid.records import canonical_json
+from joulegrid.study import accept, conclusions, methods, sites, study
+from joulegrid.study.shelf import MARKERS, Shelf, jobs_of
+from joulegrid.study.specs import Specs
 
 # Analysis scripts and uv run with the interpreter that runs snakemake, activated or not.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
@@ -24,69 +30,131 @@ def load_study():
     """The study of --configfile (or config/config.yaml) with --config over it, and its site."""
     settings = workflow.config_settings
     files = [os.path.relpath(path) for path in settings.configfiles] or ["config/config.yaml"]
+    own = {key: value for key, value in settings.config.items() if key not in COMMANDS}
     try:
-        study = loading.load(files, dict(settings.config))
-        built = specs.Specs(study)
-        built.check()
-        return study, sites.load(study.data.get("site"), study), built
+        found = study.load(files, own)
+        site = sites.load(found.data.get("site"), found)
+        specs = Specs(found)
+        jobs = list(jobs_of(specs))
+        return found, site, specs, jobs, conclusions.conclusions(found, jobs)
     except InputError as error:
         # the message and nothing else: an exception would come with Snakemake's lines around it
         sys.exit(f"error: {error}")
 
 
-STUDY, SITE, SPECS = load_study()
-RESULTS = f"results/{STUDY.name}"
-WEIGHTS = f"{SITE.artifacts}/{STUDY.name}"
-LOGS = f"{RESULTS}/logs"
-FIGURES = ("energy_quality", "energy_components", "carbon_zones")
-STUDY_OUTPUTS = [
-    f"{RESULTS}/{name}"
-    for name in ("study.nc", "ranking.csv", "carbon.csv", *(f"figures/{f}.svg" for f in FIGURES), "report.html")
-]
+STEP_RULES = {
+    "merge": "merge_measurements",
+    "analyse": "analyse_study",
+    "draw": "draw_figures",
+    "report": "write_report",
+}
+# What --config tells the targets accept and retract, and is nothing of a study
+COMMANDS = {"accept"}
+STUDY, SITE, SPECS, JOBS, CONCLUSIONS = load_study()
+FOLDER = f"results/studies/{STUDY.name}"
+LOGS = "results/logs"
+JOB_AT = {job.path: job for job in JOBS}
+SHELF = Shelf(SITE.artifacts, JOBS)
 
-CELL_RECORDS = [f"{RESULTS}/energy/{cell.path}.json" for cell in STUDY.cells]
-QUALITY_RECORDS = [
-    f"{RESULTS}/quality/{c.path}/{task}.json" for c in STUDY.configurations for task in STUDY.labels("quality")
-]
+
+def wanted(wildcards):
+    """The records that have to be made. Those that are there are right: no job is planned for them."""
+    # who forces jobs wants them made again although they are there
+    forced = workflow.dag_settings.forceall or workflow.dag_settings.forcerun
+    return missing(bool(forced))
 
 
-def checked_spec(build, *labels):
-    """The spec that `build` makes for `labels`, as text."""
-    try:
-        text = canonical_json(build(*labels))
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
+def missing_after_merge(wildcards):
+    """Who deletes a record wants it measured again, although it is merged already."""
+    merged = os.path.exists(f"{FOLDER}/{CONCLUSIONS['merge'].stamp}")
+    return wanted(wildcards) if merged else []
+
+
+@functools.cache
+def missing(forced):
+    return [f"results/{job.path}.json" for job in (JOBS if forced else SHELF.missing(JOBS))]
+
+
+def signed(function):
+    """`function` with its signature at hand: Snakemake asks for it at every call."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+def job_at(path, wildcards):
+    """The job whose record lies at `path`, a path below results/ with wildcards in it."""
+    place = path.format_map(wildcards)
+    if place not in JOB_AT:
+        raise WorkflowError(
+            f"results/{place}: nothing of the study has this id; if a job asked for it, the study, the code or a lock "
+            "has changed since it was planned: run snakemake again"
+        )
+    return JOB_AT[place]
+
+
+def weights_for(path):
+    """The weights that the job at `path` is made from."""
+    return signed(lambda wildcards: ancient(SHELF.weights(job_at(path, wildcards).source)))
+
+
+def command(script, path, environment):
+    """The command of the job at `path`: an entry script in an environment, told the spec and the folders of weights.
+
+    `--source` is the folder of the weights in the job's input, `--weights` that of the weights it makes, `--output`
+    its record.
+    """
+
+    @signed
+    def line(wildcards, input, output):
+        told = ["--spec", checked(job_at(path, wildcards).spec), "--output", output[0]]
+        told += ["--source", os.path.dirname(input[0])] if input else []
+        told += ["--weights", os.path.dirname(output[1])] if len(output) > 1 else []
+        return shlex.join(
+            [f"{environment(wildcards)}/.venv/bin/python", f"scripts/{script}.py", *told]
+        )
+
+    return line
+
+
+def checked(spec):
+    text = canonical_json(spec)
     if len(text) > LONGEST_SPEC:
         raise WorkflowError(f"{STUDY.source}: the study is too large for one file; split it in two")
     return text
 
 
-def spec(build, *names):
-    """`build` as a function of wildcards that gives a spec as text. `names` are the wildcards it takes."""
-    return lambda wildcards: checked_spec(build, *(getattr(wildcards, name) for name in names))
+def stamp_of(step):
+    return f"{FOLDER}/{CONCLUSIONS[step].stamp}"
 
 
-def configuration_of(wildcards):
-    return grid.Configuration(wildcards.model, wildcards.training, wildcards.pruning, wildcards.quantization)
+def from_step(path, before, step):
+    """What `step` takes from the one `before`: its times count nothing, unless that one runs too."""
+
+    def file(wildcards):
+        force_unless_stamped(step)
+        behind = wanted(wildcards) or not os.path.exists(stamp_of(before))
+        return path if behind else ancient(path)
+
+    return file
 
 
-def configuration_spec(build):
-    return lambda wildcards: checked_spec(build, configuration_of(wildcards))
+def records_for(step):
+    """The records that `step` merges and that have to be made."""
+
+    def files(wildcards):
+        force_unless_stamped(step)
+        return wanted(wildcards)
+
+    return files
 
 
-def cell_spec(wildcards):
-    cell = grid.Cell(*configuration_of(wildcards), wildcards.hardware, wildcards.engine, wildcards.workload)
-    return checked_spec(SPECS.energy, cell)
+def force_unless_stamped(step):
+    """Make all files of a step anew where they are those of another spec, also if one is asked for by its plain name.
 
-
-def quality_spec(wildcards):
-    return checked_spec(SPECS.quality, configuration_of(wildcards), wildcards.task)
-
-
-def records_found():
-    """Which records of the study exist now, and since when: the partial merge runs again when that changes."""
-    folders = [Path(RESULTS, kind) for kind in ("energy", "quality")]
-    return digest(sorted([str(p), p.stat().st_mtime_ns] for folder in folders for p in folder.rglob("*.json")))
+    The missing stamp alone would do for the study as a whole.
+    """
+    if not os.path.exists(stamp_of(step)):
+        workflow.dag.forcerules.add(workflow.get_rule(STEP_RULES[step]))
 
 
 def check_site():
@@ -97,27 +165,37 @@ def check_site():
         )
 
 
-def python_of(environment):
-    """The interpreter of an environment of the compute jobs, such as envs/llm."""
-    return f"{environment}/.venv/bin/python"
+def of_models(wildcards):
+    """The environment in which models are obtained, pruned and evaluated."""
+    return methods.LLM
+
+
+def of_method(axis):
+    """The environment of the method that wildcards name on an axis."""
+    known = {
+        label: methods.method(axis, entry).environment for label, entry in STUDY.data[axis].items()
+    }
+    return lambda wildcards: known[wildcards[axis]]
+
+
+def environments():
+    """The environments that the methods of the study need."""
+    axes = ("quantization", "engine")
+    named = {
+        methods.method(axis, entry).environment
+        for axis in axes
+        for entry in STUDY.data[axis].values()
+    }
+    return sorted({methods.LLM, *named})
 
 
 def build_environments():
-    """Build the environments that jobs of this run need and that are not there as their locks say."""
-    pythons = {job.params.get("python") for job in workflow.dag.needrun_jobs()} - {None}
-    for environment in sorted(str(Path(python).parents[2]) for python in pythons):
+    """Build what the study needs, before its first compute job; jobs that are not known yet included."""
+    if not any(job.rule.name in COMPUTE_RULES for job in workflow.dag.needrun_jobs()):
+        return
+    for environment in environments():
         if subprocess.run([sys.executable, "scripts/build_environment.py", environment]).returncode:
             raise WorkflowError("an environment of the compute jobs could not be built, see above")
-
-
-def quantizer_python(wildcards):
-    method = STUDY.data["quantization"][wildcards.quantization]["method"]
-    return python_of(specs.QUANTIZER_ENVIRONMENTS.get(method, specs.LLM))
-
-
-def engine_python(wildcards):
-    method = STUDY.data["engine"][wildcards.engine]["method"]
-    return python_of(specs.ENGINE_ENVIRONMENTS.get(method, specs.LLM))
 
 
 def threads_of(resources, share=1):
@@ -125,7 +203,9 @@ def threads_of(resources, share=1):
 
     A measurement has the whole machine, so that nothing runs beside it.
     """
-    return resources.get("cpus_per_task") or max((workflow.resource_settings.cores or 1) // share, 1)
+    return resources.get("cpus_per_task") or max(
+        (workflow.resource_settings.cores or 1) // share, 1
+    )
 
 
 def one_of(labels):
@@ -133,20 +213,13 @@ def one_of(labels):
     return "|".join(map(re.escape, labels)) or "(?!)"
 
 
-def labels_where(axis, test):
-    return [label for label, entry in STUDY.data[axis].items() if test(entry["method"])]
-
-
-def weights_record(wildcards):
-    """What a checkpoint is made from: the pruned weights, or the model where nothing is pruned."""
-    if STUDY.data["pruning"][wildcards.pruning]["method"] == "none":
-        return f"{RESULTS}/models/{wildcards.model}.json"
-    return f"{RESULTS}/pruned/{wildcards.model}/{wildcards.training}/{wildcards.pruning}.json"
-
-
-def weights_folder(wildcards, output):
-    """Where the weights behind a record lie: beside it, or at the same path on the site's scratch."""
-    return os.path.splitext(output[0].replace(RESULTS, WEIGHTS, 1))[0]
+def labels_where(axis, weights):
+    """The labels of an axis whose methods make weights in this way."""
+    return [
+        label
+        for label, entry in STUDY.data[axis].items()
+        if methods.method(axis, entry).weights == weights
+    ]
 
 
 wildcard_constraints:
@@ -157,3 +230,5 @@ wildcard_constraints:
     engine=one_of(STUDY.labels("engine")),
     workload=one_of(STUDY.labels("workload")),
     task=one_of(STUDY.labels("quality")),
+    session="[0-9]+",
+    id="[0-9a-f]{16}",

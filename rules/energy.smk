@@ -1,28 +1,36 @@
-# Measure the energy of every cell. One rule per hardware entry: a Slurm job array takes the resources of its first
-# task for all, and must therefore never span two partitions.
+# Measure the energy of every cell, session by session. One rule per hardware entry: a Slurm job array takes the
+# resources of its first task for all, and must therefore never span two partitions.
 for hardware in STUDY.labels("hardware"):
+    CELL = f"{{model}}/{{training}}/{{pruning}}/{{quantization}}/{hardware}/{{engine}}/{{workload}}"
+    ENERGY = f"energy/{CELL}/{{session}}/{{id}}"
 
     rule:
         name:
             f"measure_energy_{hardware}"
         input:
-            checkpoint=f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json",
+            weights_for(ENERGY),
         output:
-            f"{RESULTS}/energy/{CONFIGURATION}/{{hardware}}/{{engine}}/{{workload}}.json",
+            f"results/{ENERGY}.json",
         log:
-            f"{LOGS}/measure_energy/{CONFIGURATION}/{{hardware}}/{{engine}}/{{workload}}.log",
-        wildcard_constraints:
-            hardware=one_of([hardware]),
+            f"{LOGS}/{ENERGY}.log",
         conda:
             "../envs/python.yaml"
         threads: threads_of(SITE.hardware(hardware))
         resources:
             **SITE.hardware(hardware),
         params:
-            spec=cell_spec,
-            python=engine_python,
+            command=command("measure_energy", ENERGY, of_method("engine")),
         message:
             "Measure {output}"
         shell:
-            f"{OFFLINE} {{params.python}} scripts/measure_energy.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
-            " --output {output:q} > {log:q} 2>&1"
+            f"{OFFLINE} {{params.command}} > {{log:q}} 2>&1"
+
+
+COMPUTE_RULES = {
+    "fetch_model",
+    "fetch_weights",
+    "prune_weights",
+    "quantize_weights",
+    "evaluate_quality",
+    *(f"measure_energy_{hardware}" for hardware in STUDY.labels("hardware")),
+}

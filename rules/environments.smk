@@ -1,8 +1,7 @@
 # Build the environments of the compute jobs from their locks. Nodes see them through the shared file system.
 #
-# An environment is no input of the jobs that run in it: what a change of a lock invalidates is decided by the
-# fingerprints in their specs, package by package. (An ancient() input would not do: Snakemake does not look at the
-# params of a job below one that has a reason of its own to run.) So they are built before a run starts.
+# An environment is no input of the jobs that run in it: what a change of a lock invalidates is decided by their specs,
+# package by package. So they are built before a run starts.
 
 
 localrules:
@@ -11,6 +10,7 @@ localrules:
 
 onstart:
     check_site()
+    accept.keep_listings(SPECS)
     build_environments()
 
 
@@ -21,8 +21,6 @@ rule build_environment:
         f"{LOGS}/build_environment/{{environment}}.log",
     conda:
         "../envs/python.yaml"
-    params:
-        spec=spec(specs.environment, "environment"),
     message:
         "Build the environment {wildcards.environment}"
     shell:

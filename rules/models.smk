@@ -1,23 +1,24 @@
 # Obtain models, on the login node: compute nodes need no internet.
 
 
+MODEL = "models/{model}/{id}"
+
+
 localrules:
     fetch_model,
 
 
 rule fetch_model:
     output:
-        f"{RESULTS}/models/{{model}}.json",
+        record=f"results/{MODEL}.json",
+        weights=f"{SITE.artifacts}/{MODEL}/{MARKERS['models']}",
     log:
-        f"{LOGS}/fetch_model/{{model}}.log",
+        f"{LOGS}/{MODEL}.log",
     conda:
         "../envs/python.yaml"
     params:
-        spec=spec(SPECS.model, "model"),
-        weights=weights_folder,
-        python=python_of(specs.LLM),
+        command=command("fetch_model", MODEL, of_models),
     message:
-        "Fetch {output}"
+        "Fetch {output.record}"
     shell:
-        "{params.python} scripts/fetch_model.py --spec {params.spec:q} --weights {params.weights:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        "{params.command} > {log:q} 2>&1"

@@ -1,23 +1,22 @@
 # Evaluate quality: once per configuration and task, whatever hardware the configuration is measured on.
+QUALITY = "quality/{model}/{training}/{pruning}/{quantization}/{task}/{id}"
 
 
 rule evaluate_quality:
     input:
-        checkpoint=f"{RESULTS}/checkpoints/{CONFIGURATION}/checkpoint.json",
+        weights_for(QUALITY),
     output:
-        f"{RESULTS}/quality/{CONFIGURATION}/{{task}}.json",
+        f"results/{QUALITY}.json",
     log:
-        f"{LOGS}/evaluate_quality/{CONFIGURATION}/{{task}}.log",
+        f"{LOGS}/{QUALITY}.log",
     conda:
         "../envs/python.yaml"
     threads: threads_of(SITE.stage("evaluate_quality"), share=2)
     resources:
         **SITE.stage("evaluate_quality"),
     params:
-        spec=quality_spec,
-        python=python_of(specs.LLM),
+        command=command("evaluate_quality", QUALITY, of_models),
     message:
         "Evaluate {output}"
     shell:
-        f"{OFFLINE} {{params.python}} scripts/evaluate_quality.py --spec {{params.spec:q}} --checkpoint {{input.checkpoint:q}}"
-        " --output {output:q} > {log:q} 2>&1"
+        f"{OFFLINE} {{params.command}} > {{log:q}} 2>&1"

@@ -1,19 +1,22 @@
-"""Rank the measured cells and account their CO2, from the merged dataset."""
+"""Compare the measured cells and account their CO2, from the merged dataset."""
 
 from pathlib import Path
 
 import xarray as xr
 
-from joulegrid import carbon, dataset, jobs, ranking
+from joulegrid.analysis import carbon, comparison, dataset
+from joulegrid.jobs import run
 
 
 def main(arguments, spec):
-    """Write study.nc (the measurements with the groups ranking and carbon), ranking.csv and carbon.csv."""
+    """Write study.nc (the measurements with the groups ranking and carbon), ranking.csv and
+    carbon.csv.
+    """
     tree = dataset.read(Path(arguments.measurements))
     chosen = spec["ranking"]
-    ranked = ranking.rank(tree, chosen["weight"], chosen["baseline"], chosen["metrics"])
+    ranked = comparison.compare(tree, chosen["weight"], chosen["baseline"], chosen["metrics"])
     emitted = carbon.account(tree, spec["zones"], spec["pue"])
-    table = ranking.table(tree, ranked)
+    table = comparison.table(tree, ranked)
     table.to_csv(arguments.ranking, index=False, float_format="%.6g")
     carbon.table(emitted).to_csv(arguments.carbon, index=False, float_format="%.6g")
     tree["ranking"], tree["carbon"] = xr.DataTree(ranked), xr.DataTree(emitted)
@@ -21,4 +24,4 @@ def main(arguments, spec):
 
 
 if __name__ == "__main__":
-    jobs.run(main, "measurements", "study", "ranking", "carbon")
+    run.conclude(main, "measurements", "study", "ranking", "carbon")

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from joulegrid import dataset, figures, jobs
+from joulegrid.analysis import dataset
+from joulegrid.jobs import run
 from joulegrid.records import SCHEMA_VERSION, write_json
+from joulegrid.report import figures
 
 
 def main(arguments, spec):
@@ -13,14 +15,9 @@ def main(arguments, spec):
     folder = Path(arguments.charts).parent
     for name, chart in charts.items():
         chart.save(folder / f"{name}.svg")
-    write_json(
-        arguments.charts,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "charts": {name: chart.to_dict() for name, chart in charts.items()},
-        },
-    )
+    drawn = {name: chart.to_dict() for name, chart in charts.items()}
+    write_json(arguments.charts, {"schema_version": SCHEMA_VERSION, "charts": drawn})
 
 
 if __name__ == "__main__":
-    jobs.run(main, "study", "charts")
+    run.conclude(main, "study", "charts")

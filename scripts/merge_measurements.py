@@ -1,26 +1,34 @@
 """Merge the records of a study into one dataset, and list what is missing."""
 
 import csv
+import gc
 from pathlib import Path
 
-from joulegrid import dataset, jobs
-from joulegrid.records import InputError
-from joulegrid.study.loading import Study
+from joulegrid.analysis import dataset
+from joulegrid.errors import InputError
+from joulegrid.jobs import run
+from joulegrid.study.conclusions import study_of
+from joulegrid.study.shelf import Shelf, jobs_of
 from joulegrid.study.specs import Specs
 
 
 def main(arguments, spec):
-    """Write the tree of energy, quality, training and checkpoints; with --missing also the list of what is not ok."""
+    """Write the tree of energy, quality, training and weights; with --missing also the list of what
+    is not ok.
+    """
+    gc.disable()  # nothing here is garbage: looking for it takes a third of the time
     specs = Specs(study_of(spec))
-    tree, missing = dataset.merge(specs, Path(arguments.results))
-    lost = [row for row in missing if row["status"] in ("missing", "stale")]
+    shelf = Shelf(own=jobs_of(specs))
+    tree, missing = dataset.merge(specs, shelf)
+    lost = [row for row in missing if row["status"] == "missing"]
     if lost and not arguments.missing:
         lines = "\n".join(f"{row['path']}: {row['status']} {row['reason']}" for row in lost[:20])
-        raise InputError(f"{lines}\n{len(lost)} records cannot be used; delete them and run snakemake again")
-    tree.attrs["environment"] = spec["packages"]
+        raise InputError(
+            f"{lines}\n{len(lost)} records cannot be used; delete them and run snakemake again"
+        )
     dataset.write(tree, Path(arguments.output))
     for row in missing:
-        jobs.say(f"{row['status']}: {row['path']} {row['reason']}")
+        run.say(f"{row['status']}: {row['path']} {row['reason']}")
     if arguments.missing:
         with open(arguments.missing, "w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, ["kind", "path", "status", "reason"])
@@ -28,10 +36,5 @@ def main(arguments, spec):
             writer.writerows(missing)
 
 
-def study_of(spec):
-    """The study as the merge needs it: no ranking and carbon, these come later and invalidate no merge."""
-    return Study(spec["study"], "spec", spec["resolved"])
-
-
 if __name__ == "__main__":
-    jobs.run(main, "results", "output", optional=("missing",))
+    run.conclude(main, "output", optional=("missing",))

@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
-from joulegrid import dataset, jobs, report
+from joulegrid.analysis import dataset
+from joulegrid.jobs import run
 from joulegrid.records import read_json
+from joulegrid.report import page
 
 
 def main(arguments, spec):
     """Write --output from the dataset, the charts and the study."""
     tree = dataset.read(Path(arguments.study))
     charts = read_json(arguments.charts)["charts"]
-    Path(arguments.output).write_text(report.render(tree, charts, spec["study"]), encoding="utf-8")
+    Path(arguments.output).write_text(page.render(tree, charts, spec["study"]), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    jobs.run(main, "study", "charts", "output")
+    run.conclude(main, "study", "charts", "output")

@@ -1,6 +1,6 @@
-"""Files: atomic JSON records, strict YAML, hashes, and the provenance that every record carries.
+"""Records: JSON files that are whole or not there, the identity of specs, and provenance.
 
-Importable in every environment: the standard library, and PyYAML only where YAML is read.
+Importable in every environment: the standard library only.
 """
 
 import hashlib
@@ -16,19 +16,58 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from joulegrid import __version__
+from joulegrid.errors import InputError
+
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA_VERSION = 1
-J_PER_KWH = 3.6e6
+SCHEMA_VERSION = 2
 
 OK, OOM, UNSUPPORTED = "ok", "oom", "unsupported"
 
+Spec = dict[str, Any]
 
-class InputError(Exception):
-    """What a user or a file got wrong. The text is the whole message: where, what, what was expected."""
+
+def canonical_json(value: Any) -> str:
+    """One text per value: keys sorted, no spaces. Equal values give equal texts."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """The first 16 hex digits of the SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def nameless(value: Any) -> Any:
+    """`value` with every file, {path, sha256 …}, reduced to its hash: where it lies decides
+    nothing.
+    """
+    if isinstance(value, dict):
+        if "sha256" in value and "path" in value:
+            return {"sha256": value["sha256"]}
+        return {key: nameless(inner) for key, inner in value.items()}
+    return [nameless(inner) for inner in value] if isinstance(value, list) else value
+
+
+def part_digest(value: Any) -> str:
+    """The digest of one top-level value of a spec."""
+    return digest(nameless(value))
+
+
+def identity(spec: Spec) -> str:
+    """The id of a spec, which stands in the name of its record."""
+    return identity_of_parts({key: part_digest(value) for key, value in spec.items()})
+
+
+def identity_of_parts(digests: dict[str, str]) -> str:
+    """The id of a spec whose top-level values have these digests: 16 hex digits of a SHA-256 over
+    them.
+    """
+    text = "".join(f"{key}:{digests[key]}\n" for key in sorted(digests))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def write_json(path: str | Path, record: dict[str, Any]) -> None:
-    """Write `record` to `path` so that a reader sees the old file, the new file, and nothing in between."""
+    """Write `record` so that a reader sees the old file, the new file, and nothing in between."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -38,25 +77,37 @@ def write_json(path: str | Path, record: dict[str, Any]) -> None:
             stream.write("\n")
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
+@cache
+def umask() -> int:
+    """The process's umask: a results folder that a group shares stays writable for the group."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def read_json(path: str | Path) -> dict[str, Any]:
     """Read one record.
 
-    Raises InputError where the file is missing, is not JSON, or has another schema version.
+    Raises
+    ------
+    InputError
+        where the file is missing, is not JSON, or has another schema version.
     """
     try:
-        with open(path, encoding="utf-8") as stream:
-            record = json.load(stream)
+        with open(path, "rb") as stream:
+            record = json.loads(stream.read())
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; run snakemake to make it") from None
     except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); delete the file and run snakemake again") from None
+        message = f"{path}: not JSON ({error}); delete the file and run snakemake again"
+        raise InputError(message) from None
     version = record.get("schema_version") if isinstance(record, dict) else None
     if version != SCHEMA_VERSION:
         raise InputError(
@@ -66,62 +117,25 @@ def read_json(path: str | Path) -> dict[str, Any]:
     return record
 
 
-def canonical_json(value: Any) -> str:
-    """One text per value: keys sorted, no spaces. Equal specs give equal texts."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest(value: Any) -> str:
-    """The first 16 hex digits of the SHA-256 of the canonical JSON of `value`."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
-
-
 def sha256_file(path: str | Path) -> str:
+    """The SHA-256 of a file's content, 64 hex digits."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_yaml(path: str | Path) -> Any:
-    """Read YAML, refusing a key that stands twice (plain YAML would keep the last one and say nothing).
-
-    Raises InputError with file and line where the file is missing, malformed or has a duplicate key.
-    """
-    import yaml
-
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        pass
-
-    def mapping(loader, node):
-        seen = {}
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue  # <<: another mapping's keys, which this one's override
-            key = loader.construct_object(key_node, deep=True)
-            if key in seen:
-                raise InputError(
-                    f"{path}:{key_node.start_mark.line + 1}: the key {key!r} stands twice here (first in line "
-                    f"{seen[key]}); labels and keys are unique, rename or delete one"
-                )
-            seen[key] = key_node.start_mark.line + 1
-        loader.flatten_mapping(node)
-        return loader.construct_mapping(node, deep=True)
-
-    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return yaml.load(stream, Loader=Loader)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a text file in UTF-8 ({error})") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
-
-
 @cache
 def git_commit() -> str | None:
-    """The commit of the checkout, with `-dirty` behind it where tracked files differ; None outside git."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """The commit of the checkout, `-dirty` behind it if files differ; None outside git."""
+    command = [
+        "git",
+        "-C",
+        str(ROOT),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -129,8 +143,13 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def provenance(packages: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Who made a record, when, where and with which versions of `packages`."""
+    """Who makes a record, when, where and with which versions of `packages`."""
     versions = {}
     for name in packages:
         try:
@@ -139,11 +158,21 @@ def provenance(packages: tuple[str, ...] = ()) -> dict[str, Any]:
             continue
     return {
         "schema_version": SCHEMA_VERSION,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": now(),
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
         "git_commit": git_commit(),
         "versions": versions,
+    }
+
+
+def written_by() -> dict[str, Any]:
+    """Who makes a dataset, as attributes."""
+    return {
+        "history": f"{now()} merged by joulegrid {__version__}",
+        "schema_version": SCHEMA_VERSION,
+        "joulegrid_version": __version__,
+        "git_commit": git_commit() or "unknown",
     }

@@ -1,10 +1,12 @@
 """The grid: which configurations and cells a study has."""
 
+from collections.abc import Callable
 from itertools import product
 from typing import NamedTuple
 
 CONFIGURATION_AXES = ("model", "training", "pruning", "quantization")
-CELL_AXES = (*CONFIGURATION_AXES, "hardware", "engine", "workload")
+PLACE_AXES = ("hardware", "engine", "workload")
+CELL_AXES = (*CONFIGURATION_AXES, *PLACE_AXES)
 
 
 class Configuration(NamedTuple):
@@ -15,13 +17,9 @@ class Configuration(NamedTuple):
     pruning: str
     quantization: str
 
-    @property
-    def path(self) -> str:
-        return "/".join(self)
-
 
 class Cell(NamedTuple):
-    """One energy measurement, by its axis labels."""
+    """What an energy is measured of, by its axis labels."""
 
     model: str
     training: str
@@ -33,23 +31,25 @@ class Cell(NamedTuple):
 
     @property
     def configuration(self) -> Configuration:
+        """The cell's weights."""
         return Configuration(*self[:4])
-
-    @property
-    def path(self) -> str:
-        return "/".join(self)
 
 
 def cells(axes: dict[str, dict], include: list[dict], exclude: list[dict]) -> list[Cell]:
-    """All combinations of the axes' labels that match a rule of `include` (if there is one) and none of `exclude`.
+    """All combinations of the axes' labels that match a rule of `include` (if there is one) and
+    none of `exclude`.
 
     A rule maps axes to a label or a list of labels and matches where all its axes match.
     """
     keep, drop = [_matcher(rule) for rule in include], [_matcher(rule) for rule in exclude]
     grid = (Cell(*labels) for labels in product(*(axes[axis] for axis in CELL_AXES)))
-    return [c for c in grid if (not keep or any(m(c) for m in keep)) and not any(m(c) for m in drop)]
+    return [
+        c for c in grid if (not keep or any(m(c) for m in keep)) and not any(m(c) for m in drop)
+    ]
 
 
-def _matcher(rule: dict):
-    wanted = [(CELL_AXES.index(axis), {v} if isinstance(v, str) else set(v)) for axis, v in rule.items()]
+def _matcher(rule: dict) -> Callable[[Cell], bool]:
+    wanted = [
+        (CELL_AXES.index(axis), {v} if isinstance(v, str) else set(v)) for axis, v in rule.items()
+    ]
     return lambda cell: all(cell[position] in labels for position, labels in wanted)

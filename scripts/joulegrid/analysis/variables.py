@@ -1,0 +1,133 @@
+"""The variables of the dataset, group by group, with what a reader must know of each: the one place
+for attributes.
+
+Units are spelled for UDUNITS. Every measured group has a `status` that says why a number is
+missing.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+STATUS = ("ok", "oom", "unsupported", "missing", "excluded")
+BASIS = ("measured", "estimated", "absent")
+DIRECTION = ("lower_is_better", "higher_is_better")
+COMPONENTS = ("cpu", "gpu", "ram")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable.
+
+    Parameters
+    ----------
+    extra
+        dimensions behind those of the group.
+    units
+        for UDUNITS; None for texts and flags.
+    flags
+        what the codes 0, 1, 2 … mean.
+    """
+
+    long_name: str
+    units: str | None = "1"
+    extra: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    comment: str = ""
+    dtype: str = field(default="f8")
+
+    @property
+    def fill(self) -> Any:
+        """The value where there is no record."""
+        if self.flags:
+            return len(self.flags) - 1  # excluded, absent: the last flag is the one of nothing
+        return "" if self.dtype == "O" else np.nan
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """CF attributes."""
+        found: dict[str, Any] = {"long_name": self.long_name}
+        if self.units is not None:
+            found["units"] = self.units
+        if self.flags:
+            found["flag_values"] = np.arange(len(self.flags), dtype="i1")
+            found["flag_meanings"] = " ".join(self.flags)
+        return found | ({"comment": self.comment} if self.comment else {})
+
+
+def _text(long_name: str, comment: str = "", extra: tuple[str, ...] = ()) -> Variable:
+    return Variable(long_name, None, extra, comment=comment, dtype="O")
+
+
+_STATUS = Variable("status of the record", None, flags=STATUS, dtype="i1")
+_PER_COMPONENT = ("component",)
+_ACCEPTED = _text(
+    "why a result of earlier code or packages was kept", "empty where it is of the present ones"
+)
+
+# dims: the cell's axes, session
+ENERGY = {
+    "status": _STATUS,
+    "energy": Variable("energy of all windows of the session", "J", _PER_COMPONENT),
+    "duration": Variable("wall time of all windows of the session", "s"),
+    "windows": Variable("number of windows"),
+    "runs": Variable("how often the workload ran in all windows"),
+    "tokens_read": Variable("prompt tokens of all windows"),
+    "tokens_written": Variable("generated tokens of all windows"),
+    "idle_power": Variable("power with the model loaded and nothing to do", "W", _PER_COMPONENT),
+    "loading_energy": Variable("energy of loading the model", "J", _PER_COMPONENT),
+    "loading_time": Variable("wall time of loading the model", "s"),
+    "peak_memory": Variable("peak resident memory of the process", "byte"),
+    "peak_gpu_memory": Variable("peak memory allocated on all GPUs", "byte"),
+    "weights_size": Variable("memory of the loaded weights", "byte"),
+    "basis": Variable(
+        "how the energy of the component was obtained", None, _PER_COMPONENT, BASIS, dtype="i1"
+    ),
+    "kernel": _text("what the linear layers computed with, and how many of them"),
+    "cpu": _text("name of the CPU"),
+    "gpu": _text("names of the GPUs"),
+    "gpu_memory": Variable("memory of one GPU", "byte"),
+    "gpu_uuid": _text("identity of the boards", "two boards of one model differ by some percent"),
+    "host": _text("name of the machine"),
+    "reason": _text("why there is no number"),
+    "accepted": _ACCEPTED,
+}
+# dims: model, training, pruning, quantization, metric
+QUALITY = {
+    "status": _STATUS,
+    "quality": Variable("value of the quality metric"),
+    "stderr": Variable("standard error of the quality metric"),
+    "reason": _text("why there is no number"),
+    "accepted": _ACCEPTED,
+}
+# dims: model, training, pruning, quantization
+WEIGHTS = {
+    "parameters": Variable("weights of the model, after structured pruning"),
+    "size": Variable("size of the weight files that are loaded", "byte"),
+    "sparsity": Variable("share of zeros in the linear layers, where it was counted"),
+    "making_time": Variable("wall time of pruning and quantizing", "s"),
+    "making_energy": Variable("energy of pruning and quantizing", "J"),
+}
+# dims: the cell's axes
+RANKING = {
+    "energy_per_token": Variable("energy per generated token, mean over sessions", "J"),
+    "energy_per_token_ci95": Variable(
+        "half width of the 95 % interval of the energy per generated token, over sessions", "J"
+    ),
+    "efficiency": Variable("phi, share of energy saved against the baseline"),
+    "quality": Variable("rho, mean relative change of quality for the better against the baseline"),
+    "score": Variable("R = w phi + (1 - w) rho"),
+    "rank": Variable("rank in its place, 1 is best"),
+    "pareto": Variable("on the energy-quality Pareto front of its place"),
+}
+# dims: the cell's axes, zone
+CARBON = {
+    "emissions": Variable(
+        "emissions of one run of the workload",
+        "g",
+        comment="CO2 equivalent; energy times PUE times yearly intensity",
+    ),
+    "emissions_ci95": Variable("half width of the 95 % interval of the emissions of one run", "g"),
+    "emissions_per_token": Variable("emissions per generated token", "g"),
+}

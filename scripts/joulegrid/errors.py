@@ -1,0 +1,23 @@
+"""What can go wrong: errors that end a job with one message, and findings that are its result."""
+
+
+class InputError(Exception):
+    """What a user or a file got wrong. The text is the whole message: where, what, what next."""
+
+
+class Finding(Exception):
+    """A failure that is a result of the study: the job ends well and its record says `status`."""
+
+    status = ""
+
+
+class Unsupported(Finding):
+    """The engine, the method or the device cannot run this configuration."""
+
+    status = "unsupported"
+
+
+class OutOfMemory(Finding):
+    """The configuration does not fit into the memory of the device."""
+
+    status = "oom"

@@ -1,0 +1,3 @@
+"""What entry scripts share: running, outcomes, devices, weights, finding the module of a method.
+Plumbing: never hashed.
+"""

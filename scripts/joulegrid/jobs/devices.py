@@ -1,0 +1,188 @@
+"""The machine a job got: what it is, and whether it is the one that the study's hardware entry asks
+for.
+
+Read from the operating system and from NVML, so that the process that checks needs no PyTorch.
+"""
+
+import os
+import platform
+import re
+import resource
+from pathlib import Path
+from typing import Any
+
+from joulegrid.errors import InputError
+
+# Words in a device's name that make it another device than the one without them
+VARIANT = re.compile(r"ti|super|d|laptop|mobile|max|q|ada|blackwell|nvl|x|v\d?")
+
+
+def check(hardware: dict[str, Any]) -> dict[str, Any]:
+    """Compare this machine with a hardware entry before anything is measured on it.
+
+    Returns
+    -------
+    What `describe` says of the machine.
+
+    Raises
+    ------
+    InputError
+        naming the device that was asked for and the one that is here.
+    """
+    found = describe(hardware["device"] == "cuda")
+    if "cpu" in hardware and not is_device(hardware["cpu"], found["cpu"]):
+        raise InputError(
+            f"wrong CPU: the hardware entry asks for {hardware['cpu']!r}, this job got "
+            f"{found['cpu']!r}"
+        )
+    if hardware.get("threads", 1) > found["cpus"]:
+        raise InputError(
+            f"too few CPUs: the hardware entry asks for {hardware['threads']} threads, this job "
+            f"got {found['cpus']}"
+        )
+    if hardware["device"] == "cuda":
+        _check_gpus(hardware, found["gpus"])
+    return found
+
+
+def is_device(wanted: str, name: str) -> bool:
+    """Whether a device called `name` is a `wanted` one: A10 is no A100, an RTX 4070 no RTX 4070 Ti.
+
+    Whole words count: those of `wanted` stand in `name` one after the other (words between them are
+    let pass), and no
+    word in `name` makes it another device.
+    """
+    asked, there = _words(wanted), _words(name)
+    rest = iter(there)
+    if not asked or not all(word in rest for word in asked):
+        return False
+    return not any(VARIANT.fullmatch(word) for word in set(there) - set(asked))
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm)\)", " ", name.lower()))
+
+
+def _check_gpus(hardware: dict[str, Any], gpus: list[dict[str, Any]]) -> None:
+    wanted = f"{hardware['gpus']}× {hardware['gpu']!r}"
+    names = (
+        ", ".join(f"{gpu['name']} ({gpu['memory_bytes'] / 1e9:.0f} GB)" for gpu in gpus) or "no GPU"
+    )
+    wrong = len(gpus) != hardware["gpus"] or not all(
+        is_device(hardware["gpu"], g["name"]) for g in gpus
+    )
+    if "gpu_memory_gb" in hardware:
+        wanted += f" with {hardware['gpu_memory_gb']:g} GB"
+        # boards report a little less or more than the number they are sold by
+        wrong |= any(
+            abs(g["memory_bytes"] / 1e9 / hardware["gpu_memory_gb"] - 1) > 0.1 for g in gpus
+        )
+    if wrong:
+        raise InputError(f"wrong GPU: the hardware entry asks for {wanted}, this job got {names}")
+
+
+def describe(with_gpus: bool = True) -> dict[str, Any]:
+    """The CPU, how many CPUs this job may use, its memory, and with `with_gpus` the GPUs that it
+    sees.
+    """
+    return {
+        "cpu": cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_bytes": _meminfo()["MemTotal"],
+        "gpus": visible_gpus() if with_gpus else [],
+    }
+
+
+def visible_gpus() -> list[dict[str, Any]]:
+    """Name, UUID, memory and compute capability of the GPUs that this job sees, in CUDA's order; []
+    without NVML.
+
+    `CUDA_VISIBLE_DEVICES` chooses by index or UUID; a scheduler that hides devices hides them from
+    NVML too.
+    """
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except (ImportError, Exception):  # a machine without the driver raises an error of NVML's own
+        return []
+    handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+    gpus = [_gpu(pynvml, handle) for handle in handles]
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return gpus if chosen is None else _chosen(gpus, chosen)
+
+
+def _gpu(pynvml: Any, handle: Any) -> dict[str, Any]:
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return {
+        "name": pynvml.nvmlDeviceGetName(handle),
+        "uuid": pynvml.nvmlDeviceGetUUID(handle),
+        "memory_bytes": pynvml.nvmlDeviceGetMemoryInfo(handle).total,
+        "capability": f"{major}.{minor}",
+    }
+
+
+def _chosen(gpus: list[dict[str, Any]], visible: str) -> list[dict[str, Any]]:
+    found = []
+    for item in filter(None, map(str.strip, visible.split(","))):
+        if item.isdigit():
+            found += gpus[int(item) : int(item) + 1]
+        else:
+            found += [gpu for gpu in gpus if gpu["uuid"].startswith(item)]
+    return found
+
+
+def free_memory(with_gpus: bool) -> dict[str, Any]:
+    """Memory before the work: what is there, what is free, what other processes hold; of the GPUs,
+    or of the machine.
+    """
+    if with_gpus:
+        total, free = _gpu_memory()
+        return {
+            "what": "GPU memory",
+            "total_bytes": total,
+            "free_bytes": free,
+            "held_by_others_bytes": total - free,
+        }
+    memory = _meminfo()
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    total, available = memory["MemTotal"], memory["MemAvailable"]
+    return {
+        "what": "main memory",
+        "total_bytes": total,
+        "free_bytes": available,
+        "held_by_others_bytes": max(total - available - own, 0),
+    }
+
+
+def _gpu_memory() -> tuple[int, int]:
+    """Total and free bytes of the GPUs that this job sees, before it uses them."""
+    import pynvml
+
+    handles = [pynvml.nvmlDeviceGetHandleByUUID(gpu["uuid"]) for gpu in visible_gpus()]
+    infos = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
+    return sum(info.total for info in infos), sum(info.free for info in infos)
+
+
+def _meminfo() -> dict[str, int]:
+    """/proc/meminfo in bytes."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+
+
+def peak_memory() -> int:
+    """The peak resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def cpu_name() -> str:
+    """The CPU's name as the kernel gives it; on Arm boards, where it gives none, the board's."""
+    for key in ("model name", "Model"):
+        try:
+            with open("/proc/cpuinfo", encoding="utf-8") as stream:
+                for line in stream:
+                    if line.split(":")[0].strip() == key:
+                        return line.split(":", 1)[1].strip()
+        except OSError:
+            break
+    return platform.processor() or platform.machine()

@@ -1,0 +1,90 @@
+"""What every entry script does: read --spec and its paths, fail with one message."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from joulegrid.errors import InputError
+from joulegrid.records import Spec, identity, provenance, write_json
+
+BEGAN = time.monotonic()
+# The cheap end of a study, in order
+STEPS = ("merge", "analyse", "draw", "report")
+
+
+def run(
+    main: Callable[[argparse.Namespace, Spec], None], *options: str, optional: tuple[str, ...] = ()
+) -> None:
+    """Parse the command line and call `main(arguments, spec)`; an InputError ends it with its
+    message alone.
+
+    Parameters
+    ----------
+    options
+        names of the options, besides --spec, that must be given.
+    optional
+        names of those that may be.
+    """
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    parser.add_argument("--spec", required=True, type=json.loads, help="what determines the result")
+    for name in options:
+        parser.add_argument(f"--{name}", required=True)
+    for name in optional:
+        parser.add_argument(f"--{name}")
+    arguments = parser.parse_args()
+    try:
+        main(arguments, arguments.spec)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def conclude(
+    main: Callable[[argparse.Namespace, Spec], None], *options: str, optional: tuple[str, ...] = ()
+) -> None:
+    """Run a step of the cheap end of a study; `--stamp` then says that its outputs are those of its
+    spec.
+
+    The stamps of this step and of those behind it are taken away first: what they stand for is
+    about to be replaced.
+    """
+
+    def stamped(arguments: argparse.Namespace, spec: Spec) -> None:
+        stamp = Path(arguments.stamp) if arguments.stamp else None
+        if stamp is not None:
+            for step in STEPS[STEPS.index(spec["step"]) :]:
+                for old in stamp.parent.glob(f"{step}-*.json"):
+                    old.unlink(missing_ok=True)
+        main(arguments, spec)
+        if stamp is not None:
+            write_json(stamp, {**provenance(), "spec": spec})
+
+    run(stamped, *options, optional=(*optional, "stamp"))
+
+
+def write_record(path: str, spec: Spec, made: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write the record of a job to `path`, which must be named after the id of `spec`.
+
+    Parameters
+    ----------
+    made
+        provenance, taken before the work began.
+    """
+    own = identity(spec)
+    if Path(path).stem != own:
+        raise InputError(f"{path}: the spec that was given has the id {own}; run snakemake again")
+    elapsed = round(time.monotonic() - BEGAN, 3)
+    write_json(path, {**made, "id": own, "spec": spec, "elapsed_s": elapsed, **facts})
+
+
+def begin(*packages: str) -> dict[str, Any]:
+    """The provenance of this job, to be taken before its work begins."""
+    return provenance(packages)
+
+
+def say(text: str) -> None:
+    """A line of progress for the job's log."""
+    print(text, flush=True)

@@ -1,0 +1,1 @@
+"""What people read: the columns of the tables, the figures, the page."""

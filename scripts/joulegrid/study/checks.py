@@ -1,0 +1,289 @@
+"""What no schema can check in a study: names that point nowhere, values that do not go together,
+cells that are not there.
+
+Each check gives lines `key.path: what is wrong; what was expected`.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from joulegrid.records import ROOT
+from joulegrid.study.grid import CELL_AXES, Cell, Configuration
+from joulegrid.study.methods import Weights, method
+from joulegrid.study.validation import nearest
+from joulegrid.texts.files import decode, parse_prompts
+
+
+def of_entries(data: dict[str, Any]) -> list[str]:
+    """What is wrong with the entries of a study and the names in it."""
+    return [
+        *_dangling_names(data),
+        *_prunings(data),
+        *_quantizations(data),
+        *_quality_tasks(data),
+        *_too_many_prompts(data),
+        *_too_many_samples(data),
+        *_beyond_context(data),
+    ]
+
+
+def of_grid(data: dict[str, Any], cells: list[Cell]) -> list[str]:
+    """What is wrong with the cells that the grid leaves."""
+    if not cells:
+        return ["grid: include and exclude leave no cell; loosen one of them"]
+    configurations = list(dict.fromkeys(cell.configuration for cell in cells))
+    return [*_without_weights(data, configurations), *_without_baseline(data, cells)]
+
+
+def _dangling_names(data: dict[str, Any]) -> list[str]:
+    lines = []
+    for kind in ("include", "exclude"):
+        for position, rule in enumerate(data["grid"][kind]):
+            for axis, labels in rule.items():
+                for label in [labels] if isinstance(labels, str) else labels:
+                    if label not in data[axis]:
+                        place = f"grid.{kind}.{position}.{axis}"
+                        lines.append(f"{place}: no {axis} {label!r}; {nearest(label, data[axis])}")
+    for axis, label in data["ranking"]["baseline"].items():
+        if label not in data[axis]:
+            lines.append(
+                f"ranking.baseline.{axis}: no {axis} {label!r}; {nearest(label, data[axis])}"
+            )
+    known = metric_names(data)
+    for name in data["ranking"]["metrics"]:
+        if name not in known and name not in data["quality"]:
+            lines.append(f"ranking.metrics: no metric {name!r}; {nearest(name, known)}")
+    return lines
+
+
+def metric_names(data: dict[str, Any]) -> list[str]:
+    """Every metric that the study's quality tasks yield, as TASK.METRIC."""
+    names = []
+    for label, task in data["quality"].items():
+        names += [f"{label}.{name}" for name in method("quality", task).metrics or task["metrics"]]
+    return names
+
+
+def ranking_metrics(data: dict[str, Any]) -> list[str]:
+    """The metrics that count in the ranking, as TASK.METRIC, sorted; a bare TASK in the study means
+    all of its.
+    """
+    chosen = data["ranking"]["metrics"] or list(data["quality"])
+    return [
+        name
+        for name in sorted(metric_names(data))
+        if name in chosen or _task_of(name, data) in chosen
+    ]
+
+
+def _task_of(name: str, data: dict[str, Any]) -> str:
+    """The task of a TASK.METRIC; labels may hold dots themselves."""
+    return next(
+        task
+        for task in sorted(data["quality"], key=len, reverse=True)
+        if name.startswith(f"{task}.")
+    )
+
+
+def _prunings(data: dict[str, Any]) -> list[str]:
+    lines = []
+    for label, entry in data["pruning"].items():
+        if "pattern" in entry:
+            kept, group = map(int, entry["pattern"].split(":"))
+            if not 0 < kept < group:
+                lines.append(
+                    f"pruning.{label}.pattern: got {kept}:{group}; expected N:M with 0 < N < M"
+                )
+            if entry.get("scope") == "global":
+                lines.append(
+                    f"pruning.{label}.scope: got global; an N:M pattern is the same in all layers"
+                )
+        importance = entry.get("importance")
+        if importance in ("activation", "taylor") and "calibration" not in entry:
+            lines.append(
+                f"pruning.{label}: the key 'calibration' is missing; importance: {importance} "
+                "needs a text "
+                "(importance: magnitude does without, and is wrong on many models)"
+            )
+        if importance == "magnitude" and "calibration" in entry:
+            lines.append(
+                f"pruning.{label}.calibration: importance: magnitude reads no text; drop it"
+            )
+    return lines
+
+
+def _quantizations(data: dict[str, Any]) -> list[str]:
+    lines = []
+    for label, entry in data["quantization"].items():
+        if entry.get("bits") in (5, 6, 7) and entry["compute_dtype"] == "float32":
+            lines.append(
+                f"quantization.{label}.compute_dtype: got float32; {entry['bits']} bits run in "
+                "bfloat16 or "
+                "float16 only"
+            )
+        lines += [
+            f"quantization.{label}.models: no model {model!r}; {nearest(model, data['model'])}"
+            for model in entry.get("models", ())
+            if model not in data["model"]
+        ]
+    return lines
+
+
+def _quality_tasks(data: dict[str, Any]) -> list[str]:
+    lines = []
+    for label, task in data["quality"].items():
+        if task.get("stride", 0) > task.get("window", 0):
+            lines.append(
+                f"quality.{label}.stride: {task['stride']} is more than the window of "
+                f"{task['window']}, so that "
+                "tokens would be skipped; expected at most the window"
+            )
+        folder = ROOT / task.get("folder", "")
+        if "folder" in task and folder.is_dir():
+            texts = [path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.yaml"))]
+            names = [
+                n
+                for t in texts
+                for n in re.findall(r"^(?:task|group):[ ]*([\w.-]+)", t, re.MULTILINE)
+            ]
+            if task["task"] not in names:
+                hint = nearest(task["task"], names)
+                lines.append(
+                    f"quality.{label}.task: no task {task['task']!r} in {task['folder']}; {hint}"
+                )
+        lines += [
+            f"quality.{label}.directions: no metric {name!r}; {nearest(name, task['metrics'])}"
+            for name in task.get("directions", ())
+            if name not in task["metrics"]
+        ]
+    return lines
+
+
+def _too_many_prompts(data: dict[str, Any]) -> list[str]:
+    lines = []
+    for label, workload in data["workload"].items():
+        path = ROOT / workload["prompts"]
+        if "count" not in workload or not path.is_file():
+            continue
+        try:
+            there = len(
+                parse_prompts(decode(path.read_bytes(), workload["prompts"]), workload["prompts"])
+            )
+        except Exception:  # the file itself is named where it is resolved
+            continue
+        if workload["count"] > there:
+            count = workload["count"]
+            lines.append(
+                f"workload.{label}.count: got {count}; {workload['prompts']} has {there} prompts"
+            )
+    return lines
+
+
+def _too_many_samples(data: dict[str, Any]) -> list[str]:
+    """A token is at least one byte: more samples than that allows cannot be drawn, whatever the
+    tokenizer.
+    """
+    lines = []
+    for axis in ("pruning", "quantization"):
+        for label, entry in data[axis].items():
+            asked = entry.get("calibration")
+            path = ROOT / asked["text"] if asked else None
+            if path is None or not path.is_file():
+                continue
+            places = path.stat().st_size - asked["tokens"] + 1
+            if asked["samples"] > places:
+                lines.append(
+                    f"{axis}.{label}.calibration: {asked['text']} cannot give {asked['samples']} "
+                    "different pieces of "
+                    f"{asked['tokens']} tokens; name a longer text, or fewer or shorter samples"
+                )
+    return lines
+
+
+def _beyond_context(data: dict[str, Any]) -> list[str]:
+    """Pieces of text that are longer than a model's context, where the model's folder says how long
+    that is.
+    """
+    lines = []
+    asked = {
+        f"quality.{label}.window": task["window"]
+        for label, task in data["quality"].items()
+        if "window" in task
+    }
+    asked |= {
+        f"{axis}.{label}.{use}.tokens": entry[use]["tokens"]
+        for axis in ("pruning", "quantization")
+        for label, entry in data[axis].items()
+        for use in ("calibration", "recovery")
+        if use in entry
+    }
+    asked |= {
+        f"workload.{label}.new_tokens": w["new_tokens"] for label, w in data["workload"].items()
+    }
+    for model, entry in data["model"].items():
+        context = context_length(ROOT / entry["path"]) if "path" in entry else None
+        lines += [
+            f"{key}: got {tokens}; the context of the model {model} is {context} tokens"
+            for key, tokens in asked.items()
+            if context and tokens > context
+        ]
+    return lines
+
+
+def context_length(folder: Path) -> int | None:
+    """The longest sequence of a model, out of its config.json; None where that does not say."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(config, dict):
+        return None
+    text = config.get("text_config") or config
+    found = text.get("max_position_embeddings") or text.get("n_positions")
+    return found if isinstance(found, int) else None
+
+
+def _without_weights(data: dict[str, Any], configurations: list[Configuration]) -> list[str]:
+    """Configurations whose ready-made weights the study does not name, or that change them before
+    they are quantized.
+    """
+    lines = []
+    for model, training, pruning, label in configurations:
+        entry = data["quantization"][label]
+        if method("quantization", entry).weights != Weights.FETCHED:
+            continue
+        if model not in entry["models"]:
+            lines.append(
+                f"quantization.{label}.models: no weights for {model}; add them, or exclude it "
+                "from the grid"
+            )
+        for axis, name in (("training", training), ("pruning", pruning)):
+            if data[axis][name]["method"] != "none":
+                lines.append(
+                    f"quantization.{label}: ready-made weights cannot be combined with {axis}: "
+                    f"{name}; exclude it: "
+                    f"grid.exclude: [{{{axis}: {name}, quantization: {label}}}]"
+                )
+                break
+    return list(dict.fromkeys(lines))
+
+
+def _without_baseline(data: dict[str, Any], cells: list[Cell]) -> list[str]:
+    """Places none of whose cells is the baseline: nothing could be compared there."""
+    baseline = data["ranking"]["baseline"]
+    places = [axis for axis in CELL_AXES if axis not in baseline]
+    position = {axis: CELL_AXES.index(axis) for axis in CELL_AXES}
+    there = {
+        tuple(cell[position[axis]] for axis in places)
+        for cell in cells
+        if all(cell[position[axis]] == label for axis, label in baseline.items())
+    }
+    if there:
+        return []  # a place without a baseline is said in the tables; none at all is a mistake
+    named = ", ".join(f"{axis}: {label}" for axis, label in baseline.items())
+    return [
+        f"ranking.baseline: {named} is excluded from the grid; pick another baseline or keep that "
+        "cell"
+    ]

@@ -1,0 +1,96 @@
+"""The cheap end of a study: merge, analysis, figures, report. It is under the study's name.
+
+Each of its steps has a spec too. A step's outputs have plain names; that they were made from its
+spec is said by a stamp, a small file beside them with the spec's id in its name, written last.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from joulegrid.records import ROOT, Spec, digest, identity, sha256_file
+from joulegrid.study import packages, zones
+from joulegrid.study.code import Source
+from joulegrid.study.grid import CELL_AXES
+from joulegrid.study.specs import Job
+from joulegrid.study.study import Study
+
+# step -> what it computes with, in the order of the steps
+CALLS = {
+    "merge": ("joulegrid.analysis.dataset:merge",),
+    "analyse": (
+        "joulegrid.analysis.comparison:compare",
+        "joulegrid.analysis.comparison:table",
+        "joulegrid.analysis.carbon:account",
+        "joulegrid.analysis.carbon:table",
+    ),
+    "draw": ("joulegrid.report.figures:draw",),
+    "report": ("joulegrid.report.page:render",),
+}
+TEMPLATE = "scripts/joulegrid/report/page.html.j2"
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """One step, and the spec that its outputs are made from."""
+
+    step: str
+    spec: Spec
+
+    @property
+    def stamp(self) -> str:
+        """The stamp's path below the folder of the study."""
+        return f"made/{self.step}-{identity(self.spec)}.json"
+
+
+def conclusions(study: Study, jobs: list[Job]) -> dict[str, Conclusion]:
+    """All steps of a study whose jobs are `jobs`, by name.
+
+    Raises
+    ------
+    InputError
+        where a zone has no intensity.
+    """
+    source, found, before = Source(), {}, digest(sorted(job.path for job in jobs))
+    for step, settings in _settings(study).items():
+        code = source.used_by(CALLS[step])
+        locked = packages.computing(ROOT / "uv.lock", code.imports)
+        spec = {
+            "step": step,
+            "made_from": before,
+            **settings,
+            "code": digest(code.definitions),
+            "packages": digest(locked),
+        }
+        found[step] = Conclusion(step, spec)
+        before = identity(spec)
+    return found
+
+
+def _settings(study: Study) -> dict[str, dict[str, Any]]:
+    """What each step is told of the study, beside what it is made from."""
+    data = study.data
+    measured = {key: data[key] for key in ("study", *CELL_AXES, "grid", "protocol", "quality")}
+    measured["hardware"] = {label: study.entry("hardware", label) for label in data["hardware"]}
+    return {
+        "merge": {
+            "study": measured,
+            "files": [[list(keys), ref] for keys, ref in sorted(study.files.items())],
+        },
+        "analyse": {
+            "ranking": data["ranking"],
+            "zones": zones.resolve(data["carbon"]["zones"], study.source),
+            "pue": {label: entry["pue"] for label, entry in data["hardware"].items()},
+        },
+        "draw": {},
+        "report": {
+            "study": {key: value for key, value in data.items() if key != "site"},
+            "template": sha256_file(ROOT / TEMPLATE),
+        },
+    }
+
+
+def study_of(spec: Spec) -> Study:
+    """The study as the merge is told it: without ranking and carbon, which come later."""
+    return Study(
+        spec["study"], "spec", {tuple(keys): reference for keys, reference in spec["files"]}
+    )

@@ -1,0 +1,147 @@
+"""What a study's files hold: their hashes, by which they are known whatever they are called and
+wherever they lie.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from joulegrid.errors import InputError
+from joulegrid.records import ROOT, digest, sha256_file
+from joulegrid.study.validation import files_in, nearest
+from joulegrid.texts.files import decode, parse_text
+
+Problem = str
+# Files of a model folder up to this size are hashed whole, larger ones by samples of every tensor
+WHOLE = 1 << 20
+SAMPLE = 4096
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+
+def resolve(data: dict[str, Any]) -> tuple[dict[tuple[str, ...], dict[str, Any]], list[Problem]]:
+    """Every file that a study names, by its keys, as `{path, sha256}`; and a line for each that
+    cannot be used.
+
+    What lies outside the repository is marked `outside`: its content is never copied into a report.
+    """
+    found, problems = {}, []
+    for keys, kind, name in files_in("study", data):
+        try:
+            found[keys] = reference(kind, name)
+        except InputError as error:
+            problems.append(f"{'.'.join(keys)}: {error}")
+    return found, problems
+
+
+def reference(kind: str, name: str) -> dict[str, Any]:
+    """The file or folder `name`, relative to the repository, as a spec holds it.
+
+    Parameters
+    ----------
+    kind
+        `prompts` and `text` are files that are read here once, `folder` and `model` are folders.
+
+    Raises
+    ------
+    InputError
+        where it is not there or is not of its kind.
+    """
+    path = ROOT / name
+    there = path.is_dir() if kind in ("folder", "model") else path.is_file()
+    if not there:
+        thing = "folder" if kind in ("folder", "model") else "file"
+        near = sorted(str(p.relative_to(ROOT)) for p in path.parent.glob("*") if _inside(p.parent))
+        raise InputError(f"no such {thing} {name!r}; {nearest(name, near)}")
+    found: dict[str, Any] = {"path": name, "sha256": _HASHES[kind](path, name)}
+    return found if _inside(path) else {**found, "outside": True}
+
+
+def _inside(path: Path) -> bool:
+    return path.resolve().is_relative_to(ROOT)
+
+
+@cache
+def _text_hash(path: Path, name: str) -> str:
+    content = path.read_bytes()
+    text = parse_text(decode(content, name), name)
+    if not text.strip():
+        raise InputError(f"{name}: the file is empty")
+    return hashlib.sha256(content).hexdigest()
+
+
+@cache
+def _prompts_hash(path: Path, name: str) -> str:
+    if not name.endswith(".jsonl"):
+        raise InputError(f'{name}: expected a .jsonl file with one {{"prompt": "…"}} per line')
+    return _text_hash(path, name)
+
+
+def _folder_hash(path: Path, name: str) -> str:
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    return digest([[str(p.relative_to(path)), sha256_file(p)] for p in files])
+
+
+@cache
+def _model_hash(path: Path, name: str) -> str:
+    """Small files whole; of large ones size and a sample of every tensor, since 60 GB at every
+    dry-run would not do.
+
+    A change that leaves name, size and 4 KiB in the middle of every tensor as they are is not seen.
+    """
+    if not (path / "config.json").is_file():
+        raise InputError(
+            f"{name}: no config.json there; expected a model folder as transformers saves it"
+        )
+    if not any((path / weights).is_file() for weights in WEIGHTS):
+        raise InputError(f"{name}: no {WEIGHTS[0]} there; joulegrid loads safetensors only")
+    files = sorted(p for p in path.iterdir() if p.is_file())
+    return digest(
+        [
+            [p.name, p.stat().st_size, sha256_file(p) if p.stat().st_size <= WHOLE else _sampled(p)]
+            for p in files
+        ]
+    )
+
+
+def _sampled(path: Path) -> str:
+    hashed = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for offset, length in _places(path, stream.read(8)):
+            hashed.update(os.pread(stream.fileno(), length, offset))
+    return hashed.hexdigest()
+
+
+def _places(path: Path, start: bytes) -> Iterator[tuple[int, int]]:
+    """(offset, length) of what is hashed: of a safetensors file its header and the middle of every
+    tensor.
+    """
+    size = path.stat().st_size
+    length = int.from_bytes(start, "little")
+    if path.suffix != ".safetensors" or length > min(size, 1 << 28):
+        step = max(math.ceil(size / 256), SAMPLE)
+        yield from ((offset, SAMPLE) for offset in range(0, size, step))
+        return
+    yield 0, 8 + length
+    with open(path, "rb") as stream:
+        stream.seek(8)
+        try:
+            header = json.loads(stream.read(length))
+        except ValueError:
+            raise InputError(f"{path}: not a safetensors file") from None
+    for tensor in header.values():
+        if "data_offsets" in tensor:
+            begin, end = tensor["data_offsets"]
+            yield 8 + length + (begin + end) // 2, SAMPLE
+
+
+_HASHES: dict[str, Callable[[Path, str], str]] = {
+    "text": _text_hash,
+    "prompts": _prompts_hash,
+    "folder": _folder_hash,
+    "model": _model_hash,
+}

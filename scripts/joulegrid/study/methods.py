@@ -1,0 +1,114 @@
+"""The one table of what is known about a method: specs, rules, checks and docs read it, a test
+holds it to the modules.
+
+A method's name names its module: `gptq` on the axis `quantization` is
+joulegrid/compression/quantization/gptq.py, and weights quantized by it are loaded by
+joulegrid/engines/transformers/loading/gptq.py. How to add one: docs/adding-a-method.md.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+LLM, LLAMACPP = "envs/llm", "envs/llamacpp"
+
+
+class Weights(Enum):
+    """How the weights of a configuration come to be."""
+
+    AS_THEY_ARE = "nothing is done"
+    LOADED = "applied while loading: no copy of the weights is stored"
+    MADE = "a copy is made and stored"
+    FETCHED = "somebody else made them: they are fetched"
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is known about one method.
+
+    Parameters
+    ----------
+    environment
+        where its module runs.
+    weights
+        how the weights come to be (pruning and quantization).
+    running
+        keys that concern running only and therefore determine no weights.
+    engines
+        which engines load such weights, the first one for quality (quantization).
+    metrics
+        what it yields; empty where the entry names them (quality).
+    """
+
+    environment: str = LLM
+    weights: Weights = Weights.AS_THEY_ARE
+    running: frozenset[str] = frozenset()
+    engines: tuple[str, ...] = ("transformers",)
+    metrics: tuple[str, ...] = ()
+
+
+_CASTING = frozenset({"compute_dtype"})
+_KERNEL = frozenset({"compute_dtype", "kernel"})
+
+METHODS: dict[str, dict[str, Method]] = {
+    "model": {"hub": Method(), "path": Method(), "wheel": Method()},
+    "training": {"none": Method()},
+    "pruning": {
+        "none": Method(),
+        **dict.fromkeys(
+            ("magnitude", "wanda", "sparsegpt", "layers", "blocks"), Method(weights=Weights.MADE)
+        ),
+    },
+    "quantization": {
+        "cast": Method(weights=Weights.LOADED),
+        "llm-int8": Method(weights=Weights.LOADED),
+        "bitsandbytes-4bit": Method(weights=Weights.LOADED),
+        "gptq": Method(weights=Weights.MADE, running=_KERNEL),
+        "awq": Method(weights=Weights.MADE, running=_KERNEL),
+        "fp8": Method(weights=Weights.MADE, running=_CASTING),
+        "gguf": Method(
+            environment=LLAMACPP,
+            weights=Weights.MADE,
+            running=_CASTING,
+            engines=("transformers", "llamacpp"),
+        ),
+        "prequantized": Method(weights=Weights.FETCHED, running=_CASTING),
+    },
+    "engine": {"transformers": Method(), "llamacpp": Method(environment=LLAMACPP)},
+    "workload": {"batch": Method()},
+    "quality": {"perplexity": Method(metrics=("perplexity",)), "lm-eval": Method()},
+}
+
+# axis -> the package of its methods' modules, and the functions there that compute
+ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "model": ("models", ("fetch",)),
+    "pruning": ("compression.pruning", ("prune",)),
+    "quantization": ("compression.quantization", ("quantize",)),
+    "engine": ("engines", ("load",)),
+    "workload": ("workloads", ("requests",)),
+    "quality": ("quality", ("evaluate",)),
+    "loading": ("engines.transformers.loading", ("load",)),
+}
+
+
+def method(axis: str, entry: dict) -> Method:
+    """What is known about the method of an axis' entry."""
+    return METHODS[axis][method_name(axis, entry)]
+
+
+def method_name(axis: str, entry: dict) -> str:
+    """The method of an entry; a model's is where it comes from."""
+    return (
+        next(key for key in METHODS["model"] if key in entry)
+        if axis == "model"
+        else entry["method"]
+    )
+
+
+def module_name(room: str, name: str) -> str:
+    """The module of a method, or of how such weights are loaded."""
+    return f"joulegrid.{ROOMS[room][0]}.{name.replace('-', '_')}"
+
+
+def roots(room: str, name: str) -> tuple[str, ...]:
+    """`module:function` of what a method's module computes with."""
+    return tuple(f"{module_name(room, name)}:{function}" for function in ROOMS[room][1])

@@ -1,0 +1,149 @@
+"""Which results are there. A record that lies under its id is right; one that does not has to be
+made.
+
+Results are looked for under the labels of the study first, then under any others: a renamed label,
+or another study that calls the same thing differently, costs nothing.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+from joulegrid.records import ROOT
+from joulegrid.study.specs import Job, Specs
+
+RESULTS = "results"
+# What tells that a folder of weights is complete: a model's is made of links, the others have a
+# list
+MARKERS = {
+    "models": "config.json",
+    "training": "made.json",
+    "pruned": "made.json",
+    "weights": "made.json",
+}
+ID = re.compile(r"[0-9a-f]{16}")
+
+
+def jobs_of(specs: Specs) -> Iterator[Job]:
+    """Every job of a study that leaves a record, those of cells that no engine runs left out."""
+    study = specs.study
+    sessions = study.data["protocol"]["sessions"]
+    seen: dict[str, Job] = {}
+    for configuration in study.configurations:
+        seen |= {job.path: job for job in specs.made_from(configuration)}
+    yield from seen.values()
+    runnable = [cell for cell in study.cells if study.unsupported(cell) is None]
+    for session in range(1, sessions + 1):
+        for cell in runnable:
+            yield specs.energy(cell, session)
+    for configuration in study.configurations:
+        for task in study.labels("quality"):
+            yield specs.quality(configuration, task)
+
+
+class Shelf:
+    """The records below results/ and the weights below the artifacts.
+
+    Parameters
+    ----------
+    artifacts
+        the folder of weights, relative to the repository or absolute.
+    own
+        the jobs of a study: what lies under the labels of one of them is not taken for another, so
+        that entries which
+        differ in their labels alone are each measured.
+    """
+
+    def __init__(self, artifacts: str = RESULTS, own: Iterable[Job] = ()):
+        self.artifacts = artifacts
+        self._own = {job.path for job in own}
+        self._taken: dict[str, str] = {}
+
+    def record(self, job: Job) -> str | None:
+        """The path of a job's record, relative to the repository; None where it is not there."""
+        return self._find(job, RESULTS, ".json", self._records)
+
+    def weights(self, job: Job) -> str:
+        """The file that tells that the weights of a job are complete; where it will be if it is not
+        there.
+        """
+        marker = f"/{MARKERS[job.kind]}"
+        found = self._find(job, self.artifacts, marker, self._folders)
+        return found or f"{self.artifacts}/{job.path}{marker}"
+
+    def missing(self, jobs: Iterable[Job]) -> list[Job]:
+        """The jobs whose record is not there."""
+        return [job for job in jobs if self.record(job) is None]
+
+    def to_make(self, jobs: Iterable[Job]) -> list[Job]:
+        """What a run would make: the jobs whose record is not there, and weights that they need and
+        that are gone.
+        """
+        found = {job.path: job for job in self.missing(jobs)}
+        todo = list(found.values())
+        while todo:
+            source = todo.pop().source
+            if (
+                source is not None
+                and source.path not in found
+                and not os.path.exists(ROOT / self.weights(source))
+            ):
+                found[source.path] = source
+                todo.append(source)
+        return list(found.values())
+
+    def _find(
+        self, job: Job, root: str, suffix: str, index: dict[str, dict[str, list[str]]]
+    ) -> str | None:
+        path = f"{root}/{job.path}{suffix}"
+        if os.path.exists(os.path.join(ROOT, path)):  # a third of the time of pathlib's
+            return path
+        if job.kind not in index:
+            index[job.kind] = _by_id(ROOT / root / job.kind, suffix)
+        for place in index[job.kind].get(job.id, ()):
+            other = f"{job.kind}/{place}"
+            free = (
+                other not in self._own
+                and self._taken.setdefault(other + suffix, job.path) == job.path
+            )
+            if free and os.path.exists(ROOT / f"{root}/{other}{suffix}"):
+                return f"{root}/{other}{suffix}"
+        return None
+
+    @cached_property
+    def _records(self) -> dict[str, dict[str, list[str]]]:
+        return {}
+
+    @cached_property
+    def _folders(self) -> dict[str, dict[str, list[str]]]:
+        return {}
+
+
+def _by_id(folder: Path, suffix: str) -> dict[str, list[str]]:
+    """Id -> paths below `folder`, without suffix, of all records (or folders of weights) there."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(results_below(folder, directories=suffix != ".json")):
+        found.setdefault(path.name.removesuffix(".json"), []).append(
+            str(path.relative_to(folder)).removesuffix(".json")
+        )
+    return found
+
+
+def results_below(folder: Path, directories: bool) -> Iterator[Path]:
+    """Everything below `folder` that is named by an id: files `ID.json`, or folders `ID`, which are
+    not entered.
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            if not ID.fullmatch(entry.name):
+                yield from results_below(Path(entry.path), directories)
+            elif directories:
+                yield Path(entry.path)
+        elif not directories and ID.fullmatch(entry.name.removesuffix(".json")):
+            yield Path(entry.path)

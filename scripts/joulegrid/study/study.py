@@ -1,0 +1,156 @@
+"""A study: read, validated, with defaults, and with the hashes of the files that it names."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from joulegrid.errors import InputError
+from joulegrid.records import ROOT
+from joulegrid.study import checks, files, grid
+from joulegrid.study.grid import CELL_AXES, Cell, Configuration
+from joulegrid.study.methods import METHODS, method_name
+from joulegrid.study.validation import check
+from joulegrid.study.yaml import read_yaml
+
+# What an entry says about analysis only, and therefore determines no measurement
+ANALYSIS_KEYS = {"pue"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A validated study.
+
+    Parameters
+    ----------
+    data
+        the study file with defaults.
+    source
+        the files it comes from, for messages.
+    files
+        the files that it names, by their keys, as `{path, sha256}`.
+    """
+
+    data: dict[str, Any]
+    source: str
+    files: dict[tuple[str, ...], dict[str, Any]] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The study's name, and that of its folder below results/studies/."""
+        return self.data["study"]
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """The cells that the grid keeps, those that no engine runs included."""
+        return grid.cells({axis: self.data[axis] for axis in CELL_AXES}, **self.data["grid"])
+
+    @cached_property
+    def configurations(self) -> list[Configuration]:
+        """The configurations of all cells."""
+        return list(dict.fromkeys(cell.configuration for cell in self.cells))
+
+    def labels(self, axis: str) -> list[str]:
+        """The labels of an axis, as the file orders them."""
+        return list(self.data[axis])
+
+    def entry(self, axis: str, label: str) -> dict[str, Any]:
+        """An entry as specs hold it: without what concerns analysis, files as `{path, sha256}`."""
+        kept = {k: v for k, v in self.data[axis][label].items() if k not in ANALYSIS_KEYS}
+        return _with_files(kept, (axis, label), self.files)
+
+    def method(self, axis: str, label: str) -> str:
+        """The method of an entry."""
+        return method_name(axis, self.data[axis][label])
+
+    def unsupported(self, cell: Cell) -> str | None:
+        """Why a cell cannot run on any machine, None where it may: decided here, no job is sent."""
+        name, engine = (
+            self.method("quantization", cell.quantization),
+            self.method("engine", cell.engine),
+        )
+        if engine in METHODS["quantization"][name].engines:
+            return None
+        able = sorted(n for n, known in METHODS["quantization"].items() if engine in known.engines)
+        return f"the engine {engine} does not load {name}; it loads {', '.join(able)}"
+
+
+def _with_files(value: Any, keys: tuple[str, ...], found: dict[tuple[str, ...], dict]) -> Any:
+    if keys in found:
+        return found[keys]
+    if isinstance(value, dict):
+        return {key: _with_files(inner, (*keys, key), found) for key, inner in value.items()}
+    return value
+
+
+def load(paths: Sequence[str | Path], overrides: dict | None = None) -> Study:
+    """Read and validate a study file.
+
+    Parameters
+    ----------
+    paths
+        YAML files; a later one is merged over the earlier.
+    overrides
+        what `snakemake --config` gave, merged over the files.
+
+    Raises
+    ------
+    InputError
+        with one line per thing that is wrong.
+    """
+    data: dict = {}
+    for path in paths:
+        part = read_yaml(path)
+        if not isinstance(part, dict):
+            raise InputError(
+                f"{path}: expected a study, a mapping of keys such as study, model, quantization"
+            )
+        data = _merged(data, part)
+    source = ", ".join(
+        [*map(_shown, paths), *(["--config"] if set(overrides or ()) - {"site"} else [])]
+    )
+    return from_data(_merged(data, _typed(overrides or {})), source)
+
+
+def from_data(data: dict, source: str) -> Study:
+    """Validate a study that is already read; see `load`."""
+    data = check("study", data, source)
+    data.setdefault("carbon", {"zones": {}})
+    found, missing = files.resolve(data)
+    problems = [*checks.of_entries(data), *missing]
+    if problems:
+        raise InputError("\n".join(f"{source}: {line}" for line in problems))
+    data["ranking"]["metrics"] = checks.ranking_metrics(data)  # one form, however the study puts it
+    study = Study(data, source, found)
+    problems = checks.of_grid(data, study.cells)
+    if problems:
+        raise InputError("\n".join(f"{source}: {line}" for line in problems))
+    return study
+
+
+def _typed(value: Any) -> Any:
+    """What `--config` gave, with numbers as numbers: Snakemake passes those inside a mapping as
+    texts.
+    """
+    if isinstance(value, dict):
+        return {key: _typed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_typed(inner) for inner in value]
+    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
+        return int(value)
+    return float(value) if isinstance(value, str) and re.fullmatch(r"-?\d+\.\d*", value) else value
+
+
+def _merged(base: dict, over: dict) -> dict:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
+
+
+def _shown(path: str | Path) -> str:
+    path = Path(path).resolve()
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

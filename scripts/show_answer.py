@@ -1,0 +1,49 @@
+"""Print the ranked tables of a study and say where its report is: show_answer.py
+results/studies/STUDY.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from joulegrid.analysis import dataset
+from joulegrid.report import columns
+from joulegrid.study.grid import CELL_AXES
+
+
+def main(folder: Path) -> None:
+    """One table per place, with the columns that say something."""
+    attrs = dataset.read_attributes(folder / "study.nc", "ranking")
+    compared = [axis for axis in CELL_AXES if f"baseline_{axis}" in attrs]
+    frame = pd.read_csv(
+        folder / "ranking.csv", dtype=dict.fromkeys(CELL_AXES, str), keep_default_na=True
+    )
+    frame["rank"] = frame["rank"].astype("Int64")
+    metrics = columns.of_metrics(name for name in attrs["metrics"].split())
+    head, *rest = (column for column in columns.RANKING if column.brief)
+    for name, rows in columns.places(frame, compared):
+        if name:
+            print(name)
+        print_table([head, *columns.of_axes(rows), *rest, *metrics, columns.NOTE], rows)
+        print()
+    named = ", ".join(f"{axis} {attrs[f'baseline_{axis}']}" for axis in compared)
+    print(f"against {named}; R = {attrs['weight']:g}·φ + {1 - attrs['weight']:g}·ρ")
+    print(f"report:  {folder / 'report.html'}\ndataset: {folder / 'study.nc'}")
+
+
+def print_table(shown: list[columns.Column], rows: pd.DataFrame) -> None:
+    """The rows in columns as wide as they need to be; a column of nothing is left out."""
+    records = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    lines = [[column.heading for column in shown]]
+    lines += [[column.show(record.get(column.key)) for column in shown] for record in records]
+    kept = [n for n in range(len(shown)) if any(line[n] != "–" for line in lines[1:])]
+    widths = {n: max(len(line[n]) for line in lines) for n in kept}
+    for line in lines:
+        print("  ".join(line[n].ljust(widths[n]) for n in kept).rstrip())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1], "ranking.csv").is_file():
+        sys.exit("usage: show_answer.py results/studies/STUDY (a study that has a ranking.csv)")
+    main(Path(sys.argv[1]))
