@@ -8,31 +8,47 @@ from pathlib import Path
 import pytest
 import yaml
 
-import house
+from helpers import house
 
 ROOT = Path(__file__).resolve().parents[1]
-# Some tests run in an environment of the compute jobs: where what they import is (make test runs all)
+# Some tests run in an environment of the compute jobs: where what they import is (make test runs
+# all)
 NEEDED = {"compute": ("transformers", "bitsandbytes"), "llamacpp": ("xllamacpp",)}
-collect_ignore = [folder for folder, names in NEEDED.items() if not all(map(importlib.util.find_spec, names))]
+collect_ignore = [
+    folder for folder, names in NEEDED.items() if not all(map(importlib.util.find_spec, names))
+]
 
 STUDY = {
     "study": "small",
-    "model": {"tiny": {"path": "config/schemas"}},
+    "model": {"tiny": {"path": "tests/data/model"}},
     "pruning": {"none": {"method": "none"}, "half": {"method": "magnitude", "ratio": 0.5}},
     "quantization": {
         "fp32": {"method": "cast", "dtype": "float32"},
         "nf4": {"method": "bitsandbytes-4bit"},
-        "gptq4": {"method": "gptq", "bits": 4, "calibration": {"text": "config/texts/calibration.txt"}},
+        "gptq4": {
+            "method": "gptq",
+            "bits": 4,
+            "calibration": {"text": "config/texts/calibration.txt"},
+        },
     },
     "hardware": {"here": {"device": "cpu"}, "there": {"device": "cpu", "pue": 1.5}},
     "engine": {"transformers": {"method": "transformers"}},
-    "workload": {"questions": {"prompts": "config/prompts/questions.jsonl", "new_tokens": 8}},
+    "workload": {
+        "questions": {
+            "method": "batch",
+            "prompts": "config/prompts/questions.jsonl",
+            "new_tokens": 8,
+        }
+    },
+    "protocol": {"sessions": 2},
     "quality": {
         "text": {"method": "perplexity", "text": "config/texts/evaluation.txt"},
         "facts": {"method": "lm-eval", "task": "facts", "folder": "config/tasks/facts"},
     },
     "ranking": {"weight": 0.7, "baseline": {"quantization": "fp32"}},
-    "carbon": {"zones": {"DEU": {}, "BE": {"intensity_g_per_kwh": 153.14, "source": "Dosquet 2025"}}},
+    "carbon": {
+        "zones": {"DEU": {}, "BE": {"intensity_g_per_kwh": 153.14, "source": "Dosquet 2025"}}
+    },
 }
 
 
@@ -58,8 +74,10 @@ def finished(tmp_path_factory):
     """A house in which the small study is complete."""
     place = house.copy_project(tmp_path_factory.mktemp("workflow") / "house")
     house.put_stand_in(place)
-    shutil.copytree(house.ROOT / "config/schemas", place / "config/second-model")
+    shutil.copytree(house.MODEL, place / "config/second-model")
+    (place / "config/second-model/tokenizer.json").write_text("{}")
     data = copy.deepcopy(STUDY)
+    data["model"]["tiny"]["path"] = "config/model"
     data["site"] = "config/sites/test.yaml"
     site = "hardware: {here: {mem_mb: 1000}, there: {slurm_partition: a, runtime: 10}}\n"
     (place / "config/sites/test.yaml").write_text(site)

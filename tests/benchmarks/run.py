@@ -1,11 +1,15 @@
 """Speed on the login node, as ratios: `make benchmark`. Nothing is asserted here.
 
-planning   a dry-run of a 10,000-cell study against a bare Snakefile with the same jobs
+planning   a dry-run of a 10,000-cell study against a bare Snakefile with the same jobs and outputs,
+           with nothing made yet and with everything there
 merging    10,000 records into one dataset, and against xarray.concat over one dataset per record
 start-up   of each login-node script, against Python alone
 """
 
+import gc
 import json
+import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -16,67 +20,98 @@ from pathlib import Path
 
 import xarray as xr
 
-import house
-from joulegrid import dataset
-from joulegrid.study.loading import from_data
+from helpers import house
+from joulegrid.analysis import dataset
+from joulegrid.records import ROOT
+from joulegrid.study import shelf, study
+from joulegrid.study.conclusions import conclusions
+from joulegrid.study.shelf import MARKERS, Shelf, jobs_of
 from joulegrid.study.specs import Specs
 
-ROOT = Path(__file__).resolve().parents[2]
-LOGIN_SCRIPTS = ("refer_checkpoint", "merge_measurements", "analyse_study", "draw_figures", "write_report")
+LOGIN_SCRIPTS = (
+    "merge_measurements",
+    "analyse_study",
+    "draw_figures",
+    "write_report",
+    "accept_records",
+    "list_unused",
+)
+GROUPS = (16, 32, 64, 128, 256, 512, 1024)
 
 
-def large_study() -> dict:
+def large_study(model: str) -> dict:
     """10 models × 10 prunings × 10 quantizations × 2 hardware × 5 workloads: 10,000 cells."""
     calibration = {"text": "config/texts/calibration.txt"}
+    gptq = [(bits, size) for bits in (4, 3) for size in GROUPS][:9]
     return {
         "study": "large",
-        "model": {f"m{i}": {"path": "config/schemas"} for i in range(10)},
+        "model": {f"m{i}": {"path": model} for i in range(10)},
         "pruning": {f"p{i}": {"method": "magnitude", "ratio": i / 20} for i in range(10)},
         "quantization": {
             "fp32": {"method": "cast", "dtype": "float32"},
             **{
-                f"g{i}": {"method": "gptq", "bits": 4, "group_size": 32 * i, "calibration": calibration}
-                for i in range(1, 10)
+                f"g{bits}-{size}": {
+                    "method": "gptq",
+                    "bits": bits,
+                    "group_size": size,
+                    "calibration": calibration,
+                }
+                for bits, size in gptq
             },
         },
-        "hardware": {"a30": {"device": "cuda", "gpu": "A30"}, "a100": {"device": "cuda", "gpu": "A100"}},
+        "hardware": {
+            "a30": {"device": "cuda", "gpu": "A30"},
+            "a100": {"device": "cuda", "gpu": "A100"},
+        },
         "engine": {"transformers": {"method": "transformers"}},
-        "workload": {f"w{i}": {"prompts": "config/prompts/questions.jsonl", "new_tokens": 10 + i} for i in range(5)},
+        "workload": {
+            f"w{i}": {
+                "method": "batch",
+                "prompts": "config/prompts/questions.jsonl",
+                "new_tokens": 10 + i,
+            }
+            for i in range(5)
+        },
+        "protocol": {"sessions": 1},
         "quality": {"text": {"method": "perplexity", "text": "config/texts/evaluation.txt"}},
         "ranking": {"baseline": {"pruning": "p0", "quantization": "fp32"}},
     }
 
 
+# The same jobs with the same inputs and outputs, read from a list, and nothing else
 BARE = """
-M, P, Q, C = range(10), range(10), range(10), range(10)
+import json
+JOBS = json.load(open("jobs.json"))
+INPUT = {job["record"]: job["input"] for job in JOBS}
+def source(pattern):
+    return lambda w: ancient(INPUT[pattern.format_map(w)])
 rule all:
     input: "out/report"
-rule fetch:
-    output: "out/model/{m}"
-    params: x=lambda w: w.m
+rule models:
+    output: "results/models/{m}/{i}.json", "results/models/{m}/{i}/config.json"
     shell: "touch {output}"
-rule prune:
-    input: "out/model/{m}"
-    output: "out/pruned/{m}/{p}"
-    params: x=lambda w: w.m
+rule pruned:
+    input: source("results/pruned/{m}/{t}/{p}/{i}.json")
+    output: "results/pruned/{m}/{t}/{p}/{i}.json", "results/pruned/{m}/{t}/{p}/{i}/made.json"
     shell: "touch {output}"
-rule quantize:
-    input: "out/pruned/{m}/{p}"
-    output: "out/checkpoint/{m}/{p}/{q}"
-    params: x=lambda w: w.m
+rule weights:
+    input: source("results/weights/{m}/{t}/{p}/{q}/{i}.json")
+    output:
+        "results/weights/{m}/{t}/{p}/{q}/{i}.json",
+        "results/weights/{m}/{t}/{p}/{q}/{i}/made.json",
     shell: "touch {output}"
-rule measure:
-    input: "out/checkpoint/{m}/{p}/{q}"
-    output: "out/energy/{m}/{p}/{q}/{c}"
-    params: x=lambda w: w.m
+rule energy:
+    input: source("results/energy/{m}/{t}/{p}/{q}/{h}/{e}/{w}/{s}/{i}.json")
+    output: "results/energy/{m}/{t}/{p}/{q}/{h}/{e}/{w}/{s}/{i}.json"
+    params: x=lambda w: w.i
     shell: "touch {output}"
-rule evaluate:
-    input: "out/checkpoint/{m}/{p}/{q}"
-    output: "out/quality/{m}/{p}/{q}"
-    params: x=lambda w: w.m
+rule quality:
+    input: source("results/quality/{m}/{t}/{p}/{q}/{k}/{i}.json")
+    output: "results/quality/{m}/{t}/{p}/{q}/{k}/{i}.json"
+    params: x=lambda w: w.i
     shell: "touch {output}"
 rule merge:
-    input: expand("out/energy/{m}/{p}/{q}/{c}", m=M, p=P, q=Q, c=C), expand("out/quality/{m}/{p}/{q}", m=M, p=P, q=Q)
+    input: [job["record"] for job in JOBS]
     output: "out/merged"
     shell: "touch {output}"
 rule analyse:
@@ -105,122 +140,188 @@ def seconds(work, repeats: int = 3) -> float:
 
 
 def planning(folder: Path) -> None:
-    study, bare = folder / "study", folder / "bare"
-    house.copy_project(study)
-    house.write_study(study, large_study())
+    """Dry-runs of both, in turns, so that a busy moment of the machine falls on both."""
+    ours, bare = folder / "study", folder / "bare"
+    house.copy_project(ours)
+    house.write_study(ours, large_study("config/model"))
+    made = study.from_data(large_study("tests/data/model"), "benchmark")
+    jobs = list(jobs_of(Specs(made)))
     bare.mkdir()
     (bare / "Snakefile").write_text(BARE)
-    command = [sys.executable, "-m", "snakemake", "--dry-run"]
-    jobs = {}
+    listed = [{"record": f"results/{job.path}.json", "input": input_of(job)} for job in jobs]
+    (bare / "jobs.json").write_text(json.dumps(listed))
+    compare("planning, nothing made", ours, bare)
+    for place in (ours, bare):
+        finish(place, jobs)
+    steps = conclusions(made, jobs)
+    done = [f"results/studies/large/{step.stamp}" for step in steps.values()]
+    names = ("study.nc", "ranking.csv", "carbon.csv", "report.html")
+    done += [f"results/studies/large/{name}" for name in names]
+    for place, paths in (
+        (ours, done),
+        (bare, [f"out/{n}" for n in ("merged", "study", "charts", "report")]),
+    ):
+        for path in paths:
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_text("")
+    compare("planning, all there", ours, bare)
 
-    def dry_run(place, *options):
-        done = subprocess.run([*command, *options], cwd=place, capture_output=True, text=True, check=True)
-        jobs[place.name] = next(
-            line.split()[1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("total")
-        )
 
-    # the two take turns, so that a busy moment of the machine falls on both
-    pairs = [
-        (seconds(lambda: dry_run(study, "--configfile", "config/study.yaml"), 1), seconds(lambda: dry_run(bare), 1))
-        for _ in range(3)
-    ]
-    ours, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
-    counts = f"{jobs['study']} jobs {ours:.1f} s, bare Snakefile {jobs['bare']} jobs {theirs:.1f} s"
-    print(f"planning: {counts}: {ours / theirs:.2f}×", flush=True)
+def input_of(job) -> list[str]:
+    """The file that tells that a job's weights are there."""
+    return [f"results/{job.source.path}/{MARKERS[job.source.kind]}"] if job.source else []
+
+
+def finish(place: Path, jobs: list) -> None:
+    """Empty files where all results would be."""
+    for job in jobs:
+        path = place / f"results/{job.path}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        if job.kind in MARKERS:
+            folder = path.with_suffix("")
+            folder.mkdir(exist_ok=True)
+            (folder / MARKERS[job.kind]).write_text("")
+
+
+def compare(what: str, ours: Path, bare: Path) -> None:
+    """Time and peak memory of a dry-run of both."""
+    found = {"ours": [], "bare": []}
+    for _ in range(3):
+        found["ours"].append(dry_run(ours, "--configfile", "config/study.yaml"))
+        found["bare"].append(dry_run(bare))
+    (jobs, mine, memory), (others, theirs, their_memory) = (
+        (rows[0][0], *(statistics.median(row[i] for row in rows) for i in (1, 2)))
+        for rows in found.values()
+    )
+    print(
+        f"{what}: {jobs} jobs {mine:.1f} s, {memory:.0f} MB; bare Snakefile {others} jobs "
+        f"{theirs:.1f} s, {their_memory:.0f} MB: {mine / theirs:.2f}× the time, "
+        f"{memory / their_memory:.2f}× the memory",
+        flush=True,
+    )
+
+
+def dry_run(place: Path, *options: str) -> tuple[int, float, float]:
+    """Jobs, seconds and peak MB of one dry-run."""
+    command = [sys.executable, "-m", "snakemake", "--dry-run", *options]
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        text = run.stdout.read()
+        _, code, usage = os.wait4(run.pid, 0)
+        run.returncode = os.waitstatus_to_exitcode(code)
+    took = time.perf_counter() - began
+    if run.returncode:
+        raise RuntimeError(text[-3000:])
+    total = re.search(r"^total +(\d+)", text, re.MULTILINE)
+    return int(total[1]) if total else 0, took, usage.ru_maxrss / 1024
 
 
 def merging(folder: Path) -> None:
-    specs = Specs(from_data(large_study(), "benchmark"))
-    results = folder / "results"
-    for cell in specs.study.cells:
-        path = results / "energy" / f"{cell.path}.json"
+    """Merge 10,000 records, and the same by xarray.concat."""
+    found = study.from_data(large_study("tests/data/model"), "benchmark")
+    specs = Specs(found)
+    jobs = list(jobs_of(specs))
+    shelf.ROOT = dataset.ROOT = folder  # the records lie there, and the code where it is
+    paths = []
+    for job in jobs:
+        path = folder / f"results/{job.path}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record(specs.energy(cell))))
-    for configuration in specs.study.configurations:
-        path = results / "quality" / configuration.path / "text.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = {"perplexity": {"value": 20.0, "stderr": None, "higher_is_better": False}}
-        path.write_text(
-            json.dumps(
-                {"schema_version": 1, "status": "ok", "spec": specs.quality(configuration, "text"), "metrics": found}
-            )
-        )
+        path.write_text(json.dumps(record(job)))
+        paths += [path] if job.kind == "energy" else []
 
     def ours():
-        fresh = Specs(from_data(large_study(), "benchmark"))
-        tree, missing = dataset.merge(fresh, results)
-        assert not missing
+        gc.disable()  # as the script does
+        fresh = Specs(found)
+        wanted = list(jobs_of(fresh))
+        tree, missing = dataset.merge(fresh, Shelf(own=wanted))
+        assert not missing, missing[:3]
         dataset.write(tree, folder / "study.nc")
+        gc.enable()
 
     fast = seconds(ours)
-    print(f"merging: {len(specs.study.cells)} records {fast:.2f} s", flush=True)
-    subset = specs.study.cells[:1000]
-    slow = seconds(lambda: concat(results, subset, folder / "slow.nc"), 1)
-    small = seconds(lambda: read_only(results, subset), 1)
-    print(f"merging: xarray.concat over {len(subset)} datasets {slow:.1f} s (reading them {small:.2f} s)", flush=True)
-    whole = seconds(lambda: concat(results, specs.study.cells, folder / "slow.nc"), 1)
-    print(f"merging: xarray.concat over {len(specs.study.cells)} datasets {whole:.1f} s: {whole / fast:.0f}× ours")
+    print(f"merging: {len(jobs)} records {fast:.2f} s", flush=True)
+    whole = seconds(lambda: concat(paths, folder / "slow.nc"), 1)
+    print(
+        f"merging: xarray.concat over {len(paths)} datasets {whole:.1f} s: {whole / fast:.0f}× ours"
+    )
+    shelf.ROOT = dataset.ROOT = ROOT
 
 
-def record(spec: dict) -> dict:
+def record(job) -> dict:
+    """A record of a job with all that the merge reads."""
     how = {"basis": "measured", "method": "benchmark"}
-    runs = [
-        {"seconds": 2.0, "energy_j": {"cpu": 1.0, "gpu": 2.0, "ram": 3.0}, "tokens_read": 10, "tokens_written": 8}
-        for _ in range(spec["protocol"]["repeats"])
-    ]
+    joules = {"cpu": 1.0, "gpu": 2.0, "ram": 3.0}
+    window = {"seconds": 2.0, "energy_j": joules, "runs": 1, "tokens_read": 10, "tokens_written": 8}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "status": "ok",
-        "spec": spec,
+        "id": job.id,
+        "spec": job.spec,
+        "host": "benchmark",
         "components": dict.fromkeys(("cpu", "gpu", "ram"), how),
-        "repeats": runs,
-        "idle_power_w": {"cpu": 1.0, "gpu": 0.0, "ram": 1.0},
-        "loading": {"seconds": 1.0, "energy_j": {"cpu": 1.0, "gpu": 0.0, "ram": 1.0}},
-        "peak_memory_bytes": {"ram": 1000, "gpu": 1000},
+        "device": {"cpu": "CPU", "gpus": [{"name": "GPU", "memory_bytes": 24e9, "uuid": "GPU-1"}]},
+        "windows": [window] * 3,
+        "idle_power_w": joules,
+        "loading": {"seconds": 1.0, "energy_j": joules},
+        "memory_bytes": {"ram": 1000, "gpu": 1000},
         "weights_bytes": 500,
+        "kernels": {"Linear": 210},
+        "metrics": {"perplexity": {"value": 20.0, "stderr": None, "higher_is_better": False}},
+        "parameters": 1000,
+        "bytes": 1000,
     }
 
 
-def concat(results: Path, cells, path: Path) -> None:
-    """One dataset per record with the variables of ours, joined along a cell dimension: what one would write first."""
+def concat(paths: list[Path], path: Path) -> None:
+    """One dataset per record with the variables of ours, joined along a cell dimension: what one
+    would write first.
+    """
     parts = []
-    for cell in cells:
-        found = json.loads((results / "energy" / f"{cell.path}.json").read_text())
-        runs = found["repeats"]
+    for source in paths:
+        found = json.loads(source.read_text())
+        windows, device = found["windows"], found["device"]
+        energy = [sum(window["energy_j"][c] for window in windows) for c in ("cpu", "gpu", "ram")]
         part = xr.Dataset(
             {
                 "status": ((), 0),
                 "basis": ("component", [0, 0, 0]),
-                "energy": (("repeat", "component"), [list(run["energy_j"].values()) for run in runs]),
-                "duration": ("repeat", [run["seconds"] for run in runs]),
-                "tokens_read": ("repeat", [run["tokens_read"] for run in runs]),
-                "tokens_written": ("repeat", [run["tokens_written"] for run in runs]),
+                "energy": ("component", energy),
+                "duration": ((), sum(window["seconds"] for window in windows)),
+                "windows": ((), len(windows)),
+                "runs": ((), sum(window["runs"] for window in windows)),
+                "tokens_read": ((), sum(window["tokens_read"] for window in windows)),
+                "tokens_written": ((), sum(window["tokens_written"] for window in windows)),
                 "idle_power": ("component", list(found["idle_power_w"].values())),
                 "loading_energy": ("component", list(found["loading"]["energy_j"].values())),
                 "loading_time": ((), found["loading"]["seconds"]),
-                "peak_memory": ((), found["peak_memory_bytes"]["ram"]),
-                "peak_gpu_memory": ((), found["peak_memory_bytes"]["gpu"]),
+                "peak_memory": ((), found["memory_bytes"]["ram"]),
+                "peak_gpu_memory": ((), found["memory_bytes"]["gpu"]),
                 "weights_size": ((), found["weights_bytes"]),
+                "gpu": ((), device["gpus"][0]["name"]),
             },
             coords={"component": ["cpu", "gpu", "ram"]},
         )
-        parts.append(part.expand_dims(cell=[cell.path]))
+        parts.append(part.expand_dims(cell=[str(source)]))
     xr.concat(parts, "cell").to_netcdf(path)
 
 
-def read_only(results: Path, cells) -> None:
-    for cell in cells:
-        json.loads((results / "energy" / f"{cell.path}.json").read_text())
-
-
 def start_up() -> None:
+    """How long each login-node script takes to say its options."""
+
     def run(*arguments):
-        return seconds(lambda: subprocess.run([sys.executable, *arguments], capture_output=True, check=True), 5)
+        return seconds(
+            lambda: subprocess.run([sys.executable, *arguments], capture_output=True, check=True), 5
+        )
 
     alone = run("-c", "pass")
     for name in LOGIN_SCRIPTS:
         time_s = run(str(ROOT / "scripts" / f"{name}.py"), "--help")
-        print(f"start-up: {name} {time_s:.2f} s: {time_s / alone:.0f}× Python alone ({alone:.3f} s)")
+        print(
+            f"start-up: {name} {time_s:.2f} s: {time_s / alone:.0f}× Python alone ({alone:.3f} s)"
+        )
 
 
 if __name__ == "__main__":

@@ -1,23 +1,37 @@
-"""One energy cell, as a job runs it: the record, the checks before it, and the failures that are findings."""
+"""One energy cell, as a job runs it: the record, the checks before it, and the failures that are
+findings.
+"""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-import tiny_model
 from conftest import ROOT
-from joulegrid import workloads
-from joulegrid.models.describe import describe
-from joulegrid.records import InputError
+from helpers import tiny_model
+from joulegrid.engines import Completion, Request
+from joulegrid.engines import transformers as engine
+from joulegrid.errors import InputError
+from joulegrid.records import identity
+from joulegrid.workloads import batch, prompts
 
+PROMPTS = {"path": "config/prompts/questions.jsonl"}
 SPEC = {
     "quantization": {"method": "cast", "dtype": "float32"},
     "hardware": {"device": "cpu", "threads": 1},
     "engine": {"method": "transformers", "batch_size": 2},
-    "workload": {"prompts": "config/prompts/questions.jsonl", "count": 3, "new_tokens": 5, "chat": True},
-    "protocol": {"repeats": 2, "warmup": 1, "idle_seconds": 0.2, "tracking": "machine", "seed": 0},
+    "workload": {"method": "batch", "prompts": PROMPTS, "count": 3, "new_tokens": 5, "chat": True},
+    "protocol": {
+        "min_seconds": 0.2,
+        "precision": 0.5,
+        "max_windows": 3,
+        "idle_seconds": 0.2,
+        "tracking": "machine",
+        "seed": 0,
+    },
+    "session": 1,
 }
 
 
@@ -25,46 +39,95 @@ def edited(**changes):
     return {**SPEC, **{key: {**SPEC[key], **value} for key, value in changes.items()}}
 
 
-def test_the_record_of_a_cell(script, tiny_record):
-    code, log, record = script("measure_energy", SPEC, checkpoint=tiny_record)
+def test_the_record_of_a_session(script, tiny):
+    code, log, record = script("measure_energy", SPEC, source=tiny)
     assert code == 0, log
     assert record["status"] == "ok"
     assert record["spec"] == SPEC
-    assert record["device"]["threads"] == 1
+    assert record["id"] == identity(SPEC)
+    assert record["elapsed_s"] > sum(window["seconds"] for window in record["windows"])
     assert record["kernels"] == {"Linear": 15}
-    assert {c: record["components"][c]["basis"] for c in ("gpu", "ram")} == {"gpu": "absent", "ram": "estimated"}
-    assert record["peak_memory_bytes"]["ram"] > record["weights_bytes"] > 0
-    assert len(record["repeats"]) == 2
-    for run in record["repeats"]:
-        assert run["tokens_written"] == 3 * 5
-        assert run["energy_j"]["gpu"] == 0
-        joules = sum(run["energy_j"].values())
-        assert run["j_per_token"] == pytest.approx(joules / 15)
-        assert run["tokens_per_s"] == pytest.approx(15 / run["seconds"])
-        # the constant wattage of the RAM model, over the wall time of the run
+    assert {c: record["components"][c]["basis"] for c in ("gpu", "ram")} == {
+        "gpu": "absent",
+        "ram": "estimated",
+    }
+    assert record["memory_bytes"]["ram"] > record["weights_bytes"] > 0
+    assert len(record["windows"]) == 3
+    for window in record["windows"]:
+        assert window["seconds"] >= 0.2
+        assert window["tokens_written"] == window["runs"] * 3 * 5
+        assert window["energy_j"]["gpu"] == 0
+        # the constant wattage of the RAM model, over the wall time of the window
         watts = float(record["components"]["ram"]["method"].split()[1])
-        assert run["energy_j"]["ram"] == pytest.approx(watts * run["seconds"], rel=0.1, abs=0.5)
-    assert record["repeats"][0]["tokens_read"] == record["repeats"][1]["tokens_read"]
+        assert window["energy_j"]["ram"] == pytest.approx(
+            watts * window["seconds"], rel=0.1, abs=0.5
+        )
+    first, last = record["windows"][0], record["windows"][-1]
+    assert first["tokens_read"] / first["runs"] == last["tokens_read"] / last["runs"]
 
 
-def test_wattages_that_the_study_knows_are_used_and_said(script, tiny_record):
+def test_wattages_that_the_study_knows_are_used_and_said(script, tiny):
     spec = edited(hardware={"ram_power_w": 40, "cpu_power_w": 100})
-    code, log, record = script("measure_energy", spec, checkpoint=tiny_record)
+    code, log, record = script("measure_energy", spec, source=tiny)
     assert code == 0, log
     assert record["components"]["ram"]["method"] == "constant 40 W, given by the study"
     assert record["idle_power_w"]["ram"] == pytest.approx(40, rel=0.05)
 
 
+def test_an_engine_gives_a_completion_for_each_request_in_their_order(tiny):
+    loaded = engine.load(tiny, SPEC["quantization"], SPEC["hardware"], {"batch_size": 2})
+    asked = [Request(text, 4, chat=False) for text in ("one two three", "four", "five six")]
+    found = loaded.run(asked)
+    assert all(isinstance(completion, Completion) for completion in found)
+    assert [completion.tokens_written for completion in found] == [4, 4, 4]
+    alone = [loaded.run([request])[0] for request in asked]
+    assert [c.tokens_read for c in found] == [c.tokens_read for c in alone], (
+        "padding is not counted"
+    )
+    assert [c.text for c in found] == [c.text for c in alone]
+    assert found[0].done_s == found[1].done_s < found[2].done_s
+
+
+def test_requests_of_a_batch_that_differ_in_length_are_refused(tiny):
+    loaded = engine.load(tiny, SPEC["quantization"], SPEC["hardware"], {"batch_size": 2})
+    with pytest.raises(InputError, match="different numbers of new tokens"):
+        loaded.run([Request("one", 4), Request("two", 5)])
+
+
+def test_a_spec_that_does_not_belong_to_the_record_is_refused(script, tiny, tmp_path):
+    wrong = tmp_path / "0123456789abcdef.json"
+    options = ["--spec", json.dumps(SPEC), "--source", str(tiny), "--output", str(wrong)]
+    done = subprocess.run(
+        [sys.executable, "scripts/measure_energy.py", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"has the id {identity(SPEC)}" in done.stderr
+    assert not wrong.exists()
+
+
 @pytest.mark.parametrize(
     ("hardware", "message"),
     [
-        ({"device": "cpu", "cpu": "Cortex-A72"}, "wrong CPU: the hardware entry asks for 'Cortex-A72', this job got"),
-        ({"device": "cpu", "threads": 4096}, "too few CPUs: the hardware entry asks for 4096 threads, this job got"),
-        ({"device": "cuda", "gpu": "no such", "gpus": 3}, "wrong GPU: the hardware entry asks for 3× 'no such'"),
+        (
+            {"device": "cpu", "cpu": "Cortex-A72"},
+            "wrong CPU: the hardware entry asks for 'Cortex-A72', this job got",
+        ),
+        (
+            {"device": "cpu", "threads": 4096},
+            "too few CPUs: the hardware entry asks for 4096 threads, this job got",
+        ),
+        (
+            {"device": "cuda", "gpu": "no such", "gpus": 3},
+            "wrong GPU: the hardware entry asks for 3× 'no such'",
+        ),
     ],
 )
-def test_a_wrong_device_is_an_error_before_anything_is_measured(script, tiny_record, hardware, message):
-    code, log, record = script("measure_energy", {**SPEC, "hardware": hardware}, checkpoint=tiny_record)
+def test_a_wrong_device_is_an_error_before_anything_is_measured(script, tiny, hardware, message):
+    code, log, record = script("measure_energy", {**SPEC, "hardware": hardware}, source=tiny)
     assert code == 1
     assert message in log
     assert "Traceback" not in log
@@ -85,45 +148,66 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def test_out_of_memory_is_a_finding(tiny, tmp_path):
-    """A real one: the address space of the process is limited, and the 1.2 GB of weights do not fit."""
+    """A real one: the address space of the process is limited, and the 1.2 GB of weights do not
+    fit.
+    """
     big = tiny_model.make_hollow(tmp_path / "big", 4096, tiny)
-    checkpoint, output = tmp_path / "big.json", tmp_path / "record.json"
-    checkpoint.write_text(json.dumps({"schema_version": 1, "status": "ok", "weights": str(big), **describe(big)}))
-    options = ["--spec", json.dumps(SPEC), "--checkpoint", str(checkpoint), "--output", str(output)]
+    output = tmp_path / f"{identity(SPEC)}.json"
+    options = ["--spec", json.dumps(SPEC), "--source", str(big), "--output", str(output)]
     command = [sys.executable, "-c", LIMITED, "scripts/measure_energy.py", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads(output.read_text())
     assert record["status"] == "oom"
     assert record["reason"]
-    assert "repeats" not in record
+    assert record["memory_before"]["free_bytes"] > 0
+    assert "windows" not in record
 
 
-@pytest.mark.parametrize("name", ["measure_energy", "evaluate_quality", "refer_checkpoint", "quantize_weights"])
+@pytest.mark.parametrize(
+    "name", ["measure_energy", "evaluate_quality", "quantize_weights", "prune_weights"]
+)
 def test_what_is_made_of_weights_that_did_not_fit_shares_their_finding(script, tmp_path, name):
-    made = tmp_path / "made.json"
-    made.write_text(json.dumps({"schema_version": 1, "status": "oom", "reason": "too big to prune"}))
-    paths = {"checkpoint": made} if name.endswith(("energy", "quality")) else {"made_from": made}
-    if name == "quantize_weights":
-        paths["weights"] = tmp_path / "weights"
-    code, log, record = script(name, {**SPEC, "seed": 0}, **paths)
+    made = tmp_path / "made"
+    made.mkdir()
+    finding = {"status": "oom", "reason": "too big to prune"}
+    (made / "made.json").write_text(json.dumps({"schema_version": 2, "files": {}, **finding}))
+    paths = {"weights": tmp_path / "weights"} if name.endswith("_weights") else {}
+    code, log, record = script(name, {**SPEC, "seed": 0}, source=made, **paths)
     assert code == 0, log
-    assert (record["status"], record["reason"]) == ("oom", "too big to prune")
+    assert {key: record[key] for key in finding} == finding
+    if paths:
+        sealed = json.loads((paths["weights"] / "made.json").read_text())
+        assert {key: sealed[key] for key in finding} == finding
 
 
-def test_a_prompt_beyond_the_context_is_a_finding(script, tiny_record):
-    code, log, record = script("measure_energy", edited(workload={"new_tokens": 600}), checkpoint=tiny_record)
+def test_a_prompt_beyond_the_context_is_a_finding(script, tiny):
+    code, log, record = script("measure_energy", edited(workload={"new_tokens": 600}), source=tiny)
     assert code == 0, log
     assert record["status"] == "unsupported"
     assert "the model's context is 512" in record["reason"]
 
 
-def test_weights_that_are_gone_are_an_error_that_says_what_to_do(script, tiny_record):
-    record = json.loads(tiny_record.read_text())
-    tiny_record.write_text(json.dumps({**record, "weights": "gone"}))
-    code, log, result = script("measure_energy", SPEC, checkpoint=tiny_record)
+@pytest.mark.parametrize("lost", ["all", "one", "half"])
+def test_weights_that_are_gone_are_an_error_that_says_what_to_do(script, tiny, tmp_path, lost):
+    folder = tmp_path / "weights"
+    shutil.copytree(tiny, folder)
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    (folder / "made.json").write_text(
+        json.dumps({"schema_version": 2, "status": "ok", "files": sizes})
+    )
+    weights = folder / "model.safetensors"
+    if lost == "all":
+        shutil.rmtree(folder)
+    elif lost == "one":
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:1000])
+    code, log, result = script("measure_energy", SPEC, source=folder)
     assert (code, result) == (1, None)
-    assert f"delete {tiny_record} and run snakemake again" in log
+    assert f"{folder}: " in log
+    assert "is gone or cut short" in log
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize("line", ['{"promt": "x"}', "hello", '{"prompt": 3}'])
@@ -131,10 +215,18 @@ def test_a_bad_prompt_line_is_named(tmp_path, line):
     path = tmp_path / "p.jsonl"
     path.write_text('{"prompt": "good"}\n' + line + "\n")
     with pytest.raises(InputError, match=r"p\.jsonl:2: "):
-        workloads.prompts({"prompts": str(path)}, 0)
+        prompts.drawn({"prompts": {"path": str(path)}}, 0)
 
 
 def test_prompts_are_drawn_with_the_seed():
-    entry = {"prompts": "config/prompts/questions.jsonl", "count": 4}
-    draws = [workloads.prompts(entry, seed) for seed in (0, 0, 1)]
+    entry = {"prompts": PROMPTS, "count": 4, "new_tokens": 3, "chat": False}
+    draws = [batch.requests(entry, seed) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
+    assert {request.new_tokens for request in draws[0]} == {3}
+
+
+def test_a_file_that_changed_since_the_job_was_planned_is_refused(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"prompt": "good"}\n')
+    with pytest.raises(InputError, match="has changed since this job was planned"):
+        prompts.drawn({"prompts": {"path": str(path), "sha256": "0" * 64}}, 0)

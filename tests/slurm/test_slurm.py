@@ -1,7 +1,8 @@
-"""The workflow on a real Slurm: two nodes of this machine, partitions a30 and a100, GPUs declared but not there.
+"""The workflow on a real Slurm: two nodes of this machine, partitions a30 and a100, GPUs declared
+but not there.
 
-The hardware entries are therefore CPUs; what is tested is that every job asks for, gets and records what its hardware's
-site entry says, and that nothing finished is lost when jobs and nodes go away.
+The hardware entries are therefore CPUs; what is tested is that every job asks for, gets and records
+what its hardware's site entry says, and that nothing finished is lost when jobs and nodes go away.
 """
 
 import json
@@ -13,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-import house
+from helpers import house
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 SCRIPT = Path(__file__).with_name("cluster.sh")
 SITE = """
 stages:
@@ -27,11 +28,28 @@ hardware:
 STUDY = {
     "study": "cluster",
     "model": {"tiny": {"path": "config/tiny"}},
-    "quantization": {"fp32": {"method": "cast", "dtype": "float32"}, "bf16": {"method": "cast", "dtype": "bfloat16"}},
+    "quantization": {
+        "fp32": {"method": "cast", "dtype": "float32"},
+        "bf16": {"method": "cast", "dtype": "bfloat16"},
+    },
     "hardware": {"a30": {"device": "cpu", "threads": 1}, "a100": {"device": "cpu", "threads": 1}},
     "engine": {"transformers": {"method": "transformers"}},
-    "workload": {"short": {"prompts": "config/prompts/questions.jsonl", "count": 2, "new_tokens": 4, "chat": False}},
-    "protocol": {"repeats": 2, "warmup": 0, "idle_seconds": 0.5},
+    "workload": {
+        "short": {
+            "method": "batch",
+            "prompts": "config/prompts/questions.jsonl",
+            "count": 2,
+            "new_tokens": 4,
+            "chat": False,
+        }
+    },
+    "protocol": {
+        "sessions": 1,
+        "min_seconds": 0.5,
+        "max_windows": 2,
+        "precision": 0.5,
+        "idle_seconds": 0.5,
+    },
     "quality": {
         "text": {
             "method": "perplexity",
@@ -43,9 +61,22 @@ STUDY = {
     },
     "ranking": {"baseline": {"quantization": "fp32"}},
 }
-SLOW = {"prompts": "config/prompts/questions.jsonl", "count": 4, "new_tokens": 400, "chat": False}
+SLOW = {
+    "method": "batch",
+    "prompts": "config/prompts/questions.jsonl",
+    "count": 4,
+    "new_tokens": 250,
+    "chat": False,
+}
 TOKEN = "hf_secret_of_the_slurm_test"
-PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "20")
+PROFILE = (
+    "--profile",
+    "slurm",
+    "--slurm-init-seconds-before-status-checks",
+    "2",
+    "--latency-wait",
+    "20",
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +101,11 @@ def complete_study(place):
     python = house.ROOT / "envs/llm/.venv/bin/python"
     house.copy_project(place)
     (place / "envs/llm/.venv").symlink_to(house.ROOT / "envs/llm/.venv")
-    subprocess.run([python, house.ROOT / "tests/tiny_model.py", place / "config/tiny"], check=True, capture_output=True)
+    subprocess.run(
+        [python, house.ROOT / "tests/helpers/tiny_model.py", place / "config/tiny"],
+        check=True,
+        capture_output=True,
+    )
     (place / "config/sites/a30-a100.yaml").write_text(SITE)
     house.write_study(place, STUDY)
     house.snakemake(place, *PROFILE)
@@ -80,18 +115,29 @@ def complete_study(place):
 def records(place):
     """The energy records by hardware/quantization/workload."""
     found = {}
-    for path in sorted((place / "results/cluster/energy").rglob("*.json")):
-        quantization, hardware, _, workload = path.parts[-4:]
-        found[f"{hardware}/{quantization}/{workload.removesuffix('.json')}"] = json.loads(path.read_text())
+    for path in sorted((place / "results/energy").rglob("*.json")):
+        quantization, hardware, _, workload = path.parts[-6:-2]
+        found[f"{hardware}/{quantization}/{workload}"] = json.loads(path.read_text())
     return found
 
 
 def accounting(job_id):
     """What sacct says of a job; asked again for a while, since accounting lags behind."""
-    fields = ["State", "Partition", "NCPUS", "ReqMem", "ReqTRES", "AllocTRES", "Timelimit", "NodeList"]
+    fields = [
+        "State",
+        "Partition",
+        "NCPUS",
+        "ReqMem",
+        "ReqTRES",
+        "AllocTRES",
+        "Timelimit",
+        "NodeList",
+    ]
     for _ in range(30):
         command = ["sacct", "-X", "-n", "-P", "-j", job_id, "--duplicates", "-o", ",".join(fields)]
-        rows = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        rows = subprocess.run(
+            command, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
         if rows and rows[-1].startswith("COMPLETED"):
             return dict(zip(fields, rows[-1].split("|"), strict=True))
         time.sleep(1)
@@ -105,19 +151,29 @@ def test_every_cell_ran_on_its_partition_with_its_resources(cluster):
         assert record["status"] == "ok"
         job = accounting(record["slurm_job_id"])
         if name.startswith("a30/"):
-            assert (job["Partition"], job["NodeList"], job["Timelimit"]) == ("a30", "a30n", "00:05:00")
+            assert (job["Partition"], job["NodeList"], job["Timelimit"]) == (
+                "a30",
+                "a30n",
+                "00:05:00",
+            )
             assert (job["NCPUS"], job["ReqMem"]) == ("1", "2000M")
             assert "gres/gpu=1" in job["AllocTRES"]
         else:
-            assert (job["Partition"], job["NodeList"], job["Timelimit"]) == ("a100", "a100n", "00:06:00")
+            assert (job["Partition"], job["NodeList"], job["Timelimit"]) == (
+                "a100",
+                "a100n",
+                "00:06:00",
+            )
             assert (job["NCPUS"], job["ReqMem"]) == ("2", "2500M")
             assert "gres/gpu=2" in job["AllocTRES"]
-    assert (cluster / "results/cluster/report.html").exists()
+    assert (cluster / "results/studies/cluster/report.html").exists()
 
 
 def test_nothing_runs_again_after_a_change_of_resources(cluster):
     site = cluster / "config/sites/a30-a100.yaml"
-    site.write_text(SITE.replace("runtime: 6", "runtime: 9").replace("mem_mb: 2000", "mem_mb: 2200"))
+    site.write_text(
+        SITE.replace("runtime: 6", "runtime: 9").replace("mem_mb: 2000", "mem_mb: 2200")
+    )
     assert house.planned(cluster, "--profile", "slurm") == set()
 
 
@@ -133,21 +189,38 @@ def running():
     """Job ids by comment (the rule and its wildcards) of the energy jobs that run now."""
     command = ["squeue", "-h", "-t", "RUNNING", "-o", "%i|%k"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    return {comment: job for job, comment in (line.split("|", 1) for line in lines) if "measure_energy" in comment}
+    return {
+        comment: job
+        for job, comment in (line.split("|", 1) for line in lines)
+        if "measure_energy" in comment
+    }
 
 
 def test_a_cancelled_job_and_a_lost_node_lose_nothing_that_is_finished(cluster):
     before = {name: record["slurm_job_id"] for name, record in records(cluster).items()}
     house.write_study(cluster, {**STUDY, "workload": {**STUDY["workload"], "slow": SLOW}})
-    command = [sys.executable, "-m", "snakemake", "--configfile", "config/study.yaml", *PROFILE, "--retries", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--configfile",
+        "config/study.yaml",
+        *PROFILE,
+        "--retries",
+        "0",
+    ]
     log = cluster / "run.log"
     with open(log, "w") as stream:
         run = subprocess.Popen(command, cwd=cluster, stdout=stream, stderr=subprocess.STDOUT)
     try:
         jobs = wait_for(lambda: len(found := running()) == 4 and found, "four running cells")
-        cancelled = next(job for comment, job in jobs.items() if "a100" in comment and "bf16" in comment)
+        cancelled = next(
+            job for comment, job in jobs.items() if "a100" in comment and "bf16" in comment
+        )
         subprocess.run(["scancel", cancelled], check=True)
-        subprocess.run(["scontrol", "update", "nodename=a30n", "state=down", "reason=test"], check=True)
+        subprocess.run(
+            ["scontrol", "update", "nodename=a30n", "state=down", "reason=test"], check=True
+        )
         time.sleep(3)
         subprocess.run(["scontrol", "update", "nodename=a30n", "state=resume"], check=True)
         code = run.wait(timeout=420)
@@ -155,9 +228,12 @@ def test_a_cancelled_job_and_a_lost_node_lose_nothing_that_is_finished(cluster):
         run.kill()
     text = log.read_text()
     after = records(cluster)
-    # the cancelled cell is an error that snakemake reports; the cells of the lost node came back by themselves
+    # the cancelled cell is an error that snakemake reports; the cells of the lost node came back by
+    # themselves
     assert code == 1, text[-3000:]
-    assert set(after) == set(before) | {"a100/fp32/slow", "a30/fp32/slow", "a30/bf16/slow"}, text[-3000:]
+    assert set(after) == set(before) | {"a100/fp32/slow", "a30/fp32/slow", "a30/bf16/slow"}, text[
+        -3000:
+    ]
     assert {name: after[name]["slurm_job_id"] for name in before} == before
     # the second run finishes only the rest
     house.snakemake(cluster, *PROFILE)
@@ -172,11 +248,17 @@ def test_a_cancelled_job_and_a_lost_node_lose_nothing_that_is_finished(cluster):
 def test_jobs_are_not_sent_to_a_cluster_without_a_site(cluster):
     """--config on the command line replaces the profile's, and the site with it."""
     house.write_study(cluster, {**STUDY, "workload": {"other": {**SLOW, "new_tokens": 4}}})
-    before = subprocess.run(["sacct", "-X", "-n", "-o", "JobID"], capture_output=True, text=True, check=True).stdout
+    before = subprocess.run(
+        ["sacct", "-X", "-n", "-o", "JobID"], capture_output=True, text=True, check=True
+    ).stdout
     done = house.snakemake(cluster, *PROFILE, "--config", "description=words", check=False)
     assert done.returncode == 1
-    assert "no site: --config on the command line replaces the profile's" in done.stdout + done.stderr
-    after = subprocess.run(["sacct", "-X", "-n", "-o", "JobID"], capture_output=True, text=True, check=True).stdout
+    assert (
+        "no site: --config on the command line replaces the profile's" in done.stdout + done.stderr
+    )
+    after = subprocess.run(
+        ["sacct", "-X", "-n", "-o", "JobID"], capture_output=True, text=True, check=True
+    ).stdout
     assert before == after
 
 

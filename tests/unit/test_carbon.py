@@ -3,14 +3,16 @@
 import pytest
 import xarray as xr
 
-from joulegrid import carbon
-from joulegrid.records import J_PER_KWH
-from joulegrid.study import carbon_zones
-from test_ranking import DATA
+from joulegrid.analysis import carbon
+from joulegrid.study import zones as zones_of
+from joulegrid.units import J_PER_KWH
+from unit.test_comparison import DATA
 
 
 # Dosquet 2025: Mistral Small 3, full, setup 1: 1.7877 kWh; intensities of Electricity Maps, 2024
-@pytest.mark.parametrize(("intensity", "grams"), [(153.14, 274), (333.77, 597), (33.44, 60)], ids=["BE", "DE", "FR"])
+@pytest.mark.parametrize(
+    ("intensity", "grams"), [(153.14, 274), (333.77, 597), (33.44, 60)], ids=["BE", "DE", "FR"]
+)
 def test_published_emissions(intensity, grams):
     assert carbon.emissions_g(1.7877 * J_PER_KWH, intensity) == pytest.approx(grams, abs=0.5)
 
@@ -38,7 +40,9 @@ def test_no_zones_is_an_empty_table():
 
 
 def test_countries_come_from_codecarbon_and_own_numbers_keep_their_source():
-    zones = carbon_zones.resolve({"FRA": {}, "X": {"intensity_g_per_kwh": 1.5, "source": "mine"}}, "study")
+    zones = zones_of.resolve(
+        {"FRA": {}, "X": {"intensity_g_per_kwh": 1.5, "source": "mine"}}, "study"
+    )
     assert 10 < zones["FRA"]["intensity_g_per_kwh"] < 120
     assert "CodeCarbon" in zones["FRA"]["source"]
     assert zones["FRA"]["year"] >= 2020

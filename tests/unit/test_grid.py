@@ -4,7 +4,10 @@ import pytest
 
 from joulegrid.study import grid
 
-AXES = {axis: {"a": {}, "b": {}} if axis in ("model", "hardware") else {"x": {}} for axis in grid.CELL_AXES}
+AXES = {
+    axis: {"a": {}, "b": {}} if axis in ("model", "hardware") else {"x": {}}
+    for axis in grid.CELL_AXES
+}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The merged dataset: reads like the question, and other programs understand its units and flags."""
+"""The merged dataset: reads like the question; other programs understand units and flags."""
 
 import cf_units
 import numpy as np
@@ -8,19 +8,21 @@ import xarray as xr
 
 @pytest.fixture(scope="module")
 def tree(finished):
-    with xr.open_datatree(finished[0] / "results/small/study.nc") as tree:
+    with xr.open_datatree(finished[0] / "results/studies/small/study.nc") as tree:
         yield tree.load()
 
 
 def test_groups_and_dimensions(tree):
-    assert set(tree.children) == {"energy", "quality", "training", "checkpoints", "ranking", "carbon"}
+    assert set(tree.children) == {"energy", "quality", "training", "weights", "ranking", "carbon"}
     cell = ("model", "training", "pruning", "quantization", "hardware", "engine", "workload")
-    assert tree["energy"].energy.dims == (*cell, "repeat", "component")
+    assert tree["energy"].energy.dims == (*cell, "session", "component")
     assert tree["quality"].quality.dims == (*cell[:4], "metric")
     assert tree["carbon"].emissions.dims == (*cell, "zone")
-    # the stand-in draws its bits plus the number of the repeat: 4, 5 and 6 W
-    energy = tree["energy"].energy.sel(pruning="none", quantization="nf4", hardware="here", component="cpu")
-    assert energy.values.ravel().tolist() == [4, 5, 6]
+    # in each of three windows the stand-in draws its bits plus the number of the session: 5 and 6 J
+    energy = tree["energy"].energy.sel(
+        pruning="none", quantization="nf4", hardware="here", component="cpu"
+    )
+    assert energy.values.ravel().tolist() == [15, 18]
 
 
 def test_every_unit_is_one_that_udunits_knows(tree):
@@ -44,8 +46,8 @@ def test_every_measured_variable_has_a_status_with_flags(tree):
     assert tree["energy"].energy.attrs["ancillary_variables"] == "status"
 
 
-def test_checkpoints_add_up_what_making_them_cost(tree):
-    made = tree["checkpoints"].to_dataset().squeeze()
+def test_weights_add_up_what_making_them_cost(tree):
+    made = tree["weights"].to_dataset().squeeze()
     # the stand-in: 1 s and 3 J for a pruning, the same for GPTQ; casts cost nothing
     cost = {
         (p, q): (
@@ -71,14 +73,14 @@ def test_provenance(tree):
 def test_ranking_and_carbon_are_those_of_the_tables(tree, finished):
     import pandas as pd
 
-    rows = pd.read_csv(finished[0] / "results/small/ranking.csv")
+    rows = pd.read_csv(finished[0] / "results/studies/small/ranking.csv")
     best = rows.iloc[0]
     found = tree["ranking"].score.sel(
         pruning=best["pruning"], quantization=best["quantization"], hardware=best["hardware"]
     )
     assert found.item() == pytest.approx(best["score"], rel=1e-4)
     assert np.nanmin(tree["ranking"]["rank"]) == 1
-    carbon = pd.read_csv(finished[0] / "results/small/carbon.csv")
+    carbon = pd.read_csv(finished[0] / "results/studies/small/carbon.csv")
     assert len(carbon) == 12 * 2
     there = carbon[(carbon.hardware == "there") & (carbon.zone == "BE")]
     here = carbon[(carbon.hardware == "here") & (carbon.zone == "BE")]

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import xarray as xr
 
-import house
+from helpers import house
 
 
 def test_a_mistake_ends_snakemake_with_one_message_and_no_traceback(own):
@@ -40,10 +40,12 @@ def test_the_study_of_config_yaml_plans_as_it_is(tmp_path):
     shutil.copy(place / "config/config.yaml", place / "config/study.yaml")
     for options in ((), ("--config", "site=config/sites/a30-a100.yaml")):
         jobs = house.planned(place, *options)
-        assert sum(script == "measure_energy" for script, _ in jobs) == 2 * 2 * (5 + 2 * 3)
+        assert sum(script == "measure_energy" for script, _ in jobs) == 3 * 2 * 2 * (5 + 2 * 3)
 
 
-@pytest.mark.parametrize("study", sorted(p.name for p in (house.ROOT / "config/studies").glob("*.yaml")))
+@pytest.mark.parametrize(
+    "study", sorted(p.name for p in (house.ROOT / "config/studies").glob("*.yaml"))
+)
 def test_every_ready_made_study_plans(tmp_path, study):
     place = house.copy_project(tmp_path / "house")
     house.put_stand_in(place)
@@ -51,61 +53,133 @@ def test_every_ready_made_study_plans(tmp_path, study):
     assert {"merge_measurements", "write_report"} <= {script for script, _ in house.planned(place)}
 
 
+# Enough of a run where figures and report are not looked at
+MERGED, STUDY = (f"results/studies/small/{name}.nc" for name in ("measurements", "study"))
+NF4 = "energy/tiny/none/none/nf4/here/transformers/questions/1"
+
+
 def test_an_unfinished_study_is_merged_and_ranked_and_what_is_missing_is_listed(own):
     place, _ = own
-    gone = "energy/tiny/none/none/nf4/here/transformers/questions.json"
-    (place / "results/small" / gone).unlink()
-    stale = place / "results/small/quality/tiny/none/none/gptq4/text.json"
-    record = json.loads(stale.read_text())
-    record["spec"]["code"] = "of last year"
-    stale.write_text(json.dumps(record))
-    house.snakemake(place, "--cores", "2", "partial")
-    with open(place / "results/small/partial/missing.csv", newline="") as stream:
-        missing = {(row["path"].split("results/small/")[1], row["status"]) for row in csv.DictReader(stream)}
-    assert missing == {(gone, "missing"), ("quality/tiny/none/none/gptq4/text.json", "stale")}
-    with open(place / "results/small/partial/ranking.csv", newline="") as stream:
+    house.record(place, NF4).unlink()
+    for path in (place / "results/energy/tiny/none/none/fp32/there").rglob("*.json"):
+        path.unlink()
+    damaged = house.record(place, "quality/tiny/none/none/gptq4/text")
+    damaged.write_text(damaged.read_text()[:40])
+    house.snakemake(place, "partial", "--cores", "2")
+    with open(place / "results/studies/small/partial/missing.csv", newline="") as stream:
+        missing = {
+            (re.sub(r"/[0-9a-f]{16}.json", "", r["path"]), r["status"], r["reason"])
+            for r in csv.DictReader(stream)
+        }
+    fp32 = "results/energy/tiny/none/none/fp32/there/transformers/questions"
+    assert missing == {
+        (f"results/{NF4}", "missing", ""),
+        (f"{fp32}/1", "missing", ""),
+        (f"{fp32}/2", "missing", ""),
+        (
+            "results/quality/tiny/none/none/gptq4/text",
+            "missing",
+            "the file is damaged: delete it and run snakemake again",
+        ),
+    }
+    with open(place / "results/studies/small/partial/ranking.csv", newline="") as stream:
         rows = {(r["pruning"], r["quantization"], r["hardware"]): r for r in csv.DictReader(stream)}
-    assert rows["none", "nf4", "here"]["note"] == "missing"
+    assert rows["none", "nf4", "here"]["sessions"] == "1"
+    assert rows["none", "nf4", "here"]["rank"] != ""
     assert rows["none", "gptq4", "here"]["rank"] == ""
-    assert rows["none", "nf4", "there"]["rank"] != ""
-    assert not (place / "results/small" / gone).exists(), "partial computes nothing"
+    assert rows["none", "nf4", "there"]["note"] == "no energy of the baseline in this place"
+    assert not list((place / "results" / NF4).glob("*.json")), "partial computes nothing"
 
 
-@pytest.mark.parametrize("damage", ["truncate", "key", "stale"])
-def test_a_damaged_record_stops_the_merge_and_is_named(own, damage):
+KINDS = {
+    "energy": NF4,
+    "quality": "quality/tiny/none/none/gptq4/text",
+    "weights": "weights/tiny/none/none/gptq4",
+    "pruned": "pruned/tiny/none/half",
+    "models": "models/tiny",
+}
+
+
+@pytest.mark.parametrize("damage", ["cut", "key", "list"])
+def test_damaged_records_stop_the_merge_and_are_named(own, damage):
     place, _ = own
-    path = place / "results/small/energy/tiny/none/none/nf4/here/transformers/questions.json"
-    record = json.loads(path.read_text())
-    if damage == "key":
-        del record["repeats"]
-    elif damage == "stale":
-        record["spec"]["code"] = "of last year"
-    path.write_text(json.dumps(record)[: 40 if damage == "truncate" else None])
-    done = house.snakemake(place, "--cores", "2", "--show-failed-logs", check=False)
+    paths = {kind: house.record(place, folder) for kind, folder in KINDS.items()}
+    for path in paths.values():
+        record = json.loads(path.read_text())
+        for key in ("windows", "metrics", "bytes") if damage == "key" else ():
+            record.pop(key, None)
+        text = json.dumps([] if damage == "list" else record)
+        path.write_text(text[:40] if damage == "cut" else text)
+    for stamp in (place / "results/studies/small/made").iterdir():
+        stamp.unlink()
+    done = house.snakemake(place, "--cores", "2", check=False)
     assert done.returncode == 1
-    assert "energy/tiny/none/none/nf4/here/transformers/questions.json: " in done.stdout + done.stderr
-    assert "run snakemake again" in done.stdout + done.stderr
-    assert "Traceback" not in (place / "results/small/logs/merge_measurements.log").read_text()
-    path.unlink()
-    assert ("measure_energy", "energy/tiny/none/none/nf4/here/transformers/questions.json") in house.planned(place)
+    for kind, path in paths.items():
+        assert f"results/{KINDS[kind]}/{path.name}: " in done.stdout + done.stderr
+        path.unlink()
+    assert "the file is damaged: delete it and run snakemake again" in done.stdout + done.stderr
+    assert (
+        "Traceback" not in (place / "results/studies/small/logs/merge_measurements.log").read_text()
+    )
+    assert {job for _, job in house.wanted(place)} - {""} == set(KINDS.values())
 
 
 def test_findings_are_results(own):
     """A cell that does not fit is done: it is not tried again, and the dataset says so."""
     place, _ = own
-    path = place / "results/small/energy/tiny/none/none/nf4/here/transformers/questions.json"
-    record = json.loads(path.read_text())
-    for key in ("repeats", "idle_power_w", "loading", "peak_memory_bytes", "weights_bytes"):
-        del record[key]
-    path.write_text(json.dumps(record | {"status": "oom", "reason": "too big"}))
-    house.snakemake(place, "--cores", "2")
-    with xr.open_datatree(place / "results/small/study.nc") as tree:
-        cell = tree["energy"].sel(pruning="none", quantization="nf4", hardware="here")
-        status = tree["energy"].status.attrs["flag_meanings"].split()[int(cell.status.item())]
-        assert status == "oom"
-        assert cell.energy.isnull().all()
-        assert tree["energy"].energy.notnull().sum() == 11 * 3 * 3
+    for session in (1, 2):
+        path = house.record(place, NF4[:-1] + str(session))
+        record = json.loads(path.read_text())
+        for key in (
+            "windows",
+            "idle_power_w",
+            "loading",
+            "memory_bytes",
+            "weights_bytes",
+            "components",
+        ):
+            del record[key]
+        path.write_text(json.dumps(record | {"status": "oom", "reason": "too big"}))
     assert house.planned(place) == set()
+    for stamp in (place / "results/studies/small/made").iterdir():
+        stamp.unlink()
+    house.snakemake(place, "--cores", "2")
+    with xr.open_datatree(place / "results/studies/small/study.nc") as tree:
+        cell = tree["energy"].sel(pruning="none", quantization="nf4", hardware="here")
+        status = tree["energy"].status.attrs["flag_meanings"].split()[int(cell.status.max())]
+        assert status == "oom"
+        assert set(cell.reason.values.ravel()) == {"too big"}
+        assert cell.energy.isnull().all()
+        assert tree["energy"].energy.notnull().sum() == 11 * 2 * 3
+    assert house.planned(place) == set()
+
+
+def test_boards_that_mix_under_one_label_are_seen(own):
+    place, _ = own
+    boards = {
+        1: ("NVIDIA A100-PCIE-40GB", 40e9, "GPU-a"),
+        2: ("NVIDIA A100-SXM4-80GB", 80e9, "GPU-b"),
+    }
+    for session, (name, memory, uuid) in boards.items():
+        path = house.record(place, NF4[:-1] + str(session))
+        record = json.loads(path.read_text())
+        record["device"]["gpus"] = [{"name": name, "memory_bytes": memory, "uuid": uuid}]
+        path.write_text(json.dumps(record))
+    for stamp in (place / "results/studies/small/made").iterdir():
+        stamp.unlink()
+    house.snakemake(place, "--cores", "2")
+    with xr.open_datatree(place / "results/studies/small/study.nc") as tree:
+        cell = (
+            tree["energy"]
+            .to_dataset()
+            .sel(pruning="none", quantization="nf4", hardware="here")
+            .squeeze()
+        )
+        assert cell.gpu.values.tolist() == [board[0] for board in boards.values()]
+        assert cell.gpu_memory.values.tolist() == [40e9, 80e9]
+        assert cell.gpu_uuid.values.tolist() == ["GPU-a", "GPU-b"]
+    page = (place / "results/studies/small/report.html").read_text()
+    assert "NVIDIA A100-PCIE-40GB; NVIDIA A100-SXM4-80GB <strong>(mixed)</strong>" in page
 
 
 def test_snakemakes_own_report_holds_the_tables_figures_and_report(own):
@@ -120,22 +194,26 @@ def test_snakemakes_own_report_holds_the_tables_figures_and_report(own):
 
 def test_a_study_without_zones_and_without_a_single_success_still_has_its_report(own):
     place, data = own
-    data["carbon"] = {}
+    del data["carbon"]
     house.write_study(place, data)
-    for path in (place / "results/small/energy").rglob("*.json"):
+    for path in (place / "results/energy").rglob("*.json"):
         record = {
-            k: v for k, v in json.loads(path.read_text()).items() if k in ("schema_version", "spec", "components")
+            k: v
+            for k, v in json.loads(path.read_text()).items()
+            if k in ("schema_version", "spec", "id")
         }
         path.write_text(json.dumps(record | {"status": "oom", "reason": "too big"}))
+    for stamp in (place / "results/studies/small/made").iterdir():
+        stamp.unlink()
     house.snakemake(place, "--cores", "2")
-    with open(place / "results/small/ranking.csv", newline="") as stream:
+    with open(place / "results/studies/small/ranking.csv", newline="") as stream:
         assert {row["note"] for row in csv.DictReader(stream)} == {"oom"}
-    assert "too big" not in (place / "results/small/carbon.csv").read_text()
-    assert (place / "results/small/report.html").exists()
+    assert "too big" not in (place / "results/studies/small/carbon.csv").read_text()
+    assert (place / "results/studies/small/report.html").exists()
 
 
 def commands(place):
-    """script -> the interpreters that a dry-run starts it with, for the jobs of one quantization."""
+    """(environment, script) of every job of one quantization that a dry-run wants."""
     done = house.snakemake(place, "--dry-run", "--printshellcmds")
     job = r"(envs/\w+)/\.venv/bin/python scripts/(\w+)\.py --spec .* --output \S*/q4/"
     return re.findall(job, done.stdout + done.stderr)
@@ -151,6 +229,7 @@ def test_llamacpp_jobs_run_in_an_environment_of_their_own(own):
             {"engine": "llamacpp", "quantization": "q4", "pruning": "none"},
         ]
     }
+    data["hardware"].pop("there")
     house.write_study(place, data)
     found = set(commands(place))
     assert found == {
@@ -160,30 +239,99 @@ def test_llamacpp_jobs_run_in_an_environment_of_their_own(own):
     }
     scripts = [job[0] for job in house.planned(place)]
     assert scripts.count("measure_energy") == 2, "what was measured with transformers stays"
-    (place / "scripts/build_environment.py").write_text("import sys; print('building', sys.argv[1])")
-    done = house.snakemake(place, "--cores", "4")
+    (place / "scripts/build_environment.py").write_text(
+        "import sys; print('building', sys.argv[1])"
+    )
+    done = house.snakemake(place, MERGED, "--cores", "4")
     assert [line for line in done.stdout.splitlines() if line.startswith("building")] == [
         "building envs/llamacpp",
         "building envs/llm",
     ]
 
 
+def test_environments_of_the_whole_study_are_built_before_its_first_compute_job(
+    own,
+):
+    """Jobs that are not known yet, behind a checkpoint, find their environment; the cheap end needs
+    none.
+    """
+    place, data = own
+    (place / "scripts/build_environment.py").write_text(
+        "import sys; print('building', sys.argv[1])"
+    )
+    data["ranking"]["weight"] = 0.5
+    house.write_study(place, data)
+    assert "building" not in house.snakemake(place, STUDY, "--cores", "2").stdout
+    data["engine"]["llamacpp"] = {"method": "llamacpp"}
+    data["quantization"]["q4"] = {"method": "gguf", "type": "Q4_K_M"}
+    data["grid"] = {"exclude": [{"quantization": "q4"}, {"engine": "llamacpp"}]}
+    house.write_study(place, data)
+    house.record(place, NF4).unlink()
+    done = house.snakemake(place, MERGED, "--cores", "2")
+    assert "building envs/llamacpp" in done.stdout
+    assert "building envs/llm" in done.stdout
+
+
+def test_cells_that_no_engine_runs_send_no_jobs_and_are_in_the_dataset(own):
+    place, data = own
+    data["engine"]["llamacpp"] = {"method": "llamacpp"}
+    house.write_study(place, data)
+    assert {job for job in house.planned(place) if job[1]} == set()
+    house.snakemake(place, STUDY, "--cores", "2")
+    with xr.open_datatree(place / "results/studies/small/study.nc") as tree:
+        cells = tree["energy"].sel(engine="llamacpp")
+        assert set(cells.status.values.ravel()) == {2}
+        assert (
+            "the engine llamacpp does not load cast; it loads gguf" in cells.reason.values.ravel()
+        )
+
+
 def test_ready_made_weights_are_fetched_for_each_model_and_rerun_for_one(own):
     place, data = own
     data["model"]["second"] = {"path": "config/second-model"}
-    theirs = {"method": "prequantized", "models": {m: {"path": "config/schemas"} for m in ("tiny", "second")}}
+    theirs = {
+        "method": "prequantized",
+        "models": {m: {"path": "config/model"} for m in ("tiny", "second")},
+    }
     data["quantization"]["theirs"] = theirs
     data["grid"] = {"exclude": [{"pruning": "half", "quantization": "theirs"}]}
     house.write_study(place, data)
     jobs = house.planned(place)
-    assert {job for job in jobs if job[0] == "fetch_checkpoint"} == {
-        ("fetch_checkpoint", f"checkpoints/{model}/none/none/theirs/checkpoint.json") for model in ("tiny", "second")
+    assert {job for job in jobs if job[0] == "fetch_weights"} == {
+        ("fetch_weights", f"weights/{model}/none/none/theirs") for model in ("tiny", "second")
     }
-    house.snakemake(place, "--cores", "4")
+    house.snakemake(place, MERGED, "--cores", "4")
     theirs["models"]["second"] = {"path": "config/second-model"}
     house.write_study(place, data)
     compute = {
-        job for job in house.planned(place) if job[0] in ("fetch_checkpoint", "measure_energy", "evaluate_quality")
+        job
+        for job in house.planned(place)
+        if job[0] in ("fetch_weights", "measure_energy", "evaluate_quality")
     }
     assert {path.split("/")[1] for _, path in compute} == {"second"}
     assert {path.split("/")[4] for _, path in compute} == {"theirs"}
+
+
+def test_jobs_that_were_planned_before_an_edit_fail_and_say_so(own):
+    """A job in a queue asks for a result that the study no longer has: nothing is measured by
+    another spec.
+    """
+    place, data = own
+    path = house.record(place, NF4)
+    path.unlink()
+    data["workload"]["questions"]["new_tokens"] = 9
+    house.write_study(place, data)
+    done = house.snakemake(place, str(path.relative_to(place)), "--cores", "1", check=False)
+    assert done.returncode == 1
+    assert "has changed since it was planned: run snakemake again" in done.stdout + done.stderr
+
+
+def test_a_file_of_the_cheap_end_that_is_asked_for_by_name_is_made_anew(own):
+    place, data = own
+    data["ranking"]["weight"] = 0.5
+    house.write_study(place, data)
+    ranking = "results/studies/small/ranking.csv"
+    assert house.planned(place, ranking) == {("analyse_study", "")}
+    house.snakemake(place, ranking, "--cores", "1")
+    assert house.planned(place, ranking) == set()
+    assert house.planned(place) == {("draw_figures", ""), ("write_report", "")}

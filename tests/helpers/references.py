@@ -1,16 +1,19 @@
 """Slow, plain float64 reference implementations of weight-compression algorithms, for use in tests.
 
-Written from the papers (facts and formulae only). Everything is computed on the CPU in float64 with loops where
-they make the algorithm easier to follow. Conventions shared by all functions:
+Written from the papers (facts and formulae only). Everything is computed on the CPU in float64 with
+loops where they make the algorithm easier to follow. Conventions shared by all functions:
 
-* ``w`` is (outputs x inputs) as ``nn.Linear.weight``; ``x`` is (tokens x inputs); any float dtype, tensor or array.
-  Arguments are never modified.
+* ``w`` is (outputs x inputs) as ``nn.Linear.weight``; ``x`` is (tokens x inputs); any float dtype,
+  tensor or array. Arguments are never modified.
 * Masks are bool tensors of the shape of the weight, ``True`` = weight is pruned (set to zero).
-* Exactly one of ``ratio`` (fraction of weights to prune) and ``pattern`` ("N:M": N of M weights are *kept*) is given.
+* Exactly one of ``ratio`` (fraction of weights to prune) and ``pattern`` ("N:M": N of M weights are
+  *kept*) is given.
 * Counts are ``round(ratio * count)`` with Python's ``round`` (halves go to the even integer).
-* Ties between equal scores: the weight that comes first (row-major order; for a list, matrix by matrix) is pruned.
+* Ties between equal scores: the weight that comes first (row-major order; for a list, matrix by
+  matrix) is pruned.
 """
 
+import copy
 import itertools
 import math
 
@@ -19,7 +22,7 @@ import torch
 FP8_E4M3_MAX = 448.0
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # helpers
 
 
@@ -37,7 +40,7 @@ def _one_of(ratio, pattern):
 
 
 def _parse_pattern(pattern, inputs):
-    """Split "N:M" into N (kept) and M (group length); the number of inputs has to be a multiple of M."""
+    """Split "N:M" into N (kept) and M (group length); `inputs` has to be a multiple of M."""
     n, m = (int(part) for part in pattern.split(":"))
     if not 0 < n <= m:
         raise ValueError(f"bad pattern {pattern}")
@@ -47,7 +50,7 @@ def _parse_pattern(pattern, inputs):
 
 
 def _lowest(scores, count):
-    """Bool list, True at the `count` lowest of a 1-D sequence of scores; ties: the earlier index is taken first."""
+    """Bool list, True at the `count` lowest of a 1-D sequence; of ties the earlier index first."""
     values = [float(s) for s in scores]
     order = sorted(range(len(values)), key=lambda i: (values[i], i))
     chosen = [False] * len(values)
@@ -57,7 +60,7 @@ def _lowest(scores, count):
 
 
 def _n_m_mask(score, pattern):
-    """Mask that, in each row and each group of M consecutive columns, prunes the M - N lowest scores."""
+    """Mask that prunes the M - N lowest scores in each row and group of M consecutive columns."""
     rows, inputs = score.shape
     n, m = _parse_pattern(pattern, inputs)
     mask = torch.zeros(rows, inputs, dtype=torch.bool)
@@ -67,19 +70,22 @@ def _n_m_mask(score, pattern):
     return mask
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # 1, 2: magnitude pruning
 
 
 def magnitude_mask(w, ratio=None, pattern=None):
-    """Magnitude pruning of one matrix (Han et al. 2015, arXiv 1506.02626; the baseline of SparseGPT and Wanda).
+    """Magnitude pruning of one matrix (Han et al. 2015, arXiv 1506.02626).
 
     Args:
         w: weights (outputs x inputs).
-        ratio: prune exactly round(ratio * numel) weights, those with the smallest |w| in the whole matrix.
-        pattern: "N:M": of every M consecutive weights along the inputs keep the N with the largest |w|.
+        ratio: prune exactly round(ratio * numel) weights, those with the smallest |w| in the whole
+            matrix.
+        pattern: "N:M": of every M consecutive weights along the inputs keep the N with the largest
+            |w|.
 
-    Returns:
+    Returns
+    -------
         Bool mask (outputs x inputs), True = pruned.
     """
     _one_of(ratio, pattern)
@@ -91,14 +97,15 @@ def magnitude_mask(w, ratio=None, pattern=None):
 
 
 def global_magnitude_masks(ws, ratio):
-    """Global magnitude pruning: one ranking of |w| over several matrices (e.g. Blalock et al. 2020, arXiv 2003.03033).
+    """Magnitude pruning of several matrices together (e.g. Blalock et al. 2020, arXiv 2003.03033).
 
     Args:
         ws: list of weights, each (outputs x inputs), shapes may differ.
-        ratio: prune exactly round(ratio * total) weights, the smallest |w| over all matrices together; a matrix may
-            lose any share of its own weights.
+        ratio: prune exactly round(ratio * total) weights, the smallest |w| over all matrices
+            together; a matrix may lose any share of its own weights.
 
-    Returns:
+    Returns
+    -------
         List of bool masks with the shapes of ws, True = pruned.
     """
     _one_of(ratio, None)
@@ -109,29 +116,36 @@ def global_magnitude_masks(ws, ratio):
     masks, begin = [], 0
     for w in ws:
         rows, inputs = w.shape
-        masks.append(torch.tensor(chosen[begin : begin + rows * inputs], dtype=torch.bool).reshape(rows, inputs))
+        masks.append(
+            torch.tensor(chosen[begin : begin + rows * inputs], dtype=torch.bool).reshape(
+                rows, inputs
+            )
+        )
         begin += rows * inputs
     return masks
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # 3: Wanda
 
 
 def wanda_mask(w, x, ratio=None, pattern=None):
-    """Wanda (Sun et al. 2024, arXiv 2306.11695, eq. 1 and algorithm 1): score S_ij = |W_ij| * ||X_j||_2.
+    """Wanda (Sun et al. 2024, arXiv 2306.11695, eq. 1 and algorithm 1).
 
-    The norm is over all tokens; any constant factor of it (such as the mean instead of the sum of squares) leaves
-    the ranking inside a row unchanged.
+    The score is S_ij = |W_ij| * ||X_j||_2. The norm is over all tokens; any constant factor of it
+    (such as the mean instead of the sum of squares) leaves the ranking inside a row unchanged.
 
     Args:
         w: weights (outputs x inputs).
         x: calibration inputs (tokens x inputs).
         ratio: in each output row prune the round(ratio * inputs) lowest scores.
-        pattern: "N:M": in each row, in every group of M consecutive inputs, keep the N highest scores.
+        pattern: "N:M": in each row, in every group of M consecutive inputs, keep the N highest
+            scores.
 
-    Returns:
-        Bool mask (outputs x inputs), True = pruned. The weights that remain are not changed by the method.
+    Returns
+    -------
+        Bool mask (outputs x inputs), True = pruned. The weights that remain are not changed by the
+        method.
     """
     _one_of(ratio, pattern)
     w, x = _f64(w), _f64(x)
@@ -146,16 +160,17 @@ def wanda_mask(w, x, ratio=None, pattern=None):
     return mask
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # 4: SparseGPT
 
 
 def _hessian(w, x, damp):
-    """Damped Hessian H = 2/n X^T X (n = tokens) with the dead inputs repaired, and w with its dead columns zeroed.
+    """Damped Hessian H = 2/n X^T X (n = tokens), dead inputs repaired, and w with these zeroed.
 
-    A common factor c of H cancels: U scales by 1/sqrt(c), so the scores w^2 / U_jj^2 all scale by c, while the
-    updates w_j * U_jk / U_jj do not change. The only place where the factor could show is the damping when there are
-    dead inputs, because their H_jj = 1 enters mean(diag H) and is not scaled along.
+    A common factor c of H cancels: U scales by 1/sqrt(c), so the scores w^2 / U_jj^2 all scale by
+    c, while the updates w_j * U_jk / U_jj do not change. The only place where the factor could show
+    is the damping when there are dead inputs, because their H_jj = 1 enters mean(diag H) and is not
+    scaled along.
     """
     w, x = w.clone(), x.clone()
     h = 2.0 / x.shape[0] * (x.T @ x)
@@ -170,29 +185,34 @@ def _hessian(w, x, damp):
 
 
 def sparsegpt(w, x, ratio=None, pattern=None, block=128, damp=0.01):
-    """SparseGPT (Frantar & Alistarh 2023, arXiv 2301.00774, algorithm 1; "Adaptive Mask Selection" and N:M extension).
+    """SparseGPT (Frantar & Alistarh 2023, arXiv 2301.00774, algorithm 1, adaptive masks and N:M).
 
-    Columns are pruned from left to right. With U the upper Cholesky factor of H^-1 (H^-1 = U^T U), the inverse of the
-    Hessian of the not yet visited inputs, (H_{j:,j:})^-1, has first row U_jj * U_{j,j:}; so the OBS cost of
-    pruning weight w_ij is w_ij^2 / U_jj^2 (up to a constant factor) and the optimal update of the later weights k > j
-    is w_ik -= (w_ij / U_jj) * U_jk. The update is applied to all later columns at once; the authors' lazy batching of
-    the columns outside the block is the same in exact arithmetic.
+    Columns are pruned from left to right. With U the upper Cholesky factor of H^-1 (H^-1 = U^T U),
+    the inverse of the Hessian of the not yet visited inputs, (H_{j:,j:})^-1, has first row U_jj *
+    U_{j,j:}; so the OBS cost of pruning weight w_ij is w_ij^2 / U_jj^2 (up to a constant factor)
+    and the optimal update of the later weights k > j is w_ik -= (w_ij / U_jj) * U_jk. The update is
+    applied to all later columns at once; the authors' lazy batching of the columns outside the
+    block is the same in exact arithmetic.
 
     Args:
         w: weights (outputs x inputs).
-        x: calibration inputs (tokens x inputs). H = 2/n X^T X (see _hessian for the constant factor and for dead
-            inputs, whose H_jj becomes 1 and whose weights become 0; they are ranked with their score of 0).
-        ratio: unstructured; at the start of each block of columns [begin, end) the mask of the whole block is chosen:
-            the round(ratio * rows * end) - round(ratio * rows * begin) smallest w^2 / U_jj^2 over all rows and columns
-            of the block, with the current (updated) weights.
-        pattern: "N:M"; at each column that starts a group of M, each row keeps the N largest w^2 / U_jj^2 of the group,
-            with the current weights.
-        block: columns per block; for N:M the largest multiple of M that is <= block (without effect on the result).
+        x: calibration inputs (tokens x inputs). H = 2/n X^T X (see _hessian for the constant factor
+            and for dead inputs, whose H_jj becomes 1 and whose weights become 0; they are ranked
+            with their score of 0).
+        ratio: unstructured; at the start of each block of columns [begin, end) the mask of the
+            whole block is chosen: the round(ratio * rows * end) - round(ratio * rows * begin)
+            smallest w^2 / U_jj^2 over all rows and columns of the block, with the current (updated)
+            weights.
+        pattern: "N:M"; at each column that starts a group of M, each row keeps the N largest w^2 /
+            U_jj^2 of the group, with the current weights.
+        block: columns per block; for N:M the largest multiple of M that is <= block (without effect
+            on the result).
         damp: damp * mean(diag H) is added to the diagonal (dead inputs included in the mean).
 
-    Returns:
-        (new_w, mask): float64 weights (outputs x inputs) with zeros under the mask, and the bool mask, True = pruned.
-        Dead columns are zero in new_w also where the mask is False.
+    Returns
+    -------
+        (new_w, mask): float64 weights (outputs x inputs) with zeros under the mask, and the bool
+        mask, True = pruned. Dead columns are zero in new_w also where the mask is False.
     """
     _one_of(ratio, pattern)
     h, w = _hessian(_f64(w), _f64(x), damp)
@@ -228,25 +248,26 @@ def sparsegpt(w, x, ratio=None, pattern=None, block=128, damp=0.01):
     return w, mask
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # 5: round-to-nearest quantization
 
 
 def gptq_rtn(w, bits, group):
-    """Symmetric round-to-nearest with the grid of the GPTQ code (Frantar et al. 2023, arXiv 2210.17323; RTN baseline).
+    """Symmetric round-to-nearest on the grid of GPTQ (Frantar et al. 2023, arXiv 2210.17323).
 
-    Per row and group of `group` consecutive inputs (the last one possibly shorter): maxq = 2^bits - 1,
-    scale = 2 * max|w| / maxq, zero = (maxq + 1) / 2, q = clamp(round(w / scale) + zero, 0, maxq) and
-    w' = scale * (q - zero). Halves round to even. The quotient is evaluated as w * maxq / (2 * max|w|), so that
-    the halves (every w = +-max|w| is one: maxq / 2) are met exactly for weights of float32 precision or less.
-    A group of zeros stays zero.
+    Per row and group of `group` consecutive inputs (the last one possibly shorter): maxq = 2^bits -
+    1, scale = 2 * max|w| / maxq, zero = (maxq + 1) / 2, q = clamp(round(w / scale) + zero, 0, maxq)
+    and w' = scale * (q - zero). Halves round to even. The quotient is evaluated as w * maxq / (2 *
+    max|w|), so that the halves (every w = +-max|w| is one: maxq / 2) are met exactly for weights of
+    float32 precision or less. A group of zeros stays zero.
 
     Args:
         w: weights (outputs x inputs).
         bits: bits per weight, >= 2.
         group: inputs per scale.
 
-    Returns:
+    Returns
+    -------
         Dequantized float64 weights (outputs x inputs).
     """
     w = _f64(w)
@@ -268,18 +289,19 @@ def gptq_rtn(w, bits, group):
     return out
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # 6: ShortGPT
 
 
 def block_influence(hidden_in, hidden_out):
-    """Block Influence (ShortGPT, Men et al. 2024, arXiv 2403.03853, eq. 1): 1 - mean over tokens of cos(in_t, out_t).
+    """Block Influence (ShortGPT, Men et al. 2024, arXiv 2403.03853, eq. 1): 1 - mean cosine.
 
     Args:
         hidden_in: hidden states before the layer (tokens x hidden).
         hidden_out: hidden states after the layer (tokens x hidden).
 
-    Returns:
+    Returns
+    -------
         The score as a Python float, in [0, 2]. The cosine of a zero vector counts as 0.
     """
     a, b = _f64(hidden_in), _f64(hidden_out)
@@ -290,12 +312,73 @@ def block_influence(hidden_in, hidden_out):
     return 1.0 - total / a.shape[0]
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# 7: FP8
+# --------------------------------------------------------------------------------------------------
+# 7: LLM-Pruner's importance
+
+
+def taylor_importance(model, tokens):
+    """First-order importance by element of LLM-Pruner (Ma et al. 2023, arXiv 2305.11627).
+
+    The importance of one weight is |dL/dw * w|, L the mean next-token cross entropy over the
+    tokens; that of a group is the sum over its weights and biases. A channel: a row of gate and up,
+    a column of down. A head group: one key-value head's rows of k and v, its query heads' rows of q
+    and columns of o.
+
+    Args:
+        model: with blocks as Llama's, gate_proj, up_proj, down_proj and q_proj, k_proj, v_proj,
+            o_proj.
+        tokens: token ids (samples x tokens).
+
+    Returns
+    -------
+        For each block (channels, head groups): two lists of floats.
+    """
+    model = copy.deepcopy(model).double().requires_grad_(True)
+    logits = model(input_ids=tokens).logits[:, :-1]
+    torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1).double(), tokens[:, 1:].flatten()
+    ).backward()
+
+    def of_rows(layer, begin, end):
+        total = 0.0
+        for parameter in layer.parameters():  # weight and, where there is one, bias
+            total += float((parameter.grad[begin:end] * parameter.data[begin:end]).abs().sum())
+        return total
+
+    def of_columns(layer, begin, end):
+        return float(
+            (layer.weight.grad[:, begin:end] * layer.weight.data[:, begin:end]).abs().sum()
+        )
+
+    found = []
+    for block in model.get_decoder().layers:
+        mlp, attention = block.mlp, block.self_attn
+        channels = [
+            of_rows(mlp.gate_proj, c, c + 1)
+            + of_rows(mlp.up_proj, c, c + 1)
+            + of_columns(mlp.down_proj, c, c + 1)
+            for c in range(mlp.down_proj.in_features)
+        ]
+        size = attention.head_dim
+        queries = attention.q_proj.out_features // attention.k_proj.out_features
+        groups = []
+        for g in range(attention.k_proj.out_features // size):
+            narrow = g * size, (g + 1) * size
+            wide = g * size * queries, (g + 1) * size * queries
+            score = of_rows(attention.k_proj, *narrow) + of_rows(attention.v_proj, *narrow)
+            groups.append(
+                score + of_rows(attention.q_proj, *wide) + of_columns(attention.o_proj, *wide)
+            )
+        found.append((channels, groups))
+    return found
+
+
+# --------------------------------------------------------------------------------------------------
+# 8: FP8
 
 
 def _fp8_rows(t):
-    """Each row of t scaled to +-448, rounded to float8_e4m3fn and scaled back; a zero row has scale 1."""
+    """Each row scaled to +-448, rounded to float8_e4m3fn, scaled back; a zero row has scale 1."""
     out = torch.zeros_like(t)
     for i in range(t.shape[0]):
         scale = t[i].abs().max() / FP8_E4M3_MAX
@@ -307,31 +390,36 @@ def _fp8_rows(t):
 
 
 def fp8_dynamic(w, x):
-    """W8A8 in FP8 E4M3 (format: Micikevicius et al. 2022, arXiv 2209.05433), dynamic per-token activation scales.
+    """W8A8 in FP8 E4M3 (Micikevicius et al. 2022, arXiv 2209.05433), activations scaled per token.
 
-    Weights: scale = max|w_row| / 448 per output channel. Activations: scale = max|x_row| / 448 per token. Values are
-    rounded to the nearest float8_e4m3fn (halves to even), and the dequantized values are multiplied in float64.
+    Weights: scale = max|w_row| / 448 per output channel. Activations: scale = max|x_row| / 448 per
+        token. Values are
+    rounded to the nearest float8_e4m3fn (halves to even), and the dequantized values are multiplied
+    in float64.
 
     Args:
         w: weights (outputs x inputs).
         x: activations (tokens x inputs).
 
-    Returns:
+    Returns
+    -------
         y (tokens x outputs), float64.
     """
     return _fp8_rows(_f64(x)) @ _fp8_rows(_f64(w)).T
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # self-check
 
 
 def _e4m3_grid():
-    """All non-negative finite E4M3 values by their code 0..126: 4 exponent bits (bias 7), 3 mantissa bits."""
+    """All non-negative finite E4M3 values, codes 0..126: exponent 4 bits (bias 7), mantissa 3."""
     values = []
     for code in range(127):
         exponent, mantissa = code >> 3, code & 7
-        values.append(mantissa / 8 * 2.0**-6 if exponent == 0 else (1 + mantissa / 8) * 2.0 ** (exponent - 7))
+        values.append(
+            mantissa / 8 * 2.0**-6 if exponent == 0 else (1 + mantissa / 8) * 2.0 ** (exponent - 7)
+        )
     return values
 
 
@@ -342,7 +430,7 @@ def _nearest_e4m3(v, grid):
 
 
 def _sparsegpt_by_inverses(w, x, mask, damp):
-    """The updates of SparseGPT for a given mask without a Cholesky factor: one matrix inverse for every column."""
+    """The updates of SparseGPT for a given mask by one matrix inverse for every column."""
     h, w = _hessian(_f64(w), _f64(x), damp)
     for j in range(w.shape[1]):
         inverse = torch.linalg.inv(h[j:, j:])
@@ -384,7 +472,9 @@ def _self_check():
 
     # counts that are not whole, one and several blocks; "3:4" keeps three
     for block in (7, 128):
-        assert int(sparsegpt(w, x, ratio=0.337, block=block)[1].sum()) == round(0.337 * rows * inputs)
+        assert int(sparsegpt(w, x, ratio=0.337, block=block)[1].sum()) == round(
+            0.337 * rows * inputs
+        )
     assert int(magnitude_mask(w, pattern="3:4").sum()) == rows * inputs // 4
     assert int(magnitude_mask(w, ratio=0.337).sum()) == round(0.337 * rows * inputs)
     assert bool((wanda_mask(w, x, ratio=0.337).sum(1) == round(0.337 * inputs)).all())
@@ -412,7 +502,8 @@ def _self_check():
     kept = torch.cat([v[~m].abs() for v, m in zip(ws, masks, strict=True)])
     assert pruned.max() <= kept.min()
 
-    # round-to-nearest: at most half a step of error (the maximum is half a step off by construction)
+    # round-to-nearest: at most half a step of error (the maximum is half a step off by
+    # construction)
     for bits, group in ((2, 16), (3, 24), (4, 64), (8, 100)):
         q = gptq_rtn(w, bits, group)
         for begin in range(0, inputs, group):
@@ -435,7 +526,9 @@ def _self_check():
     grid = _e4m3_grid()
     assert grid[-1] == FP8_E4M3_MAX
     halves = [(lo + hi) / 2 for lo, hi in itertools.pairwise(grid)]
-    samples = torch.cat([torch.tensor(halves, dtype=torch.float64), randn(2000) * 60, randn(500) * 1e-2])
+    samples = torch.cat(
+        [torch.tensor(halves, dtype=torch.float64), randn(2000) * 60, randn(500) * 1e-2]
+    )
     samples = samples.clamp(-FP8_E4M3_MAX, FP8_E4M3_MAX)
     cast = samples.to(torch.float8_e4m3fn).to(torch.float64).tolist()
     assert cast == [_nearest_e4m3(v, grid) for v in samples.tolist()]
@@ -444,7 +537,9 @@ def _self_check():
     print("fp8 relative error", round(error, 4))
     assert y.shape == (tokens, rows)
     assert 1e-3 < error < 0.06
-    assert torch.equal(fp8_dynamic(torch.zeros(2, 4), torch.ones(3, 4)), torch.zeros(3, 2, dtype=torch.float64))
+    assert torch.equal(
+        fp8_dynamic(torch.zeros(2, 4), torch.ones(3, 4)), torch.zeros(3, 2, dtype=torch.float64)
+    )
     print("ok")
 
 

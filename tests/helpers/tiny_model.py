@@ -1,4 +1,8 @@
-"""Make a tiny random Llama with a tokenizer: `envs/llm/.venv/bin/python tests/tiny_model.py FOLDER`."""
+"""Make a tiny random Llama with a tokenizer, by an interpreter of the compute environments:
+
+envs/llm/.venv/bin/python tests/helpers/tiny_model.py FOLDER
+envs/llamacpp/.venv/bin/python tests/helpers/tiny_model.py --sentencepiece FOLDER
+"""
 
 import json
 import shutil
@@ -7,9 +11,9 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaTokenizerFast, PreTrainedTokenizerFast
 
-TEXT = Path(__file__).resolve().parents[1] / "config" / "texts" / "calibration.txt"
+TEXT = Path(__file__).resolve().parents[2] / "config" / "texts" / "calibration.txt"
 
 
 def make(folder: Path, hidden: int = 64, heads: int = 4, key_values: int = 2) -> Path:
@@ -18,16 +22,46 @@ def make(folder: Path, hidden: int = 64, heads: int = 4, key_values: int = 2) ->
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, special_tokens=["<end>"])
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=alphabet, special_tokens=["<end>"]
+    )
     tokenizer.train_from_iterator([TEXT.read_text(encoding="utf-8")], trainer)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>").save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>"
+    ).save_pretrained(folder)
     torch.manual_seed(0)
     LlamaForCausalLM(config_of(hidden, heads, key_values)).save_pretrained(folder)
     return folder
 
 
+def make_sentencepiece(folder: Path, hidden: int = 64, pruned: bool = False) -> Path:
+    """The same with 400 sentence pieces, which llama.cpp's converter knows; `pruned` makes two of
+    four neighbours zero.
+    """
+    import sentencepiece  # in the environment of llama.cpp only
+
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config_of(hidden))
+    if pruned:
+        for name, weight in model.model.layers.named_parameters():
+            if name.endswith("proj.weight"):
+                weight.data.view(-1, 4)[:, 1:3] = 0
+    model.save_pretrained(folder)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXT.read_text(encoding="utf-8").splitlines()),
+        model_prefix=str(folder / "tokenizer"),
+        vocab_size=400,
+        byte_fallback=True,
+        minloglevel=2,
+    )
+    LlamaTokenizerFast.from_pretrained(folder).save_pretrained(folder)
+    return folder
+
+
 def make_hollow(folder: Path, hidden: int, tokenizer: Path) -> Path:
-    """A model of the same kind, large and all zeros: its weights are a hole in a file and take no room on disk."""
+    """A model of the same kind, large and all zeros: its weights are a hole in a file and take no
+    room on disk.
+    """
     folder.mkdir()
     with torch.device("meta"):
         model = LlamaForCausalLM(config_of(hidden))
@@ -62,4 +96,4 @@ def config_of(hidden: int, heads: int = 4, key_values: int = 2) -> LlamaConfig:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    (make_sentencepiece if "--sentencepiece" in sys.argv else make)(Path(sys.argv[-1]))

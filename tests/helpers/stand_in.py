@@ -1,0 +1,73 @@
+"""Plays the compute scripts: writes a record with the spec it was given and plausible numbers."""
+
+import json
+import sys
+from pathlib import Path
+
+script = Path(sys.argv[1]).stem
+options = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
+spec = json.loads(options["--spec"])
+output = Path(options["--output"])
+bits = {
+    "cast": 32,
+    "llm-int8": 8,
+    "bitsandbytes-4bit": 4,
+    "gptq": spec.get("quantization", {}).get("bits", 4),
+}
+size = bits.get(spec["quantization"]["method"], 8) if "quantization" in spec else 32
+record = {
+    "schema_version": 2,
+    "status": "ok",
+    "spec": spec,
+    "id": output.stem,
+    "started": "2026-01-01T00:00:00+00:00",
+    "elapsed_s": 36.0,
+    "host": "stand-in",
+    "git_commit": "0" * 40,
+}
+if "--source" in options:
+    there = Path(options["--source"])
+    assert (there / "config.json").exists() or (there / "made.json").exists(), (
+        f"{there}: no weights there"
+    )
+if script in ("fetch_model", "prune_weights", "quantize_weights", "fetch_weights"):
+    weights = Path(options["--weights"])
+    weights.mkdir(parents=True, exist_ok=True)
+    (weights / "config.json").write_text("{}")
+    if script != "fetch_model":
+        (weights / "made.json").write_text(
+            json.dumps({"schema_version": 2, "status": "ok", "files": {"config.json": 2}})
+        )
+        record["cost"] = {"seconds": 1.0, "energy_j": {"cpu": 2.0, "gpu": 0.0, "ram": 1.0}}
+    record |= {"bytes": 125 * size} | ({"parameters": 1000} if script == "fetch_model" else {})
+elif script == "measure_energy":
+    windows = [
+        {
+            "seconds": 2.0,
+            "energy_j": {"cpu": size + spec["session"], "gpu": 0.0, "ram": 1.0},
+            "runs": 1,
+            "tokens_read": 10,
+            "tokens_written": 8,
+        }
+        for _ in range(3)
+    ]
+    how = {"basis": "estimated", "method": "stand-in"}
+    record |= {
+        "components": {"cpu": how, "gpu": {"basis": "absent", "method": "none"}, "ram": how},
+        "device": {"cpu": "stand-in", "gpus": []},
+        "windows": windows,
+        "idle_power_w": {"cpu": 1.0, "gpu": 0.0, "ram": 1.0},
+        "loading": {"seconds": 1.0, "energy_j": {"cpu": 1.0, "gpu": 0.0, "ram": 1.0}},
+        "memory_bytes": {"ram": 1000},
+        "weights_bytes": 125 * size,
+        "kernels": {"Linear": 2},
+    }
+elif script == "evaluate_quality":
+    names = (
+        ["perplexity"] if spec["quality"]["method"] == "perplexity" else spec["quality"]["metrics"]
+    )
+    lower = {"value": 20.0 + 4 / size, "stderr": None, "higher_is_better": False}
+    higher = {"value": 0.5, "stderr": 0.01, "higher_is_better": True}
+    record["metrics"] = {name: lower if name == "perplexity" else higher for name in names}
+output.parent.mkdir(parents=True, exist_ok=True)
+output.write_text(json.dumps(record))

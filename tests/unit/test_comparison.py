@@ -1,0 +1,226 @@
+"""φ, ρ and R against numbers computed by hand."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from joulegrid.analysis import comparison
+from joulegrid.analysis.variables import STATUS
+from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
+
+BASELINE = {"training": "none", "pruning": "none", "quantization": "full"}
+LABELS = {
+    "model": ["m"],
+    "training": ["none"],
+    "pruning": ["none"],
+    "quantization": ["full", "half", "low"],
+    "hardware": ["h"],
+    "engine": ["e"],
+    "workload": ["w"],
+}
+
+
+def tree(joules, accuracy, perplexity, tokens=10.0, **labels):
+    """Three quantizations; `joules`: (quantization, session), all drawn by the CPU; `labels` of
+    other axes.
+    """
+    joules = np.asarray(joules, float)
+    sessions = joules.shape[1]
+    names = {**LABELS, **{axis: [label] for axis, label in labels.items()}}
+    shape = [len(names[a]) for a in CELL_AXES]
+    dims = [*CELL_AXES, "session"]
+    missing = np.isnan(joules).reshape(*shape, sessions)
+    text = np.full((*shape, sessions), "", "O")
+    energy = xr.Dataset(
+        {
+            "energy": ([*dims, "component"], joules.reshape(*shape, sessions, 1)),
+            "tokens_written": (dims, np.full((*shape, sessions), tokens)),
+            "runs": (dims, np.ones((*shape, sessions))),
+            "duration": (dims, np.full((*shape, sessions), 2.0)),
+            "weights_size": (dims, np.full((*shape, sessions), 4e6)),
+            "kernel": (dims, np.full((*shape, sessions), "Linear ×2", "O")),
+            "gpu": (dims, text),
+            "reason": (dims, text),
+            "status": (
+                dims,
+                np.where(missing, STATUS.index("oom"), STATUS.index("ok")).astype("i1"),
+            ),
+        },
+        coords={**names, "session": list(range(1, sessions + 1)), "component": ["cpu"]},
+    )
+    values = np.stack([accuracy, perplexity], axis=-1).astype(float)
+    quality = xr.Dataset(
+        {
+            "quality": ([*CONFIGURATION_AXES, "metric"], values.reshape(1, 1, 1, 3, 2)),
+            "direction": ("metric", np.array([1, 0], "i1")),
+        },
+        coords={
+            **{a: names[a] for a in CONFIGURATION_AXES},
+            "metric": ["facts.acc", "text.perplexity"],
+        },
+    )
+    shape = [len(names[a]) for a in CONFIGURATION_AXES]
+    made = xr.Dataset(
+        {name: (CONFIGURATION_AXES, np.full(shape, 2.5)) for name in comparison.MADE},
+        coords={a: names[a] for a in CONFIGURATION_AXES},
+    )
+    return xr.DataTree.from_dict({"energy": energy, "quality": quality, "weights": made})
+
+
+def beside(first, second, axis):
+    """Two trees side by side along an axis."""
+    groups = {}
+    for name in ("energy", "quality", "weights"):
+        parts = [each[name].to_dataset() for each in (first, second)]
+        shared = axis not in parts[0].dims
+        groups[name] = parts[0] if shared else xr.concat(parts, axis, data_vars="minimal")
+    return xr.DataTree.from_dict(groups)
+
+
+METRICS = ["facts.acc", "text.perplexity"]
+# 100 J, 60 J and 120 J of 10 tokens; accuracy 0.8, 0.72, 0.8; perplexity 20, 25, 16
+DATA = tree([[90, 110], [50, 70], [120, 120]], [0.8, 0.72, 0.8], [20, 25, 16])
+
+
+def at(ranked, name):
+    return ranked[name].values.ravel()
+
+
+def test_by_hand():
+    ranked = comparison.compare(DATA, 0.7, BASELINE, METRICS)
+    assert at(ranked, "energy_per_token") == pytest.approx([10, 6, 12])
+    # φ = 1 − 60/100 and 1 − 120/100
+    assert at(ranked, "efficiency") == pytest.approx([0, 0.4, -0.2])
+    # ρ: accuracy (0.72 − 0.8)/0.8 = −0.1, perplexity −(25 − 20)/20 = −0.25; accuracy 0, perplexity
+    # −(16 − 20)/20 = 0.2
+    assert at(ranked, "quality") == pytest.approx([0, -0.175, 0.1])
+    # R = 0.7·0.4 − 0.3·0.175 = 0.2275; 0.7·(−0.2) + 0.3·0.1 = −0.11
+    assert at(ranked, "score") == pytest.approx([0, 0.2275, -0.11])
+    assert at(ranked, "rank") == pytest.approx([2, 1, 3])
+    assert at(ranked, "pareto") == pytest.approx([1, 1, 1])
+    # t(0.975, 1) = 12.706; s of 9 and 11 is sqrt(2): 12.706·sqrt(2)/sqrt(2)
+    assert at(ranked, "energy_per_token_ci95")[0] == pytest.approx(12.7062, rel=1e-4)
+    assert at(ranked, "energy_per_token_ci95")[2] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("weight", "order"), [(0, [2, 3, 1]), (1, [2, 1, 3])])
+def test_the_ends_of_the_weight_are_quality_alone_and_energy_alone(weight, order):
+    assert at(comparison.compare(DATA, weight, BASELINE, METRICS), "rank") == pytest.approx(order)
+
+
+def test_one_metric_only():
+    ranked = comparison.compare(DATA, 0.7, BASELINE, ["facts.acc"])
+    assert at(ranked, "quality") == pytest.approx([0, -0.1, 0])
+
+
+def test_a_dominated_cell_is_not_on_the_front():
+    data = tree([[100, 100], [60, 60], [120, 120]], [0.8, 0.8, 0.7], [20, 20, 30])
+    assert at(comparison.compare(data, 0.7, BASELINE, METRICS), "pareto") == pytest.approx(
+        [0, 1, 0]
+    )
+
+
+def test_each_place_has_its_own_front_ranks_and_baseline():
+    """A laptop's cell of 100 J/token is not better than an A100's of 1 J/token because it saves
+    more of its own.
+    """
+    a100 = tree([[10, 10], [6, 6], [9, 9]], [0.8, 0.78, 0.7], [20, 20, 20], hardware="a100")
+    laptop = tree(
+        [[2000, 2000], [1000, 1000], [1900, 1900]],
+        [0.8, 0.78, 0.7],
+        [20, 20, 20],
+        hardware="laptop",
+    )
+    both = beside(a100, laptop, "hardware")
+    ranked = comparison.compare(both, 0.7, BASELINE, METRICS)
+    for hardware in ("a100", "laptop"):
+        assert ranked["rank"].sel(hardware=hardware).values.ravel() == pytest.approx([3, 1, 2])
+        assert ranked.pareto.sel(hardware=hardware).values.ravel() == pytest.approx([1, 1, 0])
+    rows = comparison.table(both, ranked)
+    assert rows.groupby("hardware")["rank"].apply(list).to_dict() == {
+        "a100": [1, 2, 3],
+        "laptop": [1, 2, 3],
+    }
+
+
+def test_axes_that_the_baseline_names_are_compared():
+    """{quantization: full, hardware: a100}: the laptop is measured by the A100's energy, one order
+    for all cells.
+    """
+    a100 = tree([[10, 10], [6, 6], [9, 9]], [0.8, 0.78, 0.7], [20, 20, 20], hardware="a100")
+    laptop = tree(
+        [[2000, 2000], [1000, 1000], [1900, 1900]],
+        [0.8, 0.78, 0.7],
+        [20, 20, 20],
+        hardware="laptop",
+    )
+    both = beside(a100, laptop, "hardware")
+    ranked = comparison.compare(both, 1, {**BASELINE, "hardware": "a100"}, METRICS)
+    assert ranked.efficiency.sel(hardware="laptop", quantization="half").item() == pytest.approx(
+        1 - 1000 / 10
+    )
+    assert sorted(ranked["rank"].values.ravel()) == [1, 2, 3, 4, 5, 6]
+    assert ranked["rank"].sel(hardware="laptop").min() == 4
+
+
+def test_another_engine_is_compared_where_the_baseline_names_one():
+    """GGUF runs on llama.cpp alone; the baseline on another engine still ranks it."""
+    nan = np.nan
+    one = tree(
+        [[100, 100], [50, 50], [nan, nan]], [0.8, 0.8, 0.8], [20, 20, 20], engine="transformers"
+    )
+    two = tree([[nan, nan], [nan, nan], [20, 20]], [0.8, 0.8, 0.8], [20, 20, 20], engine="llamacpp")
+    both = beside(one, two, "engine")
+    alone = comparison.compare(both, 1, BASELINE, METRICS)
+    assert alone["rank"].sel(engine="llamacpp").isnull().all()
+    together = comparison.compare(both, 1, {**BASELINE, "engine": "transformers"}, METRICS)
+    assert together["rank"].sel(engine="llamacpp", quantization="low").item() == 1
+
+
+def test_a_negative_metric_keeps_its_sign():
+    """A log-likelihood of −2 is better than one of −3: relative change divides by |base|."""
+    data = tree([[100, 100]] * 3, [-3.0, -2.0, -4.0], [20, 20, 20])
+    ranked = comparison.compare(data, 0, BASELINE, ["facts.acc"])
+    assert at(ranked, "quality") == pytest.approx([0, 1 / 3, -1 / 3])
+
+
+def test_twins_share_the_front_and_the_rank():
+    data = tree([[60, 60], [60, 60], [120, 120]], [0.8, 0.8, 0.7], [20, 20, 30])
+    ranked = comparison.compare(data, 0.7, BASELINE, METRICS)
+    assert at(ranked, "pareto") == pytest.approx([1, 1, 0])
+    assert at(ranked, "rank") == pytest.approx([1, 1, 3])
+
+
+def test_what_is_missing_has_no_score_and_the_table_says_why():
+    nan = np.nan
+    data = tree([[100, 100], [nan, nan], [50, 50]], [0.8, 0.7, nan], [20, 21, 22])
+    ranked = comparison.compare(data, 0.7, BASELINE, METRICS)
+    assert at(ranked, "score")[0] == 0
+    assert np.isnan(at(ranked, "score")[1:]).all()
+    rows = comparison.table(data, ranked).set_index("quantization")
+    assert rows["note"].to_dict() == {
+        "full": "",
+        "half": "oom",
+        "low": "a quality metric is missing here or for the baseline",
+    }
+    assert rows.loc["full", "rank"] == 1
+    assert rows.loc["full", ["tokens_per_s", "weights_size", "kernel", "making_time"]].tolist() == [
+        5,
+        4e6,
+        "Linear ×2",
+        2.5,
+    ]
+
+
+def test_without_the_baselines_energy_nothing_is_ranked_and_the_table_says_why():
+    data = tree([[np.nan, np.nan], [50, 50], [60, 60]], [0.8, 0.7, 0.7], [20, 21, 22])
+    ranked = comparison.compare(data, 0.7, BASELINE, METRICS)
+    rows = comparison.table(data, ranked)
+    assert rows["rank"].isna().all()
+    assert set(rows["note"]) == {"oom", comparison.NO_BASELINE}
+
+
+def test_a_baseline_metric_of_zero_gives_no_number_instead_of_infinity():
+    data = tree([[100, 100], [50, 50], [60, 60]], [0.0, 0.7, 0.7], [20, 21, 22])
+    ranked = comparison.compare(data, 0.7, BASELINE, METRICS)
+    assert np.isnan(at(ranked, "score")).all()

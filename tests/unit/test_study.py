@@ -1,0 +1,385 @@
+"""Every mistake in a study gives one line with the file, the key, what was expected and the nearest
+valid name.
+"""
+
+import pytest
+
+from joulegrid.errors import InputError
+from joulegrid.study import conclusions, study
+from joulegrid.study.yaml import read_yaml
+
+BAD = [
+    (lambda s: s["pruning"]["half"].update(ratio=-0.1), ["pruning.half.ratio: got -0.1", "[0, 1)"]),
+    (
+        lambda s: s["pruning"].update(w={"method": "wanda", "ratio": 0.5}),
+        ["pruning.w: the key 'calibration' is missing"],
+    ),
+    (
+        lambda s: s["pruning"].update(
+            w={"method": "wanda", "ratio": 0.5, "calibration": {"text": "no.txt"}}
+        ),
+        ["pruning.w.calibration.text: no such file 'no.txt'"],
+    ),
+    (
+        lambda s: s["pruning"].update(
+            g={"method": "magnitude", "pattern": "2:4", "scope": "global"}
+        ),
+        ["pruning.g.scope: got global"],
+    ),
+    (
+        lambda s: s["pruning"].update(l={"method": "layers", "ratio": 0.2}),
+        ["pruning.l", "ratio with calibration, or"],
+    ),
+    (
+        lambda s: s["pruning"].update(l={"method": "layers", "drop": [-1]}),
+        ["pruning.l.drop.0", "got -1"],
+    ),
+    (
+        lambda s: s["pruning"].update(
+            l={"method": "layers", "drop": [1], "ratio": 0.2, "calibration": {"text": "LICENSE"}}
+        ),
+        ["pruning.l", "ratio with calibration, or drop alone"],
+    ),
+    (
+        lambda s: s["quantization"]["gptq4"].update(group_size=48),
+        ["gptq4.group_size: got 48", "-1, 16, 32, 64"],
+    ),
+    (
+        lambda s: s["pruning"].update(b={"method": "blocks"}),
+        ["pruning.b", "at least one of channels, heads"],
+    ),
+    (
+        lambda s: s["pruning"].update(
+            b={"method": "blocks", "channels": 0.2, "importance": "activation"}
+        ),
+        ["pruning.b: the key 'calibration' is missing"],
+    ),
+    (
+        lambda s: s["pruning"]["half"].update(recovery={"method": "lora", "text": "LICENSE"}),
+        ["pruning.half.recovery: the key 'steps' is missing"],
+    ),
+    (
+        lambda s: s["quantization"]["gptq4"].update(bits=5, compute_dtype="float32"),
+        ["quantization.gptq4.compute_dtype: got float32; 5 bits run in bfloat16"],
+    ),
+    (
+        lambda s: s["quantization"]["gptq4"].update(kernel="marlin"),
+        ["gptq4.kernel", "did you mean 'gptq_marlin'?"],
+    ),
+    (
+        lambda s: s["quantization"].update(g={"method": "gguf", "type": "Q4_K"}),
+        ["quantization.g.type", "Q4_K_M"],
+    ),
+    (
+        lambda s: s["quantization"].update(
+            p={"method": "prequantized", "models": {"tinny": {"path": "LICENSE"}}}
+        ),
+        ["quantization.p.models: no model 'tinny'", "did you mean 'tiny'?"],
+    ),
+    (
+        lambda s: s["quantization"].update(
+            p={"method": "prequantized", "models": {"tiny": {"path": "tests/data/model"}}}
+        ),
+        ["quantization.p: ready-made weights cannot be combined with pruning: half; exclude it"],
+    ),
+    (
+        lambda s: s["engine"]["transformers"].update(sparse_kernels="yes"),
+        ["engine.transformers.sparse_kernels"],
+    ),
+    (
+        lambda s: s["ranking"].update(weight=float("nan")),
+        ["ranking.weight: got nan; expected a finite number"],
+    ),
+    (lambda s: s["hardware"]["there"].update(pue=float("inf")), ["hardware.there.pue: got inf"]),
+    (lambda s: s.update(pruning=None), ["pruning: got None; expected a mapping"]),
+    (lambda s: s.update(pruning=["half"]), ["pruning: got ['half']; expected a mapping"]),
+    (
+        lambda s: s["quantization"].update({8: {"method": "bitsandbytes-4bit"}}),
+        ["quantization", "the key 8", "put it in quotes"],
+    ),
+    (
+        lambda s: s["workload"]["questions"].update(count=999),
+        ["workload.questions.count: got 999", "has 16 prompts"],
+    ),
+    (
+        lambda s: s["workload"]["questions"].update(prompts="config/prompts"),
+        ["questions.prompts: no such file"],
+    ),
+    (
+        lambda s: s["quality"]["facts"].update(task="fact"),
+        ["quality.facts.task: no task 'fact'", "did you mean 'facts'?"],
+    ),
+    (
+        lambda s: s["quality"]["facts"].update(folder="LICENSE"),
+        ["quality.facts.folder: no such folder 'LICENSE'"],
+    ),
+    (lambda s: s["pruning"].update({"x" * 65: {"method": "none"}}), ["pruning", "at most 64"]),
+    (lambda s: s["pruning"].update({"x\n": {"method": "none"}}), ["pruning", "'x\\n'"]),
+    # absurd numbers
+    (
+        lambda s: s["hardware"].update(g={"device": "cuda", "gpu": "A30", "gpus": 10**9}),
+        ["hardware.g.gpus: got 1000000000", "1 to 1024"],
+    ),
+    (
+        lambda s: s["carbon"]["zones"]["BE"].update(intensity_g_per_kwh=1e9),
+        ["carbon.zones.BE.intensity_g_per_kwh: got 1000000000.0", "0 to 5000"],
+    ),
+    (lambda s: s.update(carbon={}), ["carbon: the key 'zones' is missing"]),
+    (lambda s: s.update(carbon={"zones": {}}), ["carbon.zones", "at least one zone"]),
+    # files that are something else
+    (
+        lambda s: s["workload"]["questions"].update(prompts="docs/report.png"),
+        ["workload.questions.prompts: docs/report.png: expected a .jsonl file"],
+    ),
+    (
+        lambda s: s["workload"]["questions"].update(prompts="config/config.yaml"),
+        ["workload.questions.prompts: config/config.yaml: expected a .jsonl file"],
+    ),
+    (
+        lambda s: s["quality"]["text"].update(text="docs/report.png"),
+        ["quality.text.text: docs/report.png: not a text"],
+    ),
+    (
+        lambda s: s["model"].update(m={"path": "config/schemas"}),
+        ["model.m.path: config/schemas: no config.json there"],
+    ),
+    # more than a model or a text can give
+    (
+        lambda s: s["quality"]["text"].update(window=4096),
+        ["quality.text.window: got 4096; the context of the model tiny is 2048 tokens"],
+    ),
+    (
+        lambda s: s["workload"]["questions"].update(new_tokens=4096),
+        ["workload.questions.new_tokens: got 4096; the context of the model tiny is 2048 tokens"],
+    ),
+    (
+        lambda s: s["quantization"]["gptq4"]["calibration"].update(tokens=4096),
+        ["quantization.gptq4.calibration.tokens: got 4096; the context"],
+    ),
+    (
+        lambda s: s["quantization"]["gptq4"]["calibration"].update(samples=60_200),
+        [
+            "quantization.gptq4.calibration: config/texts/calibration.txt cannot give 60200 "
+            "different pieces of 512"
+        ],
+    ),
+    # edit, what the message must hold
+    (
+        lambda s: s.update(quantisation={}),
+        ["quantisation: unknown key", "did you mean 'quantization'?"],
+    ),
+    (lambda s: s.pop("ranking"), ["the key 'ranking' is missing"]),
+    (
+        lambda s: s["quantization"].update(x={"method": "gptk"}),
+        ["quantization.x.method", "did you mean 'gptq'?"],
+    ),
+    (
+        lambda s: s["quantization"]["gptq4"].update(bits=9),
+        ["quantization.gptq4.bits", "got 9", "2, 3, 4, 5"],
+    ),
+    (lambda s: s["quantization"]["nf4"].update(bits=4), ["quantization.nf4.bits: unknown key"]),
+    (
+        lambda s: s["pruning"].update({"Half Off": {"method": "none"}}),
+        ["pruning", "'Half Off'", "a-z, 0-9"],
+    ),
+    (
+        lambda s: s["pruning"].update({"..": {"method": "none"}}),
+        ["pruning", "'..'", "starting with a letter or digit"],
+    ),
+    (lambda s: s["pruning"]["half"].update(ratio=1.0), ["pruning.half.ratio", "got 1.0", "[0, 1)"]),
+    (
+        lambda s: s["pruning"]["half"].update(pattern="2:4"),
+        ["pruning.half", "exactly one of ratio, pattern"],
+    ),
+    (
+        lambda s: s["pruning"].update(p={"method": "magnitude", "pattern": 124}),
+        ["pruning.p.pattern", "in quotes"],
+    ),
+    (
+        lambda s: s["pruning"].update(p={"method": "magnitude", "pattern": "4:4"}),
+        ["pruning.p.pattern", "0 < N < M"],
+    ),
+    (
+        lambda s: s["hardware"]["there"].update(pue=0.9),
+        ["hardware.there.pue", "got 0.9", "1 to 10"],
+    ),
+    (lambda s: s["hardware"].update(gpu={"device": "cuda"}), ["hardware.gpu", "'gpu' is missing"]),
+    (lambda s: s["hardware"]["here"].update(gpus=2), ["hardware.here.gpus: unknown key"]),
+    (lambda s: s.update(protocol={"sessions": 0}), ["protocol.sessions", "got 0", "1 to 1000"]),
+    (
+        lambda s: s.update(protocol={"session": 3}),
+        ["protocol.session: unknown key", "did you mean 'sessions'?"],
+    ),
+    (lambda s: s["ranking"].update(weight=1.2), ["ranking.weight", "from 0 to 1"]),
+    (
+        lambda s: s["ranking"].update(baseline={"quantization": "fp23"}),
+        ["ranking.baseline", "did you mean 'fp32'?"],
+    ),
+    (lambda s: s["ranking"].update(metrics=["tekst"]), ["ranking.metrics", "no metric 'tekst'"]),
+    (
+        lambda s: s["ranking"].update(metrics=["facts.ac"]),
+        ["ranking.metrics", "did you mean 'facts.acc'?"],
+    ),
+    (
+        lambda s: s.update(grid={"exclude": [{"pruning": "haff"}]}),
+        ["grid.exclude.0.pruning", "did you mean 'half'?"],
+    ),
+    (
+        lambda s: s.update(grid={"exclude": [{"prunning": "half"}]}),
+        ["grid.exclude.0.prunning", "did you mean 'pruning'?"],
+    ),
+    (
+        lambda s: s.update(
+            grid={"include": [{"engine": "transformers"}], "exclude": [{"model": "tiny"}]}
+        ),
+        ["no cell"],
+    ),
+    (
+        lambda s: s.update(grid={"exclude": [{"quantization": "fp32"}]}),
+        ["ranking.baseline", "excluded from the grid"],
+    ),
+    (
+        lambda s: s["workload"]["questions"].update(prompts="config/prompts/question.jsonl"),
+        ["did you mean", "questions.jsonl"],
+    ),
+    (
+        lambda s: s["workload"]["questions"].update(new_tokens=0),
+        ["workload.questions.new_tokens", "1 or more"],
+    ),
+    (
+        lambda s: s["quality"]["text"].update(stride=2000),
+        ["quality.text.stride", "tokens would be skipped"],
+    ),
+    (
+        lambda s: s["model"].update(m={"hub": "a/b", "path": "x"}),
+        ["model.m", "exactly one of hub, path, wheel"],
+    ),
+    (
+        lambda s: s["model"].update(m={"hub": "a/b", "revision": "main"}),
+        ["model.m.revision", "40 hex digits"],
+    ),
+    (
+        lambda s: s["model"].update(m={"wheel": "w==1", "file": "../x.gguf", "sha256": "0" * 64}),
+        ["model.m.file"],
+    ),
+    (
+        lambda s: s["carbon"]["zones"].update({False: {}}),
+        ["carbon.zones", "False", "put it in quotes"],
+    ),
+    (
+        lambda s: s["carbon"]["zones"].update(X={"intensity_g_per_kwh": 3}),
+        ["carbon.zones.X", "source"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "parts"), BAD, ids=range(len(BAD)))
+def test_a_mistake_is_named(study_data, study_file, edit, parts):
+    edit(study_data)
+    path = study_file(study_data)
+    with pytest.raises(InputError) as caught:
+        study.load([path])
+    message = str(caught.value)
+    assert str(path) in message
+    for part in parts:
+        assert part in message, message
+    assert "Traceback" not in message
+
+
+def test_a_duplicate_label_is_named_with_its_line(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "study: x\nquantization:\n  fp32: {method: cast}\n  fp32: {method: bitsandbytes-4bit}\n"
+    )
+    with pytest.raises(
+        InputError, match=r"study.yaml:4: the key 'fp32' stands twice here \(first in line 3\)"
+    ):
+        study.load([path])
+
+
+def test_an_unknown_country_is_named(study_data, study_file):
+    study_data["carbon"]["zones"] = {"GER": {}}
+    found = study.load([study_file(study_data)])
+    with pytest.raises(InputError, match=r"carbon.zones.GER: no ISO 3166-1 alpha-3 country"):
+        conclusions.conclusions(found, [])
+
+
+def test_a_merged_mapping_may_be_overridden(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
+    assert read_yaml(path)["b"] == {"x": 1, "y": 3}
+
+
+def test_numbers_given_on_the_command_line_are_numbers(study_data, study_file):
+    path = study_file(study_data)
+    over = {"ranking": {"weight": "0.3"}, "protocol": {"sessions": "5"}, "description": "1x"}
+    data = study.load([path], over).data
+    assert (data["ranking"]["weight"], data["protocol"]["sessions"], data["description"]) == (
+        0.3,
+        5,
+        "1x",
+    )
+    with pytest.raises(InputError, match=r"study.yaml, --config: ranking.weight: got 3"):
+        study.load([path], {"ranking": {"weight": "3"}})
+
+
+def test_several_mistakes_come_in_one_message(study_data, study_file):
+    study_data["protocol"] = {"sessions": 0}
+    study_data["ranking"]["weight"] = 2
+    with pytest.raises(InputError) as caught:
+        study.load([study_file(study_data)])
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_defaults_are_filled_in_where_the_method_has_them(study_data, study_file):
+    data = study.load([study_file(study_data)]).data
+    assert data["training"] == {"none": {"method": "none"}}
+    assert data["quantization"]["gptq4"]["group_size"] == 128
+    assert "group_size" not in data["quantization"]["fp32"]
+    assert data["quantization"]["gptq4"]["calibration"]["samples"] == 128
+    assert data["protocol"]["min_seconds"] == 10
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\x00", b"\xff\xfe", b"a: 1\n", b"\n\n"])
+def test_a_prompts_file_of_something_else_is_named(study_data, study_file, tmp_path, content):
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(content)
+    study_data["workload"]["questions"]["prompts"] = str(path)
+    with pytest.raises(InputError, match=r"workload\.questions\.prompts: .*p\.jsonl"):
+        study.load([study_file(study_data)])
+
+
+def test_files_outside_the_repository_are_allowed_and_marked(study_data, study_file, tmp_path):
+    (tmp_path / "text.txt").write_text("some words of a text " * 200)
+    study_data["quality"]["text"]["text"] = str(tmp_path / "text.txt")
+    found = study.load([study_file(study_data)])
+    assert found.entry("quality", "text")["text"]["outside"] is True
+    assert "outside" not in found.entry("workload", "questions")["prompts"]
+
+
+def test_a_nested_context_is_seen(study_data, study_file, tmp_path):
+    """Gemma 3 and Mistral 3 keep the length of their context in the configuration of their text
+    part.
+    """
+    import shutil
+
+    from conftest import ROOT
+
+    folder = tmp_path / "nested"
+    shutil.copytree(ROOT / "tests/data/model", folder)
+    (folder / "config.json").write_text('{"text_config": {"max_position_embeddings": 512}}')
+    study_data["model"] = {"nested": {"path": str(folder)}}
+    with pytest.raises(
+        InputError, match=r"quality.text.window: got 1024; the context of the model nested is 512"
+    ):
+        study.load([study_file(study_data)])
+
+
+def test_cells_that_no_engine_runs_are_known_before_anything_is_sent(study_data, study_file):
+    study_data["quantization"]["q4"] = {"method": "gguf", "type": "Q4_K_M"}
+    study_data["engine"]["llamacpp"] = {"method": "llamacpp"}
+    found = study.load([study_file(study_data)])
+    reasons = {(c.quantization, c.engine): found.unsupported(c) for c in found.cells}
+    assert reasons["fp32", "llamacpp"] == "the engine llamacpp does not load cast; it loads gguf"
+    assert reasons["q4", "llamacpp"] is None
+    assert reasons["q4", "transformers"] is None

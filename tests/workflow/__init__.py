@@ -1,0 +1,1 @@
+"""Tests of the workflow: jobs, reruns, the dataset."""

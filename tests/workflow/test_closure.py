@@ -1,0 +1,192 @@
+"""Real jobs of every kind and method, watched: what they execute is in the code of their specs.
+
+A definition that a job runs, but that its spec does not know, could change without a rerun.
+"""
+
+import ast
+import json
+import os
+import subprocess
+
+import pytest
+
+from helpers import house
+from joulegrid.study import study
+from joulegrid.study.code import Source, is_plumbing
+from joulegrid.study.shelf import jobs_of
+from joulegrid.study.specs import Job, Specs
+from joulegrid.study.syntax import bound
+
+pytestmark = pytest.mark.slow
+
+TRACING = house.ROOT / "tests/helpers/tracing"
+# Making weights is metered, but what that took is no part of what they are; and files that are
+# fetched are named by what is in them, whoever fetches them
+BESIDE = {
+    "pruned": ("joulegrid.metering.",),
+    "weights": ("joulegrid.metering.", "joulegrid.models."),
+    "models": ("joulegrid.models.",),
+    "energy": (),
+    "quality": (),
+}
+SCRIPTS = (
+    "fetch_model.py",
+    "prune_weights.py",
+    "quantize_weights.py",
+    "measure_energy.py",
+    "evaluate_quality.py",
+)
+CALIBRATION = {"text": "config/texts/calibration.txt", "samples": 4, "tokens": 64}
+RECOVERY = {"method": "lora", "text": "config/texts/calibration.txt", "steps": 2, "tokens": 64}
+BLOCKS = {"method": "blocks", "channels": 0.5, "heads": 0.5, "calibration": CALIBRATION}
+STUDY = {
+    "study": "watched",
+    "pruning": {
+        "none": {"method": "none"},
+        "magnitude": {"method": "magnitude", "pattern": "2:4"},
+        "wanda": {"method": "wanda", "ratio": 0.5, "calibration": CALIBRATION},
+        "sparsegpt": {"method": "sparsegpt", "ratio": 0.5, "calibration": CALIBRATION},
+        "layers": {
+            "method": "layers",
+            "ratio": 0.5,
+            "calibration": CALIBRATION,
+            "recovery": RECOVERY,
+        },
+        "blocks": BLOCKS,
+        "taylor": {**BLOCKS, "importance": "taylor"},
+    },
+    "quantization": {
+        "fp32": {"method": "cast", "dtype": "float32"},
+        "int8": {"method": "llm-int8", "compute_dtype": "float32"},
+        "nf4": {"method": "bitsandbytes-4bit", "compute_dtype": "float32"},
+        "gptq": {
+            "method": "gptq",
+            "bits": 4,
+            "group_size": 32,
+            "calibration": CALIBRATION,
+            "compute_dtype": "float32",
+            "kernel": "gptq_torch_aten",
+        },
+        "awq": {
+            "method": "awq",
+            "group_size": 32,
+            "calibration": CALIBRATION,
+            "compute_dtype": "float32",
+        },
+        "fp8": {"method": "fp8", "compute_dtype": "float32"},
+        "gguf": {"method": "gguf", "type": "Q8_0"},
+    },
+    "hardware": {"here": {"device": "cpu"}},
+    "engine": {
+        "transformers": {"method": "transformers", "batch_size": 2},
+        "llamacpp": {"method": "llamacpp"},
+    },
+    "workload": {
+        "questions": {
+            "method": "batch",
+            "prompts": "config/prompts/questions.jsonl",
+            "count": 2,
+            "new_tokens": 4,
+            "chat": False,
+        }
+    },
+    "grid": {
+        "include": [
+            {"pruning": "none"},
+            {"quantization": "fp32", "engine": "transformers"},
+        ]
+    },
+    "protocol": {"sessions": 1, "min_seconds": 0.2, "max_windows": 2, "idle_seconds": 0.2},
+    "quality": {
+        "text": {
+            "method": "perplexity",
+            "text": "config/texts/evaluation.txt",
+            "window": 64,
+            "stride": 32,
+            "tokens": 128,
+        },
+        "facts": {"method": "lm-eval", "task": "facts", "folder": "config/tasks/facts"},
+    },
+    "ranking": {"baseline": {"quantization": "fp32"}},
+}
+
+
+def telling(job: Job) -> bool:
+    """Whether a job runs code that no other one does: not all combinations are needed."""
+    return job.kind not in ("energy", "quality") or (
+        "none" in job.labels[2] and (job.kind == "energy" or job.labels[3] in ("fp32", "gptq"))
+    )
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A house whose study has run with every job watched, and the folder of what was seen."""
+    place = house.copy_project(tmp_path_factory.mktemp("watched") / "house")
+    for environment in ("llm", "llamacpp"):
+        venv = f"envs/{environment}/.venv"
+        (place / venv).symlink_to(house.ROOT / venv)
+    python = house.ROOT / "envs/llamacpp/.venv/bin/python"
+    helper = house.ROOT / "tests/helpers/tiny_model.py"
+    subprocess.run([python, helper, "--sentencepiece", place / "config/tiny"], check=True)
+    house.write_study(place, {**STUDY, "model": {"tiny": {"path": str(place / "config/tiny")}}})
+    made = Specs(study.load([str(place / "config/study.yaml")]))
+    targets = [f"results/{job.path}.json" for job in jobs_of(made) if telling(job)]
+    traces = place / "traces"
+    traces.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACES", str(traces))
+        patch.setenv("PYTHONPATH", str(TRACING))
+        house.snakemake(place, "--profile", "profiles/local", "--", *targets)
+    return place, traces
+
+
+def definitions_of(source: Source, path: str, lines: set[int]) -> set[str]:
+    """`module:name` of the definitions in a file that hold these lines."""
+    name = os.path.relpath(path, source.folder).removesuffix(".py").replace(os.sep, ".")
+    module = name.removesuffix(".__init__")
+    with open(path, encoding="utf-8") as file:
+        body = ast.parse(file.read()).body
+    held = set()
+    for statement in body:
+        first = min(
+            [statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))]
+        )
+        if any(first <= line <= (statement.end_lineno or first) for line in lines):
+            held |= {f"{module}:{each}" for each in bound(statement)}
+    return held
+
+
+def executed_by(source: Source, seen: dict) -> set[str]:
+    lines: dict[str, set[int]] = {}
+    for path, line in seen["executed"]:
+        lines.setdefault(path, set()).add(line)
+    return set().union(*(definitions_of(source, path, each) for path, each in lines.items()))
+
+
+def test_what_real_jobs_execute_is_in_their_specs(watched):
+    place, traces = watched
+    source, kinds, unknown = Source(place / "scripts"), set(), {}
+    for trace in traces.glob("*.json"):
+        seen = json.loads(trace.read_text())
+        output = seen["arguments"][seen["arguments"].index("--output") + 1]
+        if not seen["arguments"][0].endswith(SCRIPTS):
+            continue
+        record = json.loads((place / output).read_text())
+        kind = output.removeprefix("results/").split("/")[0]
+        kinds.add((kind, record["status"]) if "status" in record else (kind, None))
+        code = record["spec"].get("code")
+        known = (
+            set(json.loads((place / f"results/code/{code}.json").read_text())) if code else set()
+        )
+        executed = executed_by(source, seen)
+        assert ("joulegrid.metering.session:measure" in executed) == (kind == "energy")
+        rest = {
+            each
+            for each in executed - known
+            if not is_plumbing(each.partition(":")[0]) and not each.startswith(tuple(BESIDE[kind]))
+        }
+        if rest:
+            unknown["/".join(output.split("/")[1:-1])] = sorted(rest)
+    assert unknown == {}
+    assert {kind for kind, _ in kinds} == set(BESIDE)
+    assert len(list(traces.glob("*.json"))) >= len(list((place / "results/energy").rglob("*.json")))
