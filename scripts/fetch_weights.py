@@ -27,7 +27,8 @@ def main(arguments, spec):
             "bytes": stored_bytes(folder),
             "notes": config["quantization_config"],
         }
-        weights.seal(folder, facts)
+        content = {"sha256": entry["path"]["sha256"]} if "path" in entry else {}
+        weights.seal(folder, {**facts, **content})
     run.write_record(arguments.output, spec, made, facts)
 
 

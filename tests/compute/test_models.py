@@ -10,6 +10,8 @@ import zipfile
 import pytest
 
 from joulegrid.errors import InputError
+from joulegrid.jobs.weights import finding_in
+from joulegrid.models.content import content_hash
 from joulegrid.models.describe import describe
 from joulegrid.records import sha256_file
 
@@ -218,13 +220,21 @@ def test_a_model_on_disk_is_linked_and_only_its_data(script, tiny, tmp_path):
     shutil.copytree(tiny, folder)
     (folder / "modeling_mine.py").write_text("raise SystemExit")
     (folder / "pytorch_model.bin").write_bytes(b"x")
-    spec = {"kind": "model", "model": {"path": {"path": str(folder), "sha256": "x"}}}
+    file = {"path": str(folder), "sha256": content_hash(folder)}
+    spec = {"kind": "model", "model": {"path": file}}
     code, log, record = script("fetch_model", spec, weights=tmp_path / "weights")
     assert code == 0, log
     assert record["bytes"] == describe(tiny)["bytes"]
     names = {path.name for path in (tmp_path / "weights").iterdir()}
     assert {"config.json", "model.safetensors"} <= names
     assert not names & {"modeling_mine.py", "pytorch_model.bin"}
+    # other weights there, and neither this job nor one that uses the links goes on
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+    with pytest.raises(InputError, match="have changed since they were fetched"):
+        finding_in(tmp_path / "weights")
+    code, log, record = script("fetch_model", spec, weights=tmp_path / "weights")
+    assert (code, record) == (1, None)
+    assert f"{folder}: the model has changed since this job was planned" in log
 
 
 @pytest.mark.parametrize(

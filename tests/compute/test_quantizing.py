@@ -17,6 +17,8 @@ from joulegrid.engines.transformers import sparse
 from joulegrid.engines.transformers.loading import bitsandbytes_4bit
 from joulegrid.errors import InputError, Unsupported
 from joulegrid.jobs.outcomes import outcome
+from joulegrid.jobs.weights import finding_in
+from joulegrid.models.content import content_hash
 from joulegrid.models.describe import describe
 from joulegrid.models.files import stored_bytes
 from joulegrid.texts.calibration import calibration_tokens
@@ -312,7 +314,7 @@ def test_a_quantizing_job_writes_what_was_made_and_what_it_cost(script, tiny, tm
 def test_ready_made_weights_are_fetched_with_what_their_configuration_says(script, tiny, tmp_path):
     theirs, folder = tmp_path / "theirs", tmp_path / "fetched"
     shutil.copytree(tiny, theirs)
-    spec = {"source": {"path": {"path": str(theirs)}}}
+    spec = {"source": {"path": {"path": str(theirs), "sha256": content_hash(theirs)}}}
     code, log, record = script("fetch_weights", spec, weights=folder)
     assert (code, record) == (1, None)
     assert f"error: {theirs}: config.json has no quantization_config" in log
@@ -322,10 +324,17 @@ def test_ready_made_weights_are_fetched_with_what_their_configuration_says(scrip
     config["quantization_config"] = {"quant_method": "awq", "bits": 4}
     (theirs / "config.json").write_text(json.dumps(config))
     code, log, record = script("fetch_weights", spec, weights=folder)
+    assert (code, record) == (1, None)
+    assert f"error: {theirs}: the model has changed since this job was planned" in log
+    spec["source"]["path"]["sha256"] = content_hash(theirs)
+    code, log, record = script("fetch_weights", spec, weights=folder)
     assert code == 0, log
     assert record["notes"] == {"quant_method": "awq", "bits": 4}
     assert record["bytes"] == (theirs / "model.safetensors").stat().st_size
-    assert (folder / "made.json").is_file()
+    assert finding_in(folder) is None
+    (theirs / "config.json").write_text(json.dumps({**config, "bos_token_id": 1}))
+    with pytest.raises(InputError, match="have changed since they were fetched"):
+        finding_in(folder)
 
 
 def test_ready_made_weights_run(wider, tmp_path):

@@ -2,9 +2,15 @@
 valid name.
 """
 
+import json
+import shutil
+from types import SimpleNamespace
+
 import pytest
 
+from conftest import ROOT
 from joulegrid.errors import InputError
+from joulegrid.models.context import KEYS, context_of
 from joulegrid.study import conclusions, study
 from joulegrid.study.yaml import read_yaml
 
@@ -162,6 +168,20 @@ BAD = [
             "quantization.gptq4.calibration: config/texts/calibration.txt cannot give 60200 "
             "different pieces of 512"
         ],
+    ),
+    (
+        lambda s: s["quality"]["text"].update(tokens=100_000_000),
+        ["quality.text.tokens: got 100000000; config/texts/evaluation.txt has ", " bytes"],
+    ),
+    (
+        lambda s: s["quantization"]["gptq4"]["calibration"].update(tokens=200_000),
+        ["quantization.gptq4.calibration: config/texts/calibration.txt cannot give"],
+    ),
+    (
+        lambda s: s["pruning"]["half"].update(
+            recovery={"method": "lora", "text": "LICENSE", "steps": 1, "tokens": 2000}
+        ),
+        ["pruning.half.recovery: LICENSE cannot give 4 different pieces of 2000 tokens"],
     ),
     # edit, what the message must hold
     (
@@ -340,6 +360,38 @@ def test_defaults_are_filled_in_where_the_method_has_them(study_data, study_file
     assert data["protocol"]["min_seconds"] == 10
 
 
+@pytest.mark.parametrize(
+    ("edit", "line"),
+    [
+        (lambda s: s["model"].update(m=None), "model.m: got None; expected exactly one of hub"),
+        (lambda s: s["model"].update(m=5), "model.m: got 5; expected exactly one of hub"),
+        (lambda s: s["pruning"].update(x=None), "pruning.x: got None; expected a mapping (key"),
+        (lambda s: s["quality"].update(x=None), "quality.x: got None; expected a mapping (key"),
+        (lambda s: s.update(quality={}), "quality: it is empty; expected at least one key"),
+        (lambda s: s.update(model={}), "model: it is empty; expected at least one key"),
+        (lambda s: s.update(grid={"include": [{}]}), "grid.include.0: it is empty; expected"),
+        (
+            lambda s: s["carbon"].update(zones={}),
+            "carbon.zones: it is empty; expected at least one zone, such as DEU: {}",
+        ),
+    ],
+    ids=range(8),
+)
+def test_one_mistake_gives_one_line(study_data, study_file, edit, line):
+    edit(study_data)
+    with pytest.raises(InputError) as caught:
+        study.load([study_file(study_data)])
+    assert len(str(caught.value).splitlines()) == 1
+    assert line in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "- a", "text"])
+def test_a_file_that_is_no_study_is_named(tmp_path, content):
+    (tmp_path / "study.yaml").write_text(content)
+    with pytest.raises(InputError, match=r"study\.yaml: expected a study, a mapping of keys"):
+        study.load([tmp_path / "study.yaml"])
+
+
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\x00", b"\xff\xfe", b"a: 1\n", b"\n\n"])
 def test_a_prompts_file_of_something_else_is_named(study_data, study_file, tmp_path, content):
     path = tmp_path / "p.jsonl"
@@ -357,22 +409,53 @@ def test_files_outside_the_repository_are_allowed_and_marked(study_data, study_f
     assert "outside" not in found.entry("workload", "questions")["prompts"]
 
 
-def test_a_nested_context_is_seen(study_data, study_file, tmp_path):
-    """Gemma 3 and Mistral 3 keep the length of their context in the configuration of their text
-    part.
-    """
-    import shutil
+@pytest.fixture
+def with_config(study_data, tmp_path):
+    """A function that gives the study a model with this config.json."""
 
-    from conftest import ROOT
+    def give(config: str) -> dict:
+        folder = tmp_path / "configured"
+        shutil.copytree(ROOT / "tests/data/model", folder, dirs_exist_ok=True)
+        (folder / "config.json").write_text(config)
+        study_data["model"] = {"mine": {"path": str(folder)}}
+        return study_data
 
-    folder = tmp_path / "nested"
-    shutil.copytree(ROOT / "tests/data/model", folder)
-    (folder / "config.json").write_text('{"text_config": {"max_position_embeddings": 512}}')
-    study_data["model"] = {"nested": {"path": str(folder)}}
+    return give
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        # Gemma 3 and Mistral 3 keep it in the configuration of their text part
+        {"text_config": {"max_position_embeddings": 77}},
+        {"text_config": {"hidden_size": 8}, "max_position_embeddings": 77},
+        {"text_config": None, "max_position_embeddings": 77},
+        *({key: 77} for key in KEYS),
+        {"max_position_embeddings": -1, "n_ctx": 77},
+    ],
+    ids=json.dumps,
+)
+def test_a_context_is_seen_whatever_it_is_called(with_config, study_file, config):
+    data = with_config(json.dumps(config))
     with pytest.raises(
-        InputError, match=r"quality.text.window: got 1024; the context of the model nested is 512"
+        InputError, match=r"quality.text.window: got 1024; the context of the model mine is 77"
     ):
-        study.load([study_file(study_data)])
+        study.load([study_file(data)])
+
+
+@pytest.mark.parametrize("config", ['{"text_config": "x"}', "[]", '{"n_ctx": "many"}', "{", "7"])
+def test_a_configuration_that_says_no_context_is_no_mistake_of_the_study(
+    with_config, study_file, config
+):
+    assert study.load([study_file(with_config(config))]).data["model"]["mine"]
+
+
+def test_a_configuration_of_transformers_is_read_as_the_file_is():
+    """By attributes; GPT-2's own name for it is n_positions."""
+    nested = SimpleNamespace(max_position_embeddings=77)
+    assert context_of(SimpleNamespace(get_text_config=lambda: nested)) == 77
+    assert context_of(SimpleNamespace(n_positions=77)) == 77
+    assert context_of(SimpleNamespace()) is None
 
 
 def test_cells_that_no_engine_runs_are_known_before_anything_is_sent(study_data, study_file):

@@ -12,7 +12,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from joulegrid.compression.verification import flops_per_token, probe
 from joulegrid.jobs.implementation import implementation
-from joulegrid.texts.calibration import calibration_tokens, context_of
+from joulegrid.models.context import context_of
+from joulegrid.texts.calibration import calibration_tokens
 
 
 def prune(source: Path, folder: Path, entry: dict, seed: int, device: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ of a batch.
 
 import json
 import os
-import re
 import secrets
 import subprocess
 import tempfile
@@ -26,7 +25,8 @@ import gguf
 import xllamacpp
 
 from joulegrid.engines import Completion, Request
-from joulegrid.errors import InputError, OutOfMemory, Unsupported
+from joulegrid.errors import InputError, Unsupported
+from joulegrid.jobs import failures
 from joulegrid.jobs.devices import peak_memory
 from joulegrid.jobs.run import say
 from joulegrid.models import GGUF
@@ -35,8 +35,6 @@ from joulegrid.models import GGUF
 SLOT = 1024
 WARNINGS = 2  # of llama.cpp's levels 0 (nothing) to 5 (everything)
 ALL_LAYERS = 1_000_000
-# What llama.cpp says when memory is short
-OOM_SIGNS = ("out of memory", "failed to allocate", "unable to allocate", "alloc_buffer")
 
 
 @dataclass
@@ -66,7 +64,7 @@ class Engine:
             with _overheard() as said:
                 self.server = xllamacpp.Server(self._settings(slot))
         except RuntimeError:
-            raise _reason(self.path, said) from None
+            raise failures.of_loading(self.path, said) from None
         self.slot = slot
 
     def _settings(self, slot: int) -> Any:
@@ -218,20 +216,6 @@ def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> En
 def _has_gpu() -> bool:
     kind = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_GPU
     return any(device["type"] == kind for device in xllamacpp.get_device_info())
-
-
-def _reason(path: Path, said: list[str]) -> Exception:
-    """The error that llama.cpp's messages stand for; what it throws itself tells nothing."""
-    told = [re.sub(r"^[\d.]+ E +", "", line) for line in said if re.match(r"[\d.]+ E ", line)]
-    memory = [line for line in told if any(sign in line for sign in OOM_SIGNS)]
-    if memory:
-        return OutOfMemory(memory[0])
-    unknown = [line for line in told if "unknown model architecture" in line]
-    if unknown:
-        return Unsupported(f"llama.cpp: {unknown[0]}")
-    return InputError(
-        f"{path}: llama.cpp cannot load it: {told[0] if told else 'it does not say why'}"
-    )
 
 
 @contextmanager

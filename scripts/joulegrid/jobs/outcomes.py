@@ -35,9 +35,12 @@ NO_KERNEL = (
     # transformers, of a model that its class for causal language models does not know
     "Unrecognized configuration class",
 )
-# More of the memory than this in the hands of other processes, and running out of it says nothing
-# about the model
-HELD_BY_OTHERS = 0.1
+# What others usually hold of a memory, as a share and in bytes at least. Running out of it while
+# they hold more says nothing about the model: the cell shall be tried again. A GPU is ours alone: a
+# driver and a desktop take some hundred MB of it. Main memory never is: the system, its services
+# and whoever is logged in hold 1 to 2 GB of a small machine, and on a large one caches of file
+# systems and daemons grow with it. What is missing by that is missing on every other day too.
+USUALLY_HELD = {"GPU memory": (0.1, 0), "main memory": (0.25, 2 << 30)}
 
 
 def outcome_from(
@@ -103,7 +106,8 @@ def finding_of(error: BaseException) -> str | None:
 
 def _refuse_if_held(memory: dict[str, Any], reason: str) -> None:
     held, total = memory["held_by_others_bytes"], memory["total_bytes"]
-    if held > HELD_BY_OTHERS * total:
+    share, least = USUALLY_HELD[memory["what"]]
+    if held > max(share * total, least):
         raise InputError(
             f"out of memory ({reason}), but other processes held {held / 1e9:.1f} of "
             f"{total / 1e9:.1f} GB of the "

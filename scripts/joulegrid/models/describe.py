@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from joulegrid.errors import InputError
+from joulegrid.models.context import context_of
 from joulegrid.models.files import safetensors_of, stored_bytes
-
-# The names that architectures give to the longest sequence they were made for
-CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -29,15 +27,12 @@ def describe(folder: Path) -> dict[str, Any]:
     """
     config = _config(folder)
     counts = safetensors_of(folder).parameter_count
-    text = config.get("text_config", {})
     return {
         "architecture": (config.get("architectures") or [config.get("model_type")])[0],
         "parameters": sum(counts.values()),
         "bytes": stored_bytes(folder),
         "dtypes": sorted(counts),
-        "context_length": next(
-            (c[k] for c in (text, config) for k in CONTEXT_KEYS if c.get(k)), None
-        ),
+        "context_length": context_of(config),
     }
 
 

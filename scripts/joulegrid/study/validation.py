@@ -52,11 +52,23 @@ def check(name: str, data: Any, where: str) -> dict[str, Any]:
     errors = sorted(
         _validator(name).iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path]
     )
-    found = [*_not_finite(data), *(line for error in errors for line in _explain(error))]
+    lines_of_errors = (line for error in _telling(errors) for line in _explain(error))
+    found = [*_not_finite(data), *lines_of_errors]
     lines = list(dict.fromkeys(f"{where}: {line}" for line in found))
     if lines:
         raise InputError("\n".join(lines))
     return _Walk(schema_of(name)).with_defaults(data)
+
+
+def _telling(errors: list[Any]) -> list[Any]:
+    """Of a value of the wrong kind the first error alone: what further rules say of it, of the keys
+    of a mapping that is none, contradicts that.
+    """
+    wrong: dict[tuple, Any] = {}
+    for error in sorted(errors, key=lambda e: len(e.absolute_schema_path)):
+        if error.validator == "type":
+            wrong.setdefault(tuple(error.absolute_path), error)
+    return [e for e in errors if wrong.get(tuple(e.absolute_path), e) is e]
 
 
 def files_in(name: str, data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
@@ -201,6 +213,10 @@ def _not_among(error: Any, path: str) -> list[str]:
     return [f"{path}: got {_show(error.instance)}; {nearest(error.instance, valid)}"]
 
 
+def _empty(error: Any, path: str) -> list[str]:
+    return [f"{path}: it is empty{_expected(error.schema) or '; expected at least one key'}"]
+
+
 def _dependent(error: Any, path: str) -> list[str]:
     lacking = error.message.split(" is a dependency of ")[0]
     return [f"{path}: {lacking} is missing beside the other keys given here"]
@@ -212,6 +228,7 @@ _EXPLANATIONS = {
     "enum": _not_among,
     "const": _not_among,
     "dependentRequired": _dependent,
+    "minProperties": _empty,
 }
 
 

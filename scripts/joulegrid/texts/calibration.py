@@ -44,17 +44,3 @@ def calibration_tokens(
         )
     starts = random.Random(seed).sample(range(places), samples)
     return torch.tensor([tokens[start : start + length] for start in starts])
-
-
-def context_of(config: Any) -> int | None:
-    """The longest sequence a model is made for, in tokens; None where its configuration does not
-    say.
-
-    Models of several modalities keep it in the configuration of their text part.
-    """
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx"):
-        length = getattr(text, name, None)
-        if length:
-            return int(length)
-    return None

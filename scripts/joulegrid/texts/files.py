@@ -34,8 +34,9 @@ def parse_prompts(text: str, name: str) -> list[str]:
         try:
             prompt = json.loads(line)["prompt"]
         except (ValueError, KeyError, TypeError):
-            expected = 'expected one JSON object per line, {"prompt": "…"}'
-            raise InputError(f"{name}:{number}: {expected}") from None
+            raise InputError(
+                f'{name}:{number}: expected one JSON object per line, {{"prompt": "…"}}'
+            ) from None
         if not isinstance(prompt, str) or not prompt.strip():
             raise InputError(f"{name}:{number}: the prompt is not a text")
         found.append(prompt)

@@ -16,7 +16,8 @@ from torch.nn.utils import parametrize
 from joulegrid.compression.modules import linear_layers, placed
 from joulegrid.errors import InputError
 from joulegrid.jobs.run import say
-from joulegrid.texts.calibration import calibration_tokens, context_of
+from joulegrid.models.context import context_of
+from joulegrid.texts.calibration import calibration_tokens
 
 
 class MaskedLowRank(nn.Module):

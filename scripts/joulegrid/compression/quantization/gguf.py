@@ -26,22 +26,17 @@ import ik_llama_cpp
 import torch
 
 from joulegrid.errors import Unsupported
+from joulegrid.jobs import failures
 from joulegrid.jobs.run import say
 from joulegrid.models import COMPANIONS, GGUF
 from joulegrid.models.files import dtypes_of, weight_files
 
 # Types that the converter writes itself: nothing is quantized
 CASTS = ("F32", "F16", "BF16")
-# How the converter says that llama.cpp has no such model
-UNKNOWN = (
-    "NotImplementedError",
-    "is not supported",
-    "Can not map tensor",
-    "Failed to detect model architecture",
-)
 # ik_llama.cpp falls back to this type of its own, where llama.cpp, which cannot read it, falls back
 # to Q5_1
-OWN_TYPE, COMMON_TYPE = "q6_0", "q5_1"
+OWN_TYPE = "q6_0"
+COMMON_TYPE = "q5_1"
 
 
 def quantize(
@@ -155,12 +150,8 @@ def _precision(folder: Path) -> str:
 def _convert(source: Path, name: str, target: Path, precision: str) -> None:
     options = ["--outtype", precision, "--outfile", str(target), "--model-name", name]
     code, said = _run([sys.executable, convert_hf_to_gguf.__file__, *options, str(source)])
-    if code == 0:
-        return
-    if any(sign in _last(said) for sign in UNKNOWN):
-        reason = _last(said).removeprefix("NotImplementedError: ")
-        raise Unsupported(f"llama.cpp's converter: {reason}")
-    raise RuntimeError(f"llama.cpp's converter failed with exit code {code}: {_last(said)}")
+    if code:
+        raise failures.of_converting(code, said)
 
 
 def _quantize(source: Path, target: Path, wanted: str) -> None:
@@ -172,7 +163,7 @@ def _quantize(source: Path, target: Path, wanted: str) -> None:
     rules = ",".join(f"^{re.escape(name)}$={COMMON_TYPE}" for name in _of_own_type(plan.stderr))
     code, said = _run([program, *(["--custom-q", rules] if rules else []), *arguments])
     if code:
-        raise RuntimeError(f"llama-quantize failed with exit code {code}: {_last(said)}")
+        raise RuntimeError(f"llama-quantize failed with exit code {code}: {said[-1:]}")
 
 
 def _of_own_type(plan: str) -> list[str]:
@@ -184,10 +175,6 @@ def _of_own_type(plan: str) -> list[str]:
         if f"converting to {OWN_TYPE} " in line:
             tensors.append(name)
     return tensors
-
-
-def _last(said: list[str]) -> str:
-    return said[-1] if said else "it said nothing"
 
 
 def _run(command: list[str]) -> tuple[int, list[str]]:

@@ -14,7 +14,8 @@ import gptqmodel
 import torch
 from torch import nn
 
-from joulegrid.errors import InputError, Unsupported
+from joulegrid.errors import InputError
+from joulegrid.jobs import failures
 from joulegrid.jobs.run import say
 
 LOG = "quant_log.csv"
@@ -49,7 +50,7 @@ def run(
     try:
         model = gptqmodel.GPTQModel.load(str(source.resolve()), config, device=device)
     except TypeError as error:
-        raise Unsupported(str(error)) if "not supported" in str(error) else error from None
+        raise failures.of_library(error) from None
     folder = folder.resolve()
     with chdir(folder):  # gptqmodel writes a folder of logs where it is
         model.quantize(samples, batch_size=4)

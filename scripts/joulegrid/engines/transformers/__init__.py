@@ -16,7 +16,7 @@ from joulegrid.engines import Completion, Request
 from joulegrid.engines.transformers import facts, sparse
 from joulegrid.errors import InputError, OutOfMemory, Unsupported
 from joulegrid.jobs.implementation import implementation
-from joulegrid.texts.calibration import context_of
+from joulegrid.models.context import context_of
 
 
 @dataclass

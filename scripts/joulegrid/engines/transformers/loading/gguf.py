@@ -11,7 +11,7 @@ import gguf  # noqa: F401, transformers reads the file with it
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from joulegrid.errors import Unsupported
+from joulegrid.jobs import failures
 
 
 def load(folder: str | Path, entry: dict, placement: Any) -> Any:
@@ -25,4 +25,4 @@ def load(folder: str | Path, entry: dict, placement: Any) -> Any:
             folder, config=config, gguf_file="model.gguf", device_map=placement, dtype=dtype
         )
     except ValueError as error:
-        raise Unsupported(str(error)) if "not supported" in str(error) else error from None
+        raise failures.of_library(error) from None

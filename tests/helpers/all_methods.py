@@ -1,0 +1,82 @@
+"""A study with every method whose weights are made here; its models are for the tests to name."""
+
+CALIBRATION = {"text": "config/texts/calibration.txt", "samples": 4, "tokens": 64}
+RECOVERY = {"method": "lora", "text": "config/texts/calibration.txt", "steps": 2, "tokens": 64}
+BLOCKS = {"method": "blocks", "channels": 0.5, "heads": 0.5, "calibration": CALIBRATION}
+STUDY = {
+    "study": "watched",
+    "pruning": {
+        "none": {"method": "none"},
+        "magnitude": {"method": "magnitude", "pattern": "2:4"},
+        "wanda": {"method": "wanda", "ratio": 0.5, "calibration": CALIBRATION},
+        "sparsegpt": {"method": "sparsegpt", "ratio": 0.5, "calibration": CALIBRATION},
+        "layers": {
+            "method": "layers",
+            "ratio": 0.5,
+            "calibration": CALIBRATION,
+            "recovery": RECOVERY,
+        },
+        "blocks": BLOCKS,
+        "taylor": {**BLOCKS, "importance": "taylor"},
+    },
+    "quantization": {
+        "fp32": {"method": "cast", "dtype": "float32"},
+        "int8": {"method": "llm-int8", "compute_dtype": "float32"},
+        "nf4": {"method": "bitsandbytes-4bit", "compute_dtype": "float32"},
+        "gptq": {
+            "method": "gptq",
+            "bits": 4,
+            "group_size": 32,
+            "calibration": CALIBRATION,
+            "compute_dtype": "float32",
+            "kernel": "gptq_torch_aten",
+        },
+        "awq": {
+            "method": "awq",
+            "group_size": 32,
+            "calibration": CALIBRATION,
+            "compute_dtype": "float32",
+        },
+        "fp8": {"method": "fp8", "compute_dtype": "float32"},
+        "gguf": {"method": "gguf", "type": "Q8_0"},
+    },
+    "hardware": {"here": {"device": "cpu"}},
+    "engine": {
+        "transformers": {"method": "transformers", "batch_size": 2},
+        "llamacpp": {"method": "llamacpp"},
+    },
+    "workload": {
+        "questions": {
+            "method": "batch",
+            "prompts": "config/prompts/questions.jsonl",
+            "count": 2,
+            "new_tokens": 4,
+            "chat": False,
+        }
+    },
+    "grid": {
+        "include": [
+            {"pruning": "none"},
+            {"quantization": "fp32", "engine": "transformers"},
+        ]
+    },
+    "protocol": {
+        "sessions": 1,
+        "min_seconds": 0.2,
+        "max_windows": 2,
+        "idle_seconds": 0.2,
+        "disturbed": "accept",
+        "phases": True,
+    },
+    "quality": {
+        "text": {
+            "method": "perplexity",
+            "text": "config/texts/evaluation.txt",
+            "window": 64,
+            "stride": 32,
+            "tokens": 128,
+        },
+        "facts": {"method": "lm-eval", "task": "facts", "folder": "config/tasks/facts"},
+    },
+    "ranking": {"baseline": {"quantization": "fp32"}},
+}
