@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import available_cpu_count
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from joulegrid.errors import InputError
-from joulegrid.records import canonical_json
+from joulegrid.records import canonical_json, digest
 from joulegrid.study import accept, conclusions, methods, sites, study
 from joulegrid.study.shelf import MARKERS, Shelf, jobs_of
 from joulegrid.study.specs import Specs
@@ -24,6 +25,17 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.ge
 OFFLINE = "env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false"
 # bash takes one argument of at most 128 KiB, and a spec is part of one
 LONGEST_SPEC = 120_000
+
+
+def use_all_cores():
+    """On this machine and without --cores or --jobs: all cores, as the profile `local` says too.
+
+    It cannot stand in profiles/default, which would have its way over the other profiles.
+    """
+    settings = workflow.resource_settings
+    if settings.cores is None and settings.nodes is None:
+        settings.cores = available_cpu_count()
+        workflow.global_resources["_cores"] = settings.cores
 
 
 def load_study():
@@ -42,6 +54,7 @@ def load_study():
         sys.exit(f"error: {error}")
 
 
+use_all_cores()
 STEP_RULES = {
     "merge": "merge_measurements",
     "analyse": "analyse_study",
@@ -59,9 +72,12 @@ SHELF = Shelf(SITE.artifacts, JOBS)
 
 def wanted(wildcards):
     """The records that have to be made. Those that are there are right: no job is planned for them."""
-    # who forces jobs wants them made again although they are there
-    forced = workflow.dag_settings.forceall or workflow.dag_settings.forcerun
-    return missing(bool(forced))
+    return missing(is_forced())
+
+
+def is_forced():
+    """Whether jobs are to be made again although their results are there."""
+    return bool(workflow.dag_settings.forceall or workflow.dag_settings.forcerun)
 
 
 def missing_after_merge(wildcards):
@@ -93,15 +109,57 @@ def job_at(path, wildcards):
 
 
 def weights_for(path):
-    """The weights that the job at `path` is made from."""
-    return signed(lambda wildcards: ancient(SHELF.weights(job_at(path, wildcards).source)))
+    """The weights that the job at `path` is made from.
+
+    Where files of them are gone although their marker is there, they are made again for a job that has to run.
+    """
+
+    @signed
+    def marker(wildcards):
+        job = job_at(path, wildcards)
+        found = SHELF.weights(job.source)
+        if SHELF.is_whole(found) or not os.path.exists(found):
+            return ancient(found)
+        if not is_forced() and job.path not in to_make():
+            return []  # it is there: what it was made from does not matter
+        workflow.dag.forcefiles.add(found)
+        # not ancient: Snakemake passes over what is behind a forced file and takes it for ancient
+        return found
+
+    return marker
 
 
-def command(script, path, environment):
+@functools.cache
+def to_make():
+    """The paths of the jobs that a run of the whole study would do."""
+    return {job.path for job in SHELF.to_make(JOBS)}
+
+
+def session_by_session(path):
+    """Session 1 of all cells before session 2 of any, in a seeded random order within a session.
+
+    What drifts over a study then falls into the spread of every cell, not into the comparison.
+    """
+    seed = STUDY.data["protocol"]["seed"]
+
+    def priority(wildcards):
+        shuffled = int(digest([seed, job_at(path, wildcards).id])[:8], 16)
+        return shuffled - int(wildcards.session) * 16**8
+
+    return priority
+
+
+def with_samples(output):
+    """Options of a measurement whose samples are kept beside its record."""
+    kept = STUDY.data["protocol"]["record"]
+    return ["--samples", str(Path(output).with_suffix(".samples.gz"))] if kept else []
+
+
+def command(script, path, environment, more=lambda output: []):
     """The command of the job at `path`: an entry script in an environment, told the spec and the folders of weights.
 
     `--source` is the folder of the weights in the job's input, `--weights` that of the weights it makes, `--output`
-    its record.
+    its record; `more` gives further options.
     """
 
     @signed
@@ -109,6 +167,7 @@ def command(script, path, environment):
         told = ["--spec", checked(job_at(path, wildcards).spec), "--output", output[0]]
         told += ["--source", os.path.dirname(input[0])] if input else []
         told += ["--weights", os.path.dirname(output[1])] if len(output) > 1 else []
+        told += more(output[0])
         return shlex.join(
             [f"{environment(wildcards)}/.venv/bin/python", f"scripts/{script}.py", *told]
         )
@@ -121,6 +180,37 @@ def checked(spec):
     if len(text) > LONGEST_SPEC:
         raise WorkflowError(f"{STUDY.source}: the study is too large for one file; split it in two")
     return text
+
+
+def told(*options):
+    """The study as it is after all files and --config, for the scripts; and more options."""
+
+    def options_of(wildcards):
+        files = [[list(keys), reference] for keys, reference in sorted(STUDY.files.items())]
+        return ["--study", checked({"study": STUDY.data, "files": files}), *options]
+
+    return options_of
+
+
+def command_of(target, *more):
+    """The command line that runs a target on this study, with more settings."""
+    settings = {
+        key: value for key, value in workflow.config_settings.config.items() if key not in COMMANDS
+    }
+    values = [*(f"{key}={as_setting(value)}" for key, value in settings.items()), *more]
+    files = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
+    options = [
+        *(["--configfile", *files] if files else []),
+        *(["--config", *values] if values else []),
+    ]
+    return shlex.join(["snakemake", target, *options])
+
+
+def as_setting(value):
+    """A value as --config takes it."""
+    if value is None:
+        return ""
+    return canonical_json(value) if isinstance(value, dict | list) else str(value)
 
 
 def stamp_of(step):

@@ -7,8 +7,8 @@ localrules:
     unused,
 
 
-CONFIGFILES = workflow.config_settings.configfiles or ["config/config.yaml"]
-SITE_OPTION = ["--site", STUDY.data["site"]] if "site" in STUDY.data else []
+REASON = config.get("accept")
+STUDY_FILES = workflow.config_settings.configfiles or ["config/config.yaml"]
 
 
 rule accept:
@@ -17,10 +17,11 @@ rule accept:
     conda:
         "../envs/python.yaml"
     params:
-        options=[
-            *("--configfile", *CONFIGFILES, *SITE_OPTION),
-            *(["--reason", str(config["accept"])] if config.get("accept") else []),
-        ],
+        options=told(
+            *("--command", command_of("accept", "accept=the reason")),
+            *("--undo", command_of("retract")),
+            *(["--reason", str(REASON)] if REASON else []),
+        ),
     message:
         "Records that an upgrade left behind"
     shell:
@@ -33,7 +34,7 @@ rule retract:
     conda:
         "../envs/python.yaml"
     params:
-        options=["--configfile", *CONFIGFILES, *SITE_OPTION, "--retract"],
+        options=told("--retract"),
     message:
         "Take back what was accepted"
     shell:
@@ -46,7 +47,7 @@ rule unused:
     conda:
         "../envs/python.yaml"
     params:
-        options=["--configfile", *CONFIGFILES, *SITE_OPTION],
+        options=told("--parts", *map(str, STUDY_FILES)),
     message:
         "Results that no study names"
     shell:

@@ -102,18 +102,13 @@ def write_study(house: Path, data: dict) -> None:
 
 
 def snakemake(house: Path, *options: str, check: bool = True) -> subprocess.CompletedProcess:
-    """Run snakemake in the house on config/study.yaml; targets come first in `options`."""
+    """Run snakemake in the house; targets come first in `options`. The study is config/study.yaml
+    if they name none.
+    """
     targets = [option for option in options[:1] if not option.startswith("-")]
     rest = options[len(targets) :]
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        *targets,
-        "--configfile",
-        "config/study.yaml",
-        *rest,
-    ]
+    study = [] if "--configfile" in rest else ["--configfile", "config/study.yaml"]
+    command = [sys.executable, "-m", "snakemake", *targets, *study, *rest]
     done = subprocess.run(command, cwd=house, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(options)}:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")

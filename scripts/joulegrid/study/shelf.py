@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from joulegrid.jobs.weights import is_whole
 from joulegrid.records import ROOT
 from joulegrid.study.specs import Job, Specs
 
@@ -60,10 +61,16 @@ class Shelf:
         self.artifacts = artifacts
         self._own = {job.path for job in own}
         self._taken: dict[str, str] = {}
+        self._whole: dict[str, bool] = {}
 
     def record(self, job: Job) -> str | None:
         """The path of a job's record, relative to the repository; None where it is not there."""
         return self._find(job, RESULTS, ".json", self._records)
+
+    def records_called(self, kind: str, name: str) -> list[str]:
+        """The paths of all records of a kind with this id, whatever their labels."""
+        places = self._indexed(kind, RESULTS, ".json", self._records).get(name, [])
+        return [f"{RESULTS}/{kind}/{place}.json" for place in places]
 
     def weights(self, job: Job) -> str:
         """The file that tells that the weights of a job are complete; where it will be if it is not
@@ -72,6 +79,15 @@ class Shelf:
         marker = f"/{MARKERS[job.kind]}"
         found = self._find(job, self.artifacts, marker, self._folders)
         return found or f"{self.artifacts}/{job.path}{marker}"
+
+    def is_whole(self, marker: str) -> bool:
+        """Whether all that the folder of weights around a marker shall hold is there: a scratch may
+        have been purged in part.
+        """
+        if marker not in self._whole:
+            path = ROOT / marker
+            self._whole[marker] = path.exists() and is_whole(path.parent)
+        return self._whole[marker]
 
     def missing(self, jobs: Iterable[Job]) -> list[Job]:
         """The jobs whose record is not there."""
@@ -88,7 +104,7 @@ class Shelf:
             if (
                 source is not None
                 and source.path not in found
-                and not os.path.exists(ROOT / self.weights(source))
+                and not self.is_whole(self.weights(source))
             ):
                 found[source.path] = source
                 todo.append(source)
@@ -98,19 +114,30 @@ class Shelf:
         self, job: Job, root: str, suffix: str, index: dict[str, dict[str, list[str]]]
     ) -> str | None:
         path = f"{root}/{job.path}{suffix}"
-        if os.path.exists(os.path.join(ROOT, path)):  # a third of the time of pathlib's
+        if self._is_there(path):
             return path
-        if job.kind not in index:
-            index[job.kind] = _by_id(ROOT / root / job.kind, suffix)
-        for place in index[job.kind].get(job.id, ()):
+        for place in self._indexed(job.kind, root, suffix, index).get(job.id, ()):
             other = f"{job.kind}/{place}"
             free = (
                 other not in self._own
                 and self._taken.setdefault(other + suffix, job.path) == job.path
             )
-            if free and os.path.exists(ROOT / f"{root}/{other}{suffix}"):
-                return f"{root}/{other}{suffix}"
+            path = f"{root}/{other}{suffix}"
+            if free and self._is_there(path):
+                return path
         return None
+
+    def _is_there(self, path: str) -> bool:
+        if os.path.basename(path) in MARKERS.values():
+            return self.is_whole(path)
+        return os.path.exists(os.path.join(ROOT, path))  # a third of the time of pathlib's
+
+    def _indexed(
+        self, kind: str, root: str, suffix: str, index: dict[str, dict[str, list[str]]]
+    ) -> dict[str, list[str]]:
+        if kind not in index:
+            index[kind] = _by_id(ROOT / root / kind, suffix)
+        return index[kind]
 
     @cached_property
     def _records(self) -> dict[str, dict[str, list[str]]]:

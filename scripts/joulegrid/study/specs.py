@@ -91,7 +91,9 @@ class Specs:
         self.energy = cache(self._energy)
         self.quality = cache(self._quality)
         self._loaded = cache(self._loaded_parts)
-        self._protocol = {k: v for k, v in study.data["protocol"].items() if k != "sessions"}
+        self._protocol = {
+            k: v for k, v in study.data["protocol"].items() if k not in ("sessions", "record")
+        }
 
     # ---------------------------------------------------------------- what weights are made from
     def _holder(self, configuration: Configuration) -> Job:
