@@ -13,13 +13,14 @@ for hardware in STUDY.labels("hardware"):
             f"results/{ENERGY}.json",
         log:
             f"{LOGS}/{ENERGY}.log",
+        priority: session_by_session(ENERGY)
         conda:
             "../envs/python.yaml"
         threads: threads_of(SITE.hardware(hardware))
         resources:
             **SITE.hardware(hardware),
         params:
-            command=command("measure_energy", ENERGY, of_method("engine")),
+            command=command("measure_energy", ENERGY, of_method("engine"), with_samples),
         message:
             "Measure {output}"
         shell:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from joulegrid.errors import Disturbed
 from joulegrid.jobs import devices, run
 from joulegrid.jobs.outcomes import outcome_from
 from joulegrid.metering.session import measure
+from joulegrid.records import DISTURBED, write_json
 
 PACKAGES = (
     "torch",
@@ -20,15 +22,23 @@ PACKAGES = (
 
 def main(arguments, spec):
     """Write energy per component (J), seconds and tokens of every window; or why the cell cannot
-    run.
+    run. The windows of a session that cannot count are kept beside.
     """
     made = run.begin(*PACKAGES)
     device = devices.check(spec["hardware"])
     memory = devices.free_memory(spec["hardware"]["device"] == "cuda")
-    weights = Path(arguments.source)
-    result = outcome_from(weights, lambda: measure(spec, weights), memory)
+    weights, output = Path(arguments.source), Path(arguments.output)
+    samples = Path(arguments.samples) if arguments.samples else None
+    beside = output.with_suffix(DISTURBED)
+    try:
+        result = outcome_from(weights, lambda: measure(spec, weights, samples), memory)
+    except Disturbed as error:
+        found = {"device": device, "reason": str(error), "windows": error.windows}
+        write_json(beside, {**made, "spec": spec, **found})
+        raise
     run.write_record(arguments.output, spec, made, {"device": device, **result})
+    beside.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
-    run.run(main, "source", "output")
+    run.run(main, "source", "output", optional=("samples",))

@@ -5,6 +5,18 @@ class InputError(Exception):
     """What a user or a file got wrong. The text is the whole message: where, what, what next."""
 
 
+class Disturbed(InputError):
+    """A measurement that cannot count; `windows` are those that were taken."""
+
+    def __init__(self, text: str, windows: list):
+        super().__init__(text)
+        self.windows = windows
+
+
+class Terminated(Exception):
+    """The job is about to be killed: SIGTERM, near a time limit."""
+
+
 class Finding(Exception):
     """A failure that is a result of the study: the job ends well and its record says `status`."""
 

@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_VERSION = 2
 
 OK, OOM, UNSUPPORTED = "ok", "oom", "unsupported"
+# Ends the name of a file beside a record that could not be written: windows of a disturbed session
+DISTURBED = ".disturbed.json"
 
 Spec = dict[str, Any]
 

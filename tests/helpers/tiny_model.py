@@ -1,7 +1,7 @@
 """Make a tiny random Llama with a tokenizer, by an interpreter of the compute environments:
 
 envs/llm/.venv/bin/python tests/helpers/tiny_model.py FOLDER
-envs/llamacpp/.venv/bin/python tests/helpers/tiny_model.py --sentencepiece FOLDER
+envs/llamacpp/.venv/bin/python tests/helpers/tiny_model.py --sentencepiece HIDDEN FOLDER
 """
 
 import json
@@ -18,6 +18,38 @@ TEXT = Path(__file__).resolve().parents[2] / "config" / "texts" / "calibration.t
 
 def make(folder: Path, hidden: int = 64, heads: int = 4, key_values: int = 2) -> Path:
     """Two layers, 400 byte-pair tokens, seeded: the same weights every time."""
+    save_tokenizer(folder)
+    torch.manual_seed(0)
+    LlamaForCausalLM(config_of(hidden, heads, key_values)).save_pretrained(folder)
+    return folder
+
+
+def make_large(folder: Path, layers: int, dtype: torch.dtype = torch.bfloat16) -> Path:
+    """A random Llama with the layers of Llama 3.2 1B (16 of them are 1 billion weights with this
+    vocabulary), made on the GPU.
+    """
+    config = LlamaConfig(
+        vocab_size=32_000,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=layers,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=4096,
+        eos_token_id=0,
+        bos_token_id=0,
+        pad_token_id=0,
+    )
+    save_tokenizer(folder)
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        model = LlamaForCausalLM(config).to(dtype)
+    model.save_pretrained(folder)
+    return folder
+
+
+def save_tokenizer(folder: Path) -> None:
+    """400 byte-pair tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -29,9 +61,6 @@ def make(folder: Path, hidden: int = 64, heads: int = 4, key_values: int = 2) ->
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>"
     ).save_pretrained(folder)
-    torch.manual_seed(0)
-    LlamaForCausalLM(config_of(hidden, heads, key_values)).save_pretrained(folder)
-    return folder
 
 
 def make_sentencepiece(folder: Path, hidden: int = 64, pruned: bool = False) -> Path:
@@ -96,4 +125,8 @@ def config_of(hidden: int, heads: int = 4, key_values: int = 2) -> LlamaConfig:
 
 
 if __name__ == "__main__":
-    (make_sentencepiece if "--sentencepiece" in sys.argv else make)(Path(sys.argv[-1]))
+    target = Path(sys.argv[-1])
+    if sys.argv[1] == "--sentencepiece":
+        make_sentencepiece(target, int(sys.argv[2]))
+    else:
+        make(target)

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from joulegrid.errors import InputError
+from joulegrid.jobs.provenance import gpu_settings, host_settings
 
 # Words in a device's name that make it another device than the one without them
-VARIANT = re.compile(r"ti|super|d|laptop|mobile|max|q|ada|blackwell|nvl|x|v\d?")
+VARIANT = re.compile(r"ti|super|d|laptop|mobile|max|q|ada|blackwell|nvl|x|v\d?|mig")
+# Sockets of GPUs: who asks for SXM means whichever generation the GPU has
+SOCKET = re.compile(r"(sxm)\d")
 
 
 def check(hardware: dict[str, Any]) -> dict[str, Any]:
@@ -48,15 +51,14 @@ def check(hardware: dict[str, Any]) -> dict[str, Any]:
 def is_device(wanted: str, name: str) -> bool:
     """Whether a device called `name` is a `wanted` one: A10 is no A100, an RTX 4070 no RTX 4070 Ti.
 
-    Whole words count: those of `wanted` stand in `name` one after the other (words between them are
-    let pass), and no
-    word in `name` makes it another device.
+    Whole words count: those of `wanted` stand in `name`, in whatever order, and no other word in
+    `name` makes it another device. A part of a GPU (MIG) is another device.
     """
-    asked, there = _words(wanted), _words(name)
-    rest = iter(there)
-    if not asked or not all(word in rest for word in asked):
+    asked, there = set(_words(wanted)), set(_words(name))
+    sockets = {found[1] for word in there if (found := SOCKET.fullmatch(word))}
+    if not asked or not asked <= there | sockets:
         return False
-    return not any(VARIANT.fullmatch(word) for word in set(there) - set(asked))
+    return not any(VARIANT.fullmatch(word) for word in there - asked)
 
 
 def _words(name: str) -> list[str]:
@@ -90,6 +92,7 @@ def describe(with_gpus: bool = True) -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)),
         "memory_bytes": _meminfo()["MemTotal"],
         "gpus": visible_gpus() if with_gpus else [],
+        **host_settings(),
     }
 
 
@@ -119,6 +122,7 @@ def _gpu(pynvml: Any, handle: Any) -> dict[str, Any]:
         "uuid": pynvml.nvmlDeviceGetUUID(handle),
         "memory_bytes": pynvml.nvmlDeviceGetMemoryInfo(handle).total,
         "capability": f"{major}.{minor}",
+        **gpu_settings(pynvml, handle),
     }
 
 

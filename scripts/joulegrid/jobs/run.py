@@ -2,13 +2,15 @@
 
 import argparse
 import json
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from joulegrid.errors import InputError
+from joulegrid.errors import InputError, Terminated
 from joulegrid.records import Spec, identity, provenance, write_json
 
 BEGAN = time.monotonic()
@@ -83,6 +85,20 @@ def write_record(path: str, spec: Spec, made: dict[str, Any], facts: dict[str, A
 def begin(*packages: str) -> dict[str, Any]:
     """The provenance of this job, to be taken before its work begins."""
     return provenance(packages)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within the block SIGTERM raises Terminated, so that what is measured already is kept."""
+
+    def stop(number: int, _: object) -> None:
+        raise Terminated(f"ended by {signal.Signals(number).name}")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def say(text: str) -> None:

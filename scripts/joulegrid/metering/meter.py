@@ -1,147 +1,206 @@
-"""Energy of a piece of work, by component, through CodeCarbon; and for each component whether it
-was measured.
+"""Energy of a stretch of work by component, and for each component whether it was measured.
 
-CodeCarbon reads hardware counters where the machine has them (RAPL for the CPU, NVML for GPUs) and
-falls back on models where it has not (load times thermal design power for the CPU, a wattage per
-DIMM for RAM). The first is a measurement, the second an estimate, and every reading says which it
-is.
+Counters of GPUs (NVML) and CPU packages and memory (RAPL) are read where there are any; what has
+none is estimated by a model with a source, or guessed. CodeCarbon's figures stand beside ours.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from codecarbon import OfflineEmissionsTracker
-from codecarbon.external.hardware import CPU, GPU, Raspberry
-from codecarbon.external.ram import RAM
-
 from joulegrid.errors import InputError
-from joulegrid.units import J_PER_KWH
+from joulegrid.jobs.devices import visible_gpus
+from joulegrid.metering import disturbance, energy, estimates, rapl
+from joulegrid.metering.energy import GpuEnergy
+from joulegrid.metering.samples import Equipment, Sample
+from joulegrid.metering.sensors import MachineSensors, Sampler, Sensors
+from joulegrid.metering.tracker import Tracker
 
 COMPONENTS = ("cpu", "gpu", "ram")
-MEASURED, ESTIMATED, ABSENT = "measured", "estimated", "absent"
+MEASURED, ABSENT = "measured", "absent"
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Energy of one piece of work: its wall time in seconds and J per component."""
+    """What a stretch of work took.
+
+    Parameters
+    ----------
+    energy_j
+        J by component.
+    codecarbon_j
+        the same as CodeCarbon says it.
+    disturbances
+        why the stretch says nothing about the work; empty: nothing disturbed it.
+    foreign
+        share of this job's CPUs that others used; `neighbours` the load of the other CPUs.
+    gpus
+        by UUID: temperature at both ends in °C, least and mean SM clock in MHz, integrated power
+        relative to the counter.
+    """
 
     seconds: float
     energy_j: dict[str, float]
+    codecarbon_j: dict[str, float]
+    disturbances: list[str]
+    foreign: float
+    neighbours: float | None
+    gpus: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Any]:
+        """As a record stores it."""
+        return {
+            "seconds": self.seconds,
+            "energy_j": self.energy_j,
+            "codecarbon_j": self.codecarbon_j,
+            "foreign_cpu": self.foreign,
+            "neighbours_cpu": self.neighbours,
+            **({"disturbed": self.disturbances} if self.disturbances else {}),
+            **({"gpus": self.gpus} if self.gpus else {}),
+        }
 
 
 class Meter:
-    """Meters work on this machine.
+    """Meters work on this machine, or replays a recording.
 
     Parameters
     ----------
     tracking
-        "machine" (all that the machine draws) or "process" (this process's share of CPU time and
-        memory).
+        "machine" (all that this job's CPUs do) or "process" (this process and its children).
     hardware
-        the study's hardware entry: its device, and `cpu_power_w` and `ram_power_w` in W where the
-        study knows better
-        than CodeCarbon's tables.
+        the study's hardware entry: its device, and wattages where the study knows better than the
+        tables.
+
+    Raises
+    ------
+    InputError
+        where a GPU cannot be measured, or process tracking meets counters that count everybody.
     """
 
-    def __init__(self, tracking: str, hardware: dict[str, Any]):
-        self._gpus = hardware["device"] == "cuda"
-        # Everything that a .codecarbon.config in a home directory could change is given here: no
-        # hidden settings.
-        self._tracker = OfflineEmissionsTracker(
-            country_iso_code="FRA",  # asked for, but its emissions are never read
-            tracking_mode=tracking,
-            force_cpu_power=hardware.get("cpu_power_w"),
-            force_ram_power=hardware.get("ram_power_w"),
-            force_mode_cpu_load=False,
-            pue=1.0,
-            wue=0.0,
-            rapl_include_dram=False,
-            rapl_prefer_psys=False,
-            save_to_file=False,
-            save_to_api=False,
-            save_to_logger=False,
-            save_to_prometheus=False,
-            save_to_logfire=False,
-            allow_multiple_runs=True,
-            log_level="error",
-        )
-        self.measure(lambda: None)  # sets up the hardware, so that no reading pays for it
+    def __init__(self, tracking: str, hardware: dict[str, Any], sensors: Sensors | None = None):
+        uuids = [gpu["uuid"] for gpu in visible_gpus()] if hardware["device"] == "cuda" else []
+        machine = MachineSensors(uuids) if sensors is None else None
+        self._sensors: Sensors = sensors or machine  # type: ignore[assignment]
+        self._tracking, self._equipment = tracking, self._sensors.equipment
+        if hardware["device"] == "cuda" and not self._equipment.gpus:
+            raise InputError("the cell runs on a GPU, but NVML shows this job none")
+        self._refuse_process_with_counters()
+        share = self._equipment.cpus / self._equipment.node_cpus
+        self._cpu = estimates.cpu_power(hardware, self._equipment.cpus, self._equipment.node_cpus)
+        self._ram = estimates.ram_power(hardware, 1.0 if self._counts("package") else share)
+        nvml = machine.nvml if machine else None
+        indices = nvml.indices if nvml else []
+        self._tracker = Tracker(tracking, indices, self._cpu.full_w, self._ram.full_w)
+        self._beside = machine.rapl if machine else rapl.Rapl()
+        self.recorded: list[Sample] = []
         self.basis = self._describe()
-        if self._gpus and self.basis["gpu"]["basis"] == ABSENT:
-            raise InputError(
-                "energy meter: the cell runs on a GPU, but CodeCarbon found none to read (is NVML "
-                "there?)"
-            )
+
+    @property
+    def equipment(self) -> Equipment:
+        """What is sampled."""
+        return self._equipment
+
+    @property
+    def warnings(self) -> list[str]:
+        """What CodeCarbon warned of."""
+        return self._tracker.warnings
 
     def measure(self, work: Callable[[], Result]) -> tuple[Result, Reading]:
-        """Run `work` and read the energy that the machine used meanwhile."""
-        self._tracker.start_task()
+        """Run `work` and read the energy that was used meanwhile."""
+        self._tracker.start()
         try:
-            result = work()
+            with Sampler(self._sensors) as sampler:
+                result = work()
         finally:
-            data = self._tracker.stop_task()
-        kwh = {
-            "cpu": data.cpu_energy,
-            "gpu": data.gpu_energy if self._gpus else 0.0,
-            "ram": data.ram_energy,
-        }
-        return result, Reading(
-            data.duration, {name: float(kwh[name]) * J_PER_KWH for name in COMPONENTS}
+            beside = self._tracker.stop()
+        self.recorded += sampler.samples
+        return result, self.reading(sampler.samples, beside)
+
+    def reading(self, samples: list[Sample], beside: dict[str, float]) -> Reading:
+        """What samples say; `beside` is CodeCarbon's word."""
+        equipment, seconds = self._equipment, samples[-1].t_s - samples[0].t_s
+        gpus = {uuid: energy.gpu_j(uuid, equipment, samples) for uuid in equipment.gpus}
+        joules = self._cpu_and_ram(samples, seconds)
+        joules["gpu"] = sum((gpu.energy_j for gpu in gpus.values()), 0.0)
+        return Reading(
+            seconds,
+            {name: joules[name] for name in COMPONENTS},
+            beside,
+            disturbance.disturbances(equipment, samples, gpus),
+            disturbance.foreign_share(equipment, samples),
+            disturbance.neighbours_share(equipment, samples),
+            {uuid: _gpu_facts(uuid, samples, gpu) for uuid, gpu in gpus.items()},
         )
 
-    def _describe(self) -> dict[str, dict[str, str]]:
-        """For each component: was it measured, estimated or not there, and how."""
-        absent = {"basis": ABSENT, "method": "no such device in this hardware entry"}
-        basis = {name: dict(absent) for name in COMPONENTS}
-        for device in self._tracker._hardware:
-            if isinstance(device, CPU):
-                basis["cpu"] = _cpu_basis(device)
-            elif isinstance(device, RAM):
-                basis["ram"] = _ram_basis(device)
-            elif isinstance(device, GPU) and self._gpus:
-                basis["gpu"] = _gpu_basis(device)
-            elif isinstance(device, Raspberry):
-                rails = {
-                    "basis": MEASURED,
-                    "method": "Raspberry Pi power management chip (vcgencmd pmic_read_adc)",
-                }
-                basis[device.chip_part.lower()] = rails
-        return basis
+    def _cpu_and_ram(self, samples: list[Sample], seconds: float) -> dict[str, float]:
+        first, last = samples[0].host, samples[-1].host
+        own, busy = last.own_s - first.own_s, last.busy_s - first.busy_s
+        used = own if self._tracking == "process" else busy
+        load = used / (self._equipment.cpus * seconds)
+        zones = energy.zones_j(self._equipment, samples)
+        joules = {}
+        for component, domain, power in (
+            ("cpu", "package", self._cpu),
+            ("ram", "dram", self._ram),
+        ):
+            counted = self._counts(domain)
+            if counted:
+                joules[component] = sum(zones[name] for name in counted)
+            elif component == "ram" and self._memory_is_in_cpu():
+                joules[component] = 0.0
+            else:
+                joules[component] = power.energy_j(load, seconds)
+        return joules
+
+    def _counts(self, domain: str) -> list[str]:
+        """The zones that are added for a domain."""
+        zones = self._equipment.zones.items()
+        return [name for name, zone in zones if zone.domain == domain]
+
+    def _memory_is_in_cpu(self) -> bool:
+        return self._cpu.holds_memory and not self._counts("package")
+
+    def _refuse_process_with_counters(self) -> None:
+        if self._tracking == "process" and self._counts("package"):
+            raise InputError(
+                "protocol.tracking: 'process' cannot be measured here: RAPL counts the whole "
+                "package, whoever computes on it; take 'machine' on a machine of your own"
+            )
+
+    def _describe(self) -> dict[str, dict[str, Any]]:
+        """For each component: was it measured, estimated, guessed or not there, and how."""
+        packages, memory = self._counts("package"), self._counts("dram")
+        cpu: dict[str, Any] = {"basis": self._cpu.basis, "method": self._cpu.method}
+        ram: dict[str, Any] = {"basis": self._ram.basis, "method": self._ram.method}
+        if packages:
+            cpu = {"basis": MEASURED, "method": f"RAPL: {', '.join(packages)}"}
+            if self._equipment.cpus < self._equipment.node_cpus:
+                cpu["method"] += "; the whole machine, of which this job has a part"
+        elif self._beside.denied:
+            cpu["method"] += f"; RAPL is there and may not be read: {rapl.GRANT}"
+        if memory:
+            ram = {"basis": MEASURED, "method": f"RAPL: {', '.join(memory)}"}
+        elif self._memory_is_in_cpu():
+            ram = {"basis": ABSENT, "method": "in the figure of the CPU, which is a whole server's"}
+        if self._beside.beside:
+            cpu["not_added"] = self._beside.beside
+        return {"cpu": cpu, "gpu": self._describe_gpus(), "ram": ram}
+
+    def _describe_gpus(self) -> dict[str, Any]:
+        boards = self._equipment.gpus.values()
+        if not boards:
+            return {"basis": ABSENT, "method": "no such device in this hardware entry"}
+        methods = {energy.COUNTER if board.has_counter else energy.POWER for board in boards}
+        return {"basis": MEASURED, "method": " and ".join(sorted(methods))}
 
 
-def _cpu_basis(device: CPU) -> dict[str, str]:
-    if device._mode == "intel_rapl":
-        return {"basis": MEASURED, "method": "RAPL energy counters of the CPU packages"}
-    generic = ", a generic value, no table entry for this CPU" if device._is_generic_tdp else ""
-    if device._mode == "cpu_load":
-        share = (
-            "0.1 + 0.9 load^3 of the machine"
-            if device._tracking_mode == "machine"
-            else "the process's CPU time"
-        )
-        return {
-            "basis": ESTIMATED,
-            "method": f"CodeCarbon cpu_load: {device._tdp:g} W{generic} × ({share})",
-        }
-    return {"basis": ESTIMATED, "method": f"CodeCarbon {device._mode}: {device._tdp:g} W{generic}"}
-
-
-def _ram_basis(device: RAM) -> dict[str, str]:
-    watts = device.total_power().W
-    source = (
-        "given by the study"
-        if device._force_ram_power is not None
-        else "CodeCarbon's wattage per DIMM"
-    )
-    return {"basis": ESTIMATED, "method": f"constant {watts:.3g} W, {source}"}
-
-
-def _gpu_basis(device: GPU) -> dict[str, str]:
-    if any(getattr(gpu, "_counter_error", None) for gpu in device.devices.devices):
-        return {
-            "basis": MEASURED,
-            "method": "NVML power, sampled each second (the GPU has no energy counter)",
-        }
-    return {"basis": MEASURED, "method": "NVML total energy counter"}
+def _gpu_facts(uuid: str, samples: list[Sample], gpu: GpuEnergy) -> dict[str, Any]:
+    readings = [sample.gpus[uuid] for sample in samples]
+    clocks = [reading.sm_clock_mhz for reading in readings if reading.sm_clock_mhz is not None]
+    return {
+        "temperature_c": [readings[0].temperature_c, readings[-1].temperature_c],
+        "least_sm_clock_mhz": min(clocks, default=None),
+        "mean_sm_clock_mhz": sum(clocks) / len(clocks) if clocks else None,
+        "integral_to_counter": None if gpu.disagreement is None else 1 + gpu.disagreement,
+    }

@@ -4,20 +4,27 @@ known well enough.
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from joulegrid.engines import Engine, Request
+from joulegrid.errors import Disturbed, Terminated
+from joulegrid.jobs.devices import visible_gpus
 from joulegrid.jobs.implementation import implementation
-from joulegrid.jobs.run import say
-from joulegrid.metering.meter import Meter
+from joulegrid.jobs.run import say, terminable
+from joulegrid.metering import floor, samples
+from joulegrid.metering.meter import COMPONENTS, MEASURED, Meter
+from joulegrid.metering.reference import reference_seconds
 from joulegrid.records import Spec
 
 # Warm-up ends when a run takes as long as the one before, up to this share, or after so many runs
 SETTLED, LONGEST_WARM_UP = 0.05, 10
 # A mean of fewer windows has no interval worth the name
 FEWEST_WINDOWS = 3
+# CodeCarbon and a counter, or idle power at two times, that differ by more than this: said
+DEVIATION = 0.1
 # Student's t, 97.5 %, by degrees of freedom; more than these are near enough to the last
 T = (
     12.706,
@@ -35,37 +42,82 @@ T = (
     2.160,
     2.145,
 )
+Window = dict[str, Any]
+Check = Callable[[Window], str | None]
 
 
-def measure(spec: Spec, weights: Path) -> dict[str, Any]:
-    """Load, warm up, idle, windows.
+def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, Any]:
+    """Reference work, idle, load, warm up, idle, windows, idle.
+
+    Parameters
+    ----------
+    stream
+        where to write all samples of the session, if anywhere; see `samples`.
 
     Returns
     -------
-    loading and windows with seconds, J per component, tokens; idle power in W; memory and what the
-    engine says it ran.
+    loading and windows with seconds, J per component, tokens; idle power in W at three times;
+    memory and what the engine says it ran.
+
+    Raises
+    ------
+    Disturbed
+        with the windows, where the session stays disturbed and the protocol refuses that.
     """
     protocol, hardware, workload = spec["protocol"], spec["hardware"], spec["workload"]
     requests = implementation("workloads", workload["method"]).requests(workload, protocol["seed"])
+    reference = reference_seconds()
+    say(f"reference work: {reference:.3f} s")
     meter = Meter(protocol["tracking"], hardware)
+    idle = {"before": measure_idle(meter, protocol["idle_seconds"])}
     engines = implementation("engines", spec["engine"]["method"])
     engine, loading = meter.measure(
         lambda: engines.load(weights, spec["quantization"], hardware, spec["engine"])
     )
     say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
     warm_up(engine, requests)
-    idle = None
-    if protocol["idle_seconds"]:
-        _, idle = meter.measure(lambda: time.sleep(protocol["idle_seconds"]))
-    windows = measure_windows(engine, requests, meter, protocol)
+    idle["loaded"] = measure_idle(meter, protocol["idle_seconds"])
+    check = plausibility(engine, requests, weights, spec, meter)
+    ended: dict[str, Any] = {}
+    with terminable():
+        windows = measure_windows(engine, requests, meter, protocol, ended, check)
+        require_clean(windows, protocol, ended)
+        prefill = [] if ended else measure_prefill(engine, requests, meter, protocol, ended)
+    idle["end"] = None if ended else measure_idle(meter, protocol["idle_seconds"])
+    if stream is not None:
+        samples.write(stream, meter.equipment, meter.recorded)
     return {
+        "reference_s": reference,
         "components": meter.basis,
-        "loading": {"seconds": loading.seconds, "energy_j": loading.energy_j},
-        "idle_power_w": {k: v / idle.seconds for k, v in idle.energy_j.items()} if idle else None,
+        "loading": loading.facts(),
+        "idle": idle,
         "windows": windows,
+        **({"prefill_windows": prefill} if prefill else {}),
+        **ended,
         "memory_bytes": engine.memory(),
+        "warnings": [*meter.warnings, *deviations(meter, windows), *idle_drift(idle)],
         **engine.describe(),
     }
+
+
+def measure_idle(meter: Meter, seconds: float) -> dict[str, Any] | None:
+    """Power in W by component with nothing to do, None where the protocol does not ask."""
+    if not seconds:
+        return None
+    _, idle = meter.measure(lambda: time.sleep(seconds))
+    power = {name: joules / idle.seconds for name, joules in idle.energy_j.items()}
+    return {"power_w": power, **({"disturbed": idle.disturbances} if idle.disturbances else {})}
+
+
+def idle_drift(idle: dict[str, dict[str, Any] | None]) -> list[str]:
+    """What is to be said of idle power that is another one at the end than after loading."""
+    first, last = idle["loaded"], idle["end"]
+    if first is None or last is None:
+        return []
+    loaded, end = sum(first["power_w"].values()), sum(last["power_w"].values())
+    if abs(end - loaded) <= DEVIATION * loaded:
+        return []
+    return [f"idle power drifted from {loaded:.3g} W to {end:.3g} W during the session"]
 
 
 def warm_up(engine: Engine, requests: Sequence[Request]) -> None:
@@ -82,30 +134,124 @@ def warm_up(engine: Engine, requests: Sequence[Request]) -> None:
 
 
 def measure_windows(
-    engine: Engine, requests: Sequence[Request], meter: Meter, protocol: dict[str, Any]
-) -> list[dict[str, Any]]:
+    engine: Engine,
+    requests: Sequence[Request],
+    meter: Meter,
+    protocol: dict[str, Any],
+    ended: dict[str, Any],
+    check: Check,
+) -> list[Window]:
     """Windows of at least `min_seconds` each, until the mean energy per token is known to
     `precision`.
+
+    A disturbed window is kept with the reason and another one measured, up to `max_windows` more.
+    `ended` gets the reason of an early end: the job is about to be killed.
     """
-    windows: list[dict[str, Any]] = []
-    while len(windows) < protocol["max_windows"]:
-        windows.append(measure_window(engine, requests, meter, protocol["min_seconds"]))
-        last = windows[-1]
-        joules = sum(last["energy_j"].values())
-        say(
-            f"window {len(windows)}: {last['seconds']:.2f} s, {joules:.1f} J, "
-            f"{last['tokens_written'] / last['seconds']:.1f} tokens/s"
-        )
-        values = [sum(w["energy_j"].values()) / w["tokens_written"] for w in windows]
-        if len(values) >= FEWEST_WINDOWS and relative_half_width(values) <= protocol["precision"]:
+    windows: list[Window] = []
+    while not enough(windows, protocol):
+        try:
+            window = measure_window(engine, requests, meter, protocol["min_seconds"])
+        except Terminated as error:
+            ended["ended_early"] = f"{error} after {len(windows)} windows"
             break
+        wrong = check(window)
+        if wrong:
+            window["disturbed"] = [*window.get("disturbed", ()), wrong]
+        windows.append(window)
+        _say(len(windows), window)
     return windows
+
+
+def require_clean(
+    windows: Sequence[Window], protocol: dict[str, Any], ended: dict[str, Any]
+) -> None:
+    """Where too few windows are clean: let the disturbed ones count, if the protocol accepts that.
+
+    Raises
+    ------
+    Disturbed
+        if it does not, or if the session ended before there were enough.
+    """
+    if len(clean(windows)) >= min(FEWEST_WINDOWS, protocol["max_windows"]):
+        return
+    if ended:
+        raise Disturbed(ended["ended_early"], list(windows))
+    if protocol["disturbed"] == "refuse":
+        reasons = dict.fromkeys(text for w in windows for text in w.get("disturbed", ()))
+        raise Disturbed(f"the machine was disturbed: {'; '.join(reasons)}", list(windows))
+    for window in windows:
+        window["counts"] = True
+
+
+def measure_prefill(
+    engine: Engine,
+    requests: Sequence[Request],
+    meter: Meter,
+    protocol: dict[str, Any],
+    ended: dict[str, Any],
+) -> list[Window]:
+    """Windows in which every request generates one token only, if the protocol asks for phases.
+
+    Reading the prompt and one token is prefill; what more tokens take is decode (the rule of
+    optimum-benchmark).
+    """
+    if not protocol["phases"]:
+        return []
+    first_token = [replace(request, new_tokens=1) for request in requests]
+    warm_up(engine, first_token)
+    windows = measure_windows(engine, first_token, meter, protocol, ended, lambda window: None)
+    if not ended:  # the windows of whole runs are worth their record, whatever becomes of these
+        require_clean(windows, protocol, ended)
+    return [] if ended else windows
+
+
+def plausibility(
+    engine: Engine, requests: Sequence[Request], weights: Path, spec: Spec, meter: Meter
+) -> Check:
+    """A function that says why a window's reading cannot be right; on GPUs that are known."""
+    limits = [board.limit_w for board in meter.equipment.gpus.values()]
+    gpus = visible_gpus() if limits else []
+    step_s = floor.step_seconds(engine.describe()["weights_bytes"], gpus)
+    if step_s is None or None in limits or not floor.reads_all_weights(weights):
+        return lambda window: None
+    count = floor.steps(requests, spec["engine"]["batch_size"])
+    limit_w = sum(limit for limit in limits if limit is not None)
+    return lambda window: floor.below(window, count, step_s, limit_w)
+
+
+def clean(windows: Sequence[Window]) -> list[Window]:
+    """The windows that count."""
+    return [window for window in windows if window.get("counts") or not window.get("disturbed")]
+
+
+def enough(windows: Sequence[Window], protocol: dict[str, Any]) -> bool:
+    """Whether no more windows are needed or may be spent."""
+    good, most = clean(windows), protocol["max_windows"]
+    if len(good) >= most or len(windows) >= 2 * most:
+        return True
+    values = [sum(w["energy_j"].values()) / w["tokens_written"] for w in good]
+    return len(values) >= FEWEST_WINDOWS and relative_half_width(values) <= protocol["precision"]
 
 
 def measure_window(
     engine: Engine, requests: Sequence[Request], meter: Meter, min_seconds: float
-) -> dict[str, Any]:
+) -> Window:
     """One metered stretch: the workload as often as it takes to fill `min_seconds`."""
+    (runs, read, written), reading = meter.measure(repeat(engine, requests, min_seconds))
+    return {
+        **reading.facts(),
+        "runs": runs,
+        "tokens_read": read,
+        "tokens_written": written,
+    }
+
+
+def repeat(
+    engine: Engine, requests: Sequence[Request], min_seconds: float
+) -> Callable[[], tuple[int, int, int]]:
+    """Work that runs the workload for at least `min_seconds`, and gives how often it ran, tokens
+    read and tokens written.
+    """
 
     def work() -> tuple[int, int, int]:
         began, runs, read, written = time.perf_counter(), 0, 0, 0
@@ -116,14 +262,27 @@ def measure_window(
             written += sum(completion.tokens_written for completion in completions)
         return runs, read, written
 
-    (runs, read, written), reading = meter.measure(work)
-    return {
-        "seconds": reading.seconds,
-        "energy_j": reading.energy_j,
-        "runs": runs,
-        "tokens_read": read,
-        "tokens_written": written,
-    }
+    return work
+
+
+def _say(number: int, window: Window) -> None:
+    joules = sum(window["energy_j"].values())
+    say(
+        f"window {number}: {window['seconds']:.2f} s, {joules:.1f} J, "
+        f"{window['tokens_written'] / window['seconds']:.1f} tokens/s "
+        f"{'; '.join(window.get('disturbed', ()))}"
+    )
+
+
+def deviations(meter: Meter, windows: Sequence[Window]) -> list[str]:
+    """What is to be said of counters from which CodeCarbon's figure deviates."""
+    said = []
+    for name in COMPONENTS:
+        ours = sum(window["energy_j"][name] for window in windows)
+        theirs = sum(window["codecarbon_j"][name] for window in windows)
+        if meter.basis[name]["basis"] == MEASURED and abs(theirs - ours) > DEVIATION * ours:
+            said.append(f"CodeCarbon says {theirs:.4g} J of the {name}, its counter {ours:.4g} J")
+    return said
 
 
 def relative_half_width(values: Sequence[float]) -> float:

@@ -1,0 +1,142 @@
+"""Power of CPU and memory where no counter can be read: models with a source, or a guess.
+
+Power is taken as linear in the load of the job's CPUs, from idle to full. Measured curves bend both
+ways, by 5 to 32 % of full load (SPECpower and RAPL measurements of four CPUs): `BAND`.
+
+Servers (`tables.SERVERS`) are whole ones at the wall: they hold memory, fans and power supply, and
+nothing is added to them.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from joulegrid.metering.tables import SERVERS, Server
+from joulegrid.metering.tracker import design_power
+
+ESTIMATED, GUESS = "estimated", "guess"
+BAND = 0.3
+# Shares of thermal design power that a package takes at idle and under full load (Teads 2021,
+# measured on AWS instances)
+IDLE_SHARE, FULL_SHARE = 0.12, 1.02
+# Of a CPU that no table knows; CodeCarbon's fallback
+GUESSED_FULL_W = 4.0
+# Cloud Carbon Footprint's memory coefficient, a mean of Crucial's and Micron's figures
+RAM_W_PER_GB = 0.392
+
+
+@dataclass(frozen=True)
+class Power:
+    """A model of power in W: `idle_w` to `full_w` by load; whether memory is in it already."""
+
+    idle_w: float
+    full_w: float
+    basis: str
+    method: str
+    holds_memory: bool = False
+
+    def energy_j(self, load: float, seconds: float) -> float:
+        """J over `seconds` at a mean load of 0 to 1."""
+        return (self.idle_w + (self.full_w - self.idle_w) * min(max(load, 0.0), 1.0)) * seconds
+
+
+def cpu_power(hardware: dict[str, Any], cpus: int, node_cpus: int) -> Power:
+    """The CPU of a job that has `cpus` of the `node_cpus` hardware threads of a machine.
+
+    The study's own wattage wins; then the table of servers, CodeCarbon's table of thermal design
+    power, a guess.
+    """
+    if "cpu_power_w" in hardware:
+        watts = hardware["cpu_power_w"]
+        text = f"{watts:g} W at full load, given by the study; {IDLE_SHARE:.0%} of it at idle"
+        return Power(IDLE_SHARE * watts, watts, ESTIMATED, text)
+    facts = cpu_facts()
+    server = _server(facts)
+    if server is not None:
+        idle, full = cpus * server.idle_w, cpus * server.full_w
+        text = (
+            f"{idle:.3g} W idle to {full:.3g} W full by load, for {cpus} CPUs: share of a whole "
+            f"server, memory and fans included; {server.generation}, mean of "
+            f"{server.results} SPECpower results; ±{BAND:.0%}"
+        )
+        return Power(idle, full, ESTIMATED, text, holds_memory=True)
+    design = design_power(facts.get("model name", ""))
+    if design is not None:
+        watts = design * int(facts["sockets"]) * cpus / node_cpus
+        text = (
+            f"thermal design power {design:g} W of {facts['model name']} (CodeCarbon's table), "
+            f"share of {cpus} of {node_cpus} CPUs: {IDLE_SHARE:.0%} of it at idle, "
+            f"{FULL_SHARE:.0%} at full load (Teads); ±{BAND:.0%}"
+        )
+        return Power(IDLE_SHARE * watts, FULL_SHARE * watts, ESTIMATED, text)
+    watts = GUESSED_FULL_W * cpus
+    text = f"no table knows this CPU: {GUESSED_FULL_W:g} W per CPU at full load, set cpu_power_w"
+    return Power(IDLE_SHARE * watts, watts, GUESS, text)
+
+
+def ram_power(hardware: dict[str, Any], share: float) -> Power:
+    """The memory of a job; `share` of the machine's, by its CPUs."""
+    if "ram_power_w" in hardware:
+        watts = hardware["ram_power_w"]
+        return Power(watts, watts, ESTIMATED, f"{watts:g} W, given by the study")
+    if "ram_modules" in hardware:
+        watts = modules_w(hardware["ram_modules"])
+        text = f"{watts:g} W for {hardware['ram_modules']} modules, CodeCarbon's wattage per DIMM"
+        return Power(watts, watts, ESTIMATED, text)
+    gigabytes = psutil.virtual_memory().total / 1e9 * share
+    watts = RAM_W_PER_GB * gigabytes
+    text = (
+        f"{watts:.3g} W for {gigabytes:.3g} GB, {RAM_W_PER_GB} W/GB (Cloud Carbon Footprint); "
+        f"±{BAND:.0%}"
+    )
+    return Power(watts, watts, ESTIMATED, text)
+
+
+def modules_w(count: int) -> float:
+    """W of memory modules (DIMMs) as CodeCarbon counts them: 5 W for each of the first four, then
+    4.5, from the ninth 4, from the seventeenth 3.5, at least 10 in all.
+
+    Dosquet (2025) corrects CodeCarbon's figure by the number of modules that a node really has:
+    16 of them are 70 W, not the 10 W of a small memory.
+    """
+    steps = ((4, 5.0), (4, 4.5), (8, 4.0), (count, 3.5))
+    watts, left = 0.0, count
+    for number, each in steps:
+        watts += min(number, left) * each
+        left -= min(number, left)
+    return max(watts, 10.0)
+
+
+@cache
+def cpu_facts() -> dict[str, Any]:
+    """/proc/cpuinfo of the first CPU, and the number of sockets; {} where there is none."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return {"sockets": 1}
+    pairs = [[part.strip() for part in line.partition(":")[::2]] for line in text.splitlines()]
+    sockets = {value for key, value in pairs if key == "physical id"}
+    first: dict[str, Any] = {}
+    for key, value in pairs:
+        first.setdefault(key, value)
+    return {**first, "sockets": max(len(sockets), 1)}
+
+
+def _server(facts: dict[str, Any]) -> Server | None:
+    """The servers with a CPU like this one, None where the table has none."""
+    try:
+        family, model, stepping = (int(facts[k]) for k in ("cpu family", "model", "stepping"))
+    except (KeyError, ValueError):
+        return None
+    fitting = [
+        server
+        for server in SERVERS
+        if server.vendor == facts.get("vendor_id")
+        and server.family == family
+        and server.first_model <= model <= server.last_model
+        and stepping >= server.first_stepping
+    ]
+    return fitting[-1] if fitting else None

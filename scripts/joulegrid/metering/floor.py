@@ -1,0 +1,72 @@
+"""What no reading can be below: the time to read the weights once for every step of decoding.
+
+Each step reads all weights from the GPU's memory, for the whole batch together. A window that took
+less time than its steps need at the data sheet's bandwidth, or less energy than that time at idle
+power, was measured wrongly. `tables.GPU_MEMORY` has the bandwidths.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from joulegrid.jobs.devices import is_device
+from joulegrid.metering.tables import GPU_MEMORY
+
+# The embedding is read by rows, not whole; data sheets round bandwidth
+ALLOWANCE = 0.8
+# No board of the table idles below this share of its power limit (measured: 0.1 to 0.25)
+IDLE_SHARE = 0.05
+MEMORY_TOLERANCE = 0.15
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+
+
+def step_seconds(weights_bytes: int, gpus: Sequence[dict[str, Any]]) -> float | None:
+    """The shortest time of a decoding step in s, None where the board is not in the table."""
+    bandwidths = [_bandwidth(gpu) for gpu in gpus]
+    if not gpus or None in bandwidths:
+        return None
+    return ALLOWANCE * weights_bytes / sum(b for b in bandwidths if b is not None)
+
+
+def reads_all_weights(weights: Path) -> bool:
+    """Whether a model reads all of its weights for each step: one with experts reads a few."""
+    try:
+        config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    nested = [config, *(part for part in config.values() if isinstance(part, dict))]
+    return not any(part.get(key) for part in nested for key in EXPERTS)
+
+
+def steps(requests: Sequence[Any], batch_size: int) -> int:
+    """Decoding steps of one run of a batch workload, the first token of each batch left out."""
+    longest = max(request.new_tokens for request in requests)
+    return math.ceil(len(requests) / batch_size) * (longest - 1)
+
+
+def below(window: dict[str, Any], steps_per_run: int, step_s: float, limit_w: float) -> str | None:
+    """Why a window cannot be right, None if it can."""
+    least = window["runs"] * steps_per_run * step_s
+    if window["seconds"] < least:
+        return (
+            f"a wrong reading: {window['seconds']:.2f} s, but reading the weights for each token "
+            f"takes {least:.2f} s at this GPU's bandwidth"
+        )
+    joules = window["energy_j"]["gpu"]
+    if joules < least * IDLE_SHARE * limit_w:
+        return (
+            f"a wrong reading: {joules:.1f} J of the GPU; reading the weights at idle power takes "
+            f"more than {least * IDLE_SHARE * limit_w:.1f} J"
+        )
+    return None
+
+
+def _bandwidth(gpu: dict[str, Any]) -> float | None:
+    """Bytes per s of a board's memory."""
+    for memory in GPU_MEMORY:
+        same_size = abs(gpu["memory_bytes"] / 1e9 / memory.gigabytes - 1) < MEMORY_TOLERANCE
+        if same_size and is_device(memory.gpu, gpu["name"]):
+            return memory.bandwidth * 1e9
+    return None

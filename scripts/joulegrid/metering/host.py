@@ -1,0 +1,100 @@
+"""What Linux counts of the CPUs of this job: load, whose it is, steal, throttling, clocks."""
+
+import os
+from pathlib import Path
+
+import psutil
+
+from joulegrid.metering.samples import Host
+
+PROC, SYS = Path("/proc"), Path("/sys")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class HostCounters:
+    """Reads them; `proc` and `sys` are other folders in tests."""
+
+    def __init__(self, proc: Path = PROC, sys: Path = SYS):
+        self._proc, self._sys = proc, sys
+        self.cpus = sorted(os.sched_getaffinity(0))
+        self._process = psutil.Process()
+
+    def read(self) -> Host:
+        """All counters now."""
+        busy, node_busy, steal = self._cpu_times()
+        return Host(
+            busy,
+            node_busy,
+            self._own_time(),
+            steal,
+            self._throttled(),
+            self._memory_stall(),
+            self._throttles(),
+            self._mhz(),
+        )
+
+    def _cpu_times(self) -> tuple[float, float, float]:
+        """Busy seconds of this job's CPUs and of all, and stolen seconds of this job's."""
+        busy = everywhere = steal = 0
+        names = {f"cpu{number}" for number in self.cpus}
+        for line in (self._proc / "stat").read_text().splitlines():
+            name, *values = line.split()
+            if not name.startswith("cpu") or name == "cpu":
+                continue
+            user, nice, system, _, _, irq, softirq, stolen = map(int, values[:8])
+            everywhere += user + nice + system + irq + softirq
+            if name in names:
+                busy += user + nice + system + irq + softirq
+                steal += stolen
+        return busy / TICKS, everywhere / TICKS, steal / TICKS
+
+    def _own_time(self) -> float:
+        """CPU seconds of this process and its children; those that have ended are in its own."""
+        own = os.times()
+        total = own.user + own.system + own.children_user + own.children_system
+        for child in self._process.children(recursive=True):
+            try:
+                times = child.cpu_times()
+            except psutil.Error:
+                continue
+            total += times.user + times.system + times.children_user + times.children_system
+        return total
+
+    def _throttled(self) -> float:
+        """Seconds that the cgroup's CPU limit held this job back (cgroup v2)."""
+        try:
+            path = (self._proc / "self/cgroup").read_text().rpartition("::")[2].strip()
+            text = (self._sys / f"fs/cgroup{path}/cpu.stat").read_text()
+            counts = dict(line.split() for line in text.splitlines())
+            return int(counts["throttled_usec"]) / 1e6
+        except (OSError, KeyError, ValueError):
+            return 0.0
+
+    def _memory_stall(self) -> float | None:
+        try:
+            full = (self._proc / "pressure/memory").read_text().splitlines()[1]
+            return int(full.rpartition("total=")[2]) / 1e6
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def _throttles(self) -> int | None:
+        """Throttling by heat; Intel counts it."""
+        counts = []
+        for number in self.cpus:
+            path = self._sys / f"devices/system/cpu/cpu{number}/thermal_throttle"
+            try:
+                counts.append(int((path / "package_throttle_count").read_text()))
+            except (OSError, ValueError):
+                return None
+        return sum(counts)
+
+    def _mhz(self) -> float | None:
+        """Mean clock; a virtual machine shows none."""
+        folder, clocks = self._sys / "devices/system/cpu", []
+        for number in self.cpus:
+            try:
+                text = (folder / f"cpu{number}/cpufreq/scaling_cur_freq").read_text()
+                clocks.append(int(text) / 1000)
+            except (OSError, ValueError):
+                return None
+        return sum(clocks) / len(clocks)

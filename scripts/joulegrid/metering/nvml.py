@@ -1,0 +1,127 @@
+"""GPU counters through NVML, of the boards that this job computes on, chosen by UUID.
+
+CUDA numbers boards by speed unless told otherwise, NVML by PCI bus, and a scheduler may hide some
+from one of them: a position is no identity.
+"""
+
+import os
+from typing import Any
+
+import psutil
+
+from joulegrid.errors import InputError
+from joulegrid.metering.samples import Board, Gpu
+
+# nvmlClocksEventReasons: what they mean (nvml.h)
+SLOWED = {
+    0x4: "software power cap",
+    0x8: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "power brake",
+}
+
+
+class NvmlCounters:
+    """Reads the boards with these UUIDs.
+
+    Raises
+    ------
+    InputError
+        where NVML is not there, a board is not there, or it is divided by MIG: power and energy
+        exist for the whole board only.
+    """
+
+    def __init__(self, uuids: list[str]):
+        self._nvml = _library()
+        self._handles = {uuid: self._handle(uuid) for uuid in uuids}
+        self.boards = {uuid: self._board(handle) for uuid, handle in self._handles.items()}
+        self.indices = [self._nvml.nvmlDeviceGetIndex(h) for h in self._handles.values()]
+
+    def read(self) -> dict[str, Gpu]:
+        """A sample of every board.
+
+        Raises
+        ------
+        InputError
+            where a board answers no more: the driver was unloaded, or the board fell off the bus.
+        """
+        try:
+            return {uuid: self._sample(uuid, handle) for uuid, handle in self._handles.items()}
+        except self._nvml.NVMLError as error:
+            raise InputError(f"the GPU answers no more (driver reloaded?): {error}") from None
+
+    def _handle(self, uuid: str) -> Any:
+        nvml = self._nvml
+        try:
+            handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+        except nvml.NVMLError as error:
+            raise InputError(f"NVML knows no GPU {uuid}: {error}") from None
+        try:
+            divided = nvml.nvmlDeviceGetMigMode(handle)[0]
+        except nvml.NVMLError:
+            divided = 0  # a board that cannot be divided
+        if divided:
+            raise InputError(
+                f"GPU {uuid} is divided by MIG: its energy can be read for the whole board only, "
+                "not for a part of it; use a board with MIG off"
+            )
+        return handle
+
+    def _board(self, handle: Any) -> Board:
+        limit = self._ask("nvmlDeviceGetEnforcedPowerLimit", handle)
+        counter = self._ask("nvmlDeviceGetTotalEnergyConsumption", handle)
+        return Board(None if limit is None else limit / 1000, counter is not None)
+
+    def _sample(self, uuid: str, handle: Any) -> Gpu:
+        nvml = self._nvml
+        counter = (
+            nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+            if self.boards[uuid].has_counter
+            else None
+        )
+        return Gpu(
+            counter,
+            self._power(handle),
+            self._ask("nvmlDeviceGetTemperature", handle, nvml.NVML_TEMPERATURE_GPU),
+            self._ask("nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_SM),
+            self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle) or 0,
+            self._others(handle),
+        )
+
+    def _power(self, handle: Any) -> float | None:
+        """Instant power; the plain reading is a mean over 1 s on most boards since Ampere."""
+        field = self._nvml.NVML_FI_DEV_POWER_INSTANT
+        values = self._ask("nvmlDeviceGetFieldValues", handle, [field])
+        if values and values[0].nvmlReturn == 0:
+            return values[0].value.uiVal / 1000
+        milliwatts = self._ask("nvmlDeviceGetPowerUsage", handle)
+        return None if milliwatts is None else milliwatts / 1000
+
+    def _others(self, handle: Any) -> int:
+        """How many processes compute on the board that are not of this job."""
+        running = self._ask("nvmlDeviceGetComputeRunningProcesses", handle) or []
+        if not running:
+            return 0
+        own = {os.getpid(), *(c.pid for c in psutil.Process().children(recursive=True))}
+        return sum(process.pid not in own and psutil.pid_exists(process.pid) for process in running)
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        """An answer of NVML, None where the board does not support the question."""
+        try:
+            return getattr(self._nvml, function)(*arguments)
+        except self._nvml.NVMLError:
+            return None
+
+
+def _library() -> Any:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise InputError(
+            f"the cell runs on a GPU, but NVML cannot be read: {error}; is the driver there, and "
+            "in a container libnvidia-ml.so.1 (--nv, --gpus)?"
+        ) from None
+    return pynvml

@@ -1,0 +1,95 @@
+"""RAPL energy counters of CPU packages and DRAM, as Linux shows them under /sys/class/powercap.
+
+AMD's packages are in the same place under the same names. A package holds its cores and uncore;
+psys holds the packages: none of these is ever added to a package. Some AMD machines show one
+package's counter under several zones (mirrored); only the first one counts.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from joulegrid.metering.samples import Zone
+
+POWERCAP = Path("/sys/class/powercap")
+# A DRAM counter above this many W per GB is one of those with a wrong unit (Granite Rapids shows
+# some 200 W): DDR4 under load was measured at 0.1 to 0.2 W/GB, RAPL itself says up to 0.3
+PLAUSIBLE_DRAM_W_PER_GB = 1.0
+GRANT = "sudo chmod o+r /sys/class/powercap/intel-rapl*/energy_uj"
+
+
+@dataclass
+class Rapl:
+    """The zones that are read, and what was found beside them.
+
+    Parameters
+    ----------
+    zones
+        packages and DRAM, by name.
+    beside
+        zones that are there and not added, with the reason.
+    denied
+        whether packages are there that this user may not read.
+    """
+
+    zones: dict[str, Zone] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)
+    denied: bool = False
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def read(self) -> dict[str, int]:
+        """µJ of every zone."""
+        return {name: int(path.read_text()) for name, path in self.files.items()}
+
+
+def find(root: Path = POWERCAP) -> Rapl:
+    """The RAPL zones of this machine.
+
+    Packages count only if all of them can be read: half of them would be an undercount.
+    """
+    found = Rapl()
+    for folder in sorted(root.glob("intel-rapl:*")):
+        _note(found, folder)
+    packages = [name for name, zone in found.zones.items() if zone.domain == "package"]
+    for name in _mirrored(found, packages):
+        found.beside[name] = "shows the same counter as another package"
+        del found.zones[name], found.files[name]
+    if found.denied:
+        found.beside |= dict.fromkeys(found.zones, "not all packages can be read")
+        found.zones, found.files = {}, {}
+    return found
+
+
+def _note(found: Rapl, folder: Path) -> None:
+    try:
+        label = (folder / "name").read_text().strip()
+    except OSError:
+        return
+    domain = label.partition("-")[0]
+    name = label if domain != "dram" else f"dram-{folder.name.split(':')[1]}"
+    if domain not in ("package", "dram"):
+        found.beside[f"{label} ({folder.name})"] = (
+            "holds the packages" if domain == "psys" else "is a part of its package"
+        )
+        return
+    try:
+        int((folder / "energy_uj").read_text())
+        limit = int((folder / "max_energy_range_uj").read_text())
+    except (OSError, ValueError):
+        found.beside[name] = "cannot be read"
+        found.denied |= domain == "package"
+        return
+    while name in found.zones:
+        name += "'"
+    found.zones[name] = Zone(domain, limit)
+    found.files[name] = folder / "energy_uj"
+
+
+def _mirrored(found: Rapl, packages: list[str]) -> list[str]:
+    """Packages whose counter is an earlier package's: read three times, equal each time."""
+    seen: dict[tuple[int, ...], str] = {}
+    values = [{name: int(found.files[name].read_text()) for name in packages} for _ in range(3)]
+    return [
+        name
+        for name in packages
+        if seen.setdefault(tuple(row[name] for row in values), name) != name
+    ]

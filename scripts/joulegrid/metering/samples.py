@@ -1,0 +1,166 @@
+"""Samples of a machine's counters over time, and the file that keeps a stream of them.
+
+The file holds JSON lines. The first one is the equipment:
+
+    {"format": "joulegrid samples 1", "cpus": 8, "node_cpus": 64,
+     "zones": {"package-0": {"domain": "package", "range_uj": 262143328850}},
+     "gpus": {"GPU-…": {"limit_w": 300.0, "has_counter": true}}}
+
+Every other line is a sample: `t_s` on a monotonic clock, `host` (see `Host`), `zones` (µJ by zone)
+and `gpus` (see `Gpu`, by UUID). What was not read is null.
+"""
+
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from joulegrid.errors import InputError
+
+FORMAT = "joulegrid samples 1"
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the operating system has counted so far; seconds of CPU time.
+
+    Parameters
+    ----------
+    busy_s
+        on the CPUs of this job, whoever ran there.
+    node_busy_s
+        on all CPUs of the machine.
+    own_s
+        of this process and its children.
+    steal_s
+        that the hypervisor gave to others while a CPU of this job wanted to run.
+    throttled_s
+        that this job's cgroup was held back by its CPU limit.
+    memory_stall_s
+        in which all tasks of the machine waited for memory (PSI, `full`).
+    throttles
+        how often the CPUs were slowed down by heat.
+    mhz
+        mean clock of this job's CPUs.
+    """
+
+    busy_s: float
+    node_busy_s: float
+    own_s: float
+    steal_s: float = 0.0
+    throttled_s: float = 0.0
+    memory_stall_s: float | None = None
+    throttles: int | None = None
+    mhz: float | None = None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What NVML says of one board.
+
+    Parameters
+    ----------
+    energy_mj
+        its total energy counter, since the driver was loaded.
+    power_w
+        instant power.
+    reasons
+        bits of `nvmlDeviceGetCurrentClocksEventReasons`.
+    others
+        number of processes that are none of this job's.
+    """
+
+    energy_mj: int | None
+    power_w: float | None
+    temperature_c: float | None = None
+    sm_clock_mhz: int | None = None
+    reasons: int = 0
+    others: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """All counters at one time."""
+
+    t_s: float
+    host: Host
+    zones: dict[str, int] = field(default_factory=dict)
+    gpus: dict[str, Gpu] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A RAPL zone: its domain (package, dram, psys, core, uncore), and where its counter starts
+    again, in µJ.
+    """
+
+    domain: str
+    range_uj: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """A GPU that is sampled: its power limit in W, and whether it counts energy itself."""
+
+    limit_w: float | None
+    has_counter: bool
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What is sampled. `cpus` of the `node_cpus` of the machine belong to this job."""
+
+    cpus: int
+    node_cpus: int
+    zones: dict[str, Zone] = field(default_factory=dict)
+    gpus: dict[str, Board] = field(default_factory=dict)
+
+
+def write(path: Path, equipment: Equipment, samples: Sequence[Sample]) -> None:
+    """Write a stream, compressed where the name ends in .gz."""
+    lines = [{"format": FORMAT, **asdict(equipment)}, *map(asdict, samples)]
+    with _open(path, "wt") as stream:
+        stream.writelines(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines)
+
+
+def read(path: Path) -> tuple[Equipment, list[Sample]]:
+    """Read a stream.
+
+    Raises
+    ------
+    InputError
+        naming the file and the line that is no sample; the last line may be cut off.
+    """
+    with _open(path, "rt") as stream:
+        lines = stream.read().splitlines()
+    rows = list(_parsed(path, lines))
+    if not rows or rows[0].pop("format", None) != FORMAT:
+        raise InputError(f"{path}: not a stream of samples; expected {FORMAT!r} in its first line")
+    try:
+        head, *rest = rows
+        head["zones"] = {name: Zone(**zone) for name, zone in head["zones"].items()}
+        head["gpus"] = {uuid: Board(**board) for uuid, board in head["gpus"].items()}
+        return Equipment(**head), [_sample(row) for row in rest]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: a sample lacks or has too many keys: {error}") from None
+
+
+def _open(path: Path, mode: str) -> Any:
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    return opener(path, mode, encoding="utf-8")
+
+
+def _parsed(path: Path, lines: list[str]) -> Iterable[dict[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            if number < len(lines):  # the last line of a killed job may be half a line
+                raise InputError(f"{path}:{number}: not a line of JSON") from None
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    gpus = {uuid: Gpu(**gpu) for uuid, gpu in row["gpus"].items()}
+    return Sample(row["t_s"], Host(**row["host"]), row["zones"], gpus)
