@@ -13,8 +13,7 @@ def main(arguments, spec):
     carbon.csv.
     """
     tree = dataset.read(Path(arguments.measurements))
-    chosen = spec["ranking"]
-    ranked = comparison.compare(tree, chosen["weight"], chosen["baseline"], chosen["metrics"])
+    ranked = comparison.compare(tree, spec["ranking"])
     emitted = carbon.account(tree, spec["zones"], spec["pue"])
     table = comparison.table(tree, ranked)
     table.to_csv(arguments.ranking, index=False, float_format="%.6g")

@@ -45,6 +45,9 @@ elif script == "measure_energy":
         {
             "seconds": 2.0,
             "energy_j": {"cpu": size + spec["session"], "gpu": 0.0, "ram": 1.0},
+            "codecarbon_j": {"cpu": 2.0 * size, "gpu": 0.0, "ram": 2.0},
+            "foreign_cpu": 0.01,
+            "neighbours_cpu": None,
             "runs": 1,
             "tokens_read": 10,
             "tokens_written": 8,
@@ -56,7 +59,12 @@ elif script == "measure_energy":
         "components": {"cpu": how, "gpu": {"basis": "absent", "method": "none"}, "ram": how},
         "device": {"cpu": "stand-in", "gpus": []},
         "windows": windows,
-        "idle_power_w": {"cpu": 1.0, "gpu": 0.0, "ram": 1.0},
+        "reference_s": 0.5,
+        "warnings": [],
+        "idle": {
+            key: {"power_w": {"cpu": 1.0, "gpu": 0.0, "ram": 1.0}}
+            for key in ("before", "loaded", "end")
+        },
         "loading": {"seconds": 1.0, "energy_j": {"cpu": 1.0, "gpu": 0.0, "ram": 1.0}},
         "memory_bytes": {"ram": 1000},
         "weights_bytes": 125 * size,

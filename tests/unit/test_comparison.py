@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from joulegrid.analysis import comparison
-from joulegrid.analysis.variables import STATUS
+from joulegrid.analysis.variables import BASIS, STATUS
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
 BASELINE = {"training": "none", "pruning": "none", "quantization": "full"}
@@ -40,6 +40,16 @@ def tree(joules, accuracy, perplexity, tokens=10.0, **labels):
             "weights_size": (dims, np.full((*shape, sessions), 4e6)),
             "kernel": (dims, np.full((*shape, sessions), "Linear ×2", "O")),
             "gpu": (dims, text),
+            # 4 requests of 5 prompt tokens each; reading them and one token takes 20 J
+            "prefill_energy": ([*dims, "component"], np.full((*shape, sessions, 1), 20.0)),
+            "prefill_runs": (dims, np.ones((*shape, sessions))),
+            "prefill_tokens_read": (dims, np.full((*shape, sessions), 20.0)),
+            "prefill_requests": (dims, np.full((*shape, sessions), 4.0)),
+            "gpu_uuid": (dims, text),
+            "host": (dims, np.full((*shape, sessions), "node", "O")),
+            "disturbed": (dims, np.zeros((*shape, sessions))),
+            "basis": ([*dims, "component"], np.zeros((*shape, sessions, 1), "i1")),
+            "idle_power": ([*dims, "component"], np.full((*shape, sessions, 1), 5.0)),
             "reason": (dims, text),
             "status": (
                 dims,
@@ -78,8 +88,16 @@ def beside(first, second, axis):
 
 
 METRICS = ["facts.acc", "text.perplexity"]
+
+
+def compare(data, weight, baseline, metrics, energy="all", net=False):
+    """As a study asks for it."""
+    chosen = {"weight": weight, "baseline": baseline, "metrics": metrics}
+    return comparison.compare(data, {**chosen, "energy": energy, "net": net})
+
+
 # 100 J, 60 J and 120 J of 10 tokens; accuracy 0.8, 0.72, 0.8; perplexity 20, 25, 16
-DATA = tree([[90, 110], [50, 70], [120, 120]], [0.8, 0.72, 0.8], [20, 25, 16])
+DATA = tree([[99, 101], [59, 61], [119.9, 120.1]], [0.8, 0.72, 0.8], [20, 25, 16])
 
 
 def at(ranked, name):
@@ -87,7 +105,7 @@ def at(ranked, name):
 
 
 def test_by_hand():
-    ranked = comparison.compare(DATA, 0.7, BASELINE, METRICS)
+    ranked = compare(DATA, 0.7, BASELINE, METRICS)
     assert at(ranked, "energy_per_token") == pytest.approx([10, 6, 12])
     # φ = 1 − 60/100 and 1 − 120/100
     assert at(ranked, "efficiency") == pytest.approx([0, 0.4, -0.2])
@@ -98,26 +116,30 @@ def test_by_hand():
     assert at(ranked, "score") == pytest.approx([0, 0.2275, -0.11])
     assert at(ranked, "rank") == pytest.approx([2, 1, 3])
     assert at(ranked, "pareto") == pytest.approx([1, 1, 1])
-    # t(0.975, 1) = 12.706; s of 9 and 11 is sqrt(2): 12.706·sqrt(2)/sqrt(2)
-    assert at(ranked, "energy_per_token_ci95")[0] == pytest.approx(12.7062, rel=1e-4)
-    assert at(ranked, "energy_per_token_ci95")[2] == pytest.approx(0)
+    # t(0.975, 1) = 12.706; s of 9.9 and 10.1 is 0.2/sqrt(2): 12.706·0.1
+    assert at(ranked, "energy_per_token_ci95")[0] == pytest.approx(1.27062, rel=1e-4)
+    assert at(ranked, "energy_per_token_ci95")[2] == pytest.approx(0.127062, rel=1e-4)
+    # φ in pairs: 1 − 59/99 and 1 − 61/101, half their difference times 12.706
+    half = 12.7062 * (61 / 101 - 59 / 99) / 2
+    assert at(ranked, "efficiency_ci95") == pytest.approx([0, half, half * 2.8], rel=0.1)
+    assert at(ranked, "score_ci95")[1] == pytest.approx(0.7 * half, rel=1e-4)
+    assert at(ranked, "saves_probability")[1] > 0.99
+    assert at(ranked, "saves_probability")[2] < 0.02
 
 
 @pytest.mark.parametrize(("weight", "order"), [(0, [2, 3, 1]), (1, [2, 1, 3])])
 def test_the_ends_of_the_weight_are_quality_alone_and_energy_alone(weight, order):
-    assert at(comparison.compare(DATA, weight, BASELINE, METRICS), "rank") == pytest.approx(order)
+    assert at(compare(DATA, weight, BASELINE, METRICS), "rank") == pytest.approx(order)
 
 
 def test_one_metric_only():
-    ranked = comparison.compare(DATA, 0.7, BASELINE, ["facts.acc"])
+    ranked = compare(DATA, 0.7, BASELINE, ["facts.acc"])
     assert at(ranked, "quality") == pytest.approx([0, -0.1, 0])
 
 
 def test_a_dominated_cell_is_not_on_the_front():
     data = tree([[100, 100], [60, 60], [120, 120]], [0.8, 0.8, 0.7], [20, 20, 30])
-    assert at(comparison.compare(data, 0.7, BASELINE, METRICS), "pareto") == pytest.approx(
-        [0, 1, 0]
-    )
+    assert at(compare(data, 0.7, BASELINE, METRICS), "pareto") == pytest.approx([0, 1, 0])
 
 
 def test_each_place_has_its_own_front_ranks_and_baseline():
@@ -132,7 +154,7 @@ def test_each_place_has_its_own_front_ranks_and_baseline():
         hardware="laptop",
     )
     both = beside(a100, laptop, "hardware")
-    ranked = comparison.compare(both, 0.7, BASELINE, METRICS)
+    ranked = compare(both, 0.7, BASELINE, METRICS)
     for hardware in ("a100", "laptop"):
         assert ranked["rank"].sel(hardware=hardware).values.ravel() == pytest.approx([3, 1, 2])
         assert ranked.pareto.sel(hardware=hardware).values.ravel() == pytest.approx([1, 1, 0])
@@ -155,7 +177,7 @@ def test_axes_that_the_baseline_names_are_compared():
         hardware="laptop",
     )
     both = beside(a100, laptop, "hardware")
-    ranked = comparison.compare(both, 1, {**BASELINE, "hardware": "a100"}, METRICS)
+    ranked = compare(both, 1, {**BASELINE, "hardware": "a100"}, METRICS)
     assert ranked.efficiency.sel(hardware="laptop", quantization="half").item() == pytest.approx(
         1 - 1000 / 10
     )
@@ -171,22 +193,22 @@ def test_another_engine_is_compared_where_the_baseline_names_one():
     )
     two = tree([[nan, nan], [nan, nan], [20, 20]], [0.8, 0.8, 0.8], [20, 20, 20], engine="llamacpp")
     both = beside(one, two, "engine")
-    alone = comparison.compare(both, 1, BASELINE, METRICS)
+    alone = compare(both, 1, BASELINE, METRICS)
     assert alone["rank"].sel(engine="llamacpp").isnull().all()
-    together = comparison.compare(both, 1, {**BASELINE, "engine": "transformers"}, METRICS)
+    together = compare(both, 1, {**BASELINE, "engine": "transformers"}, METRICS)
     assert together["rank"].sel(engine="llamacpp", quantization="low").item() == 1
 
 
 def test_a_negative_metric_keeps_its_sign():
     """A log-likelihood of −2 is better than one of −3: relative change divides by |base|."""
     data = tree([[100, 100]] * 3, [-3.0, -2.0, -4.0], [20, 20, 20])
-    ranked = comparison.compare(data, 0, BASELINE, ["facts.acc"])
+    ranked = compare(data, 0, BASELINE, ["facts.acc"])
     assert at(ranked, "quality") == pytest.approx([0, 1 / 3, -1 / 3])
 
 
 def test_twins_share_the_front_and_the_rank():
     data = tree([[60, 60], [60, 60], [120, 120]], [0.8, 0.8, 0.7], [20, 20, 30])
-    ranked = comparison.compare(data, 0.7, BASELINE, METRICS)
+    ranked = compare(data, 0.7, BASELINE, METRICS)
     assert at(ranked, "pareto") == pytest.approx([1, 1, 0])
     assert at(ranked, "rank") == pytest.approx([1, 1, 3])
 
@@ -194,7 +216,7 @@ def test_twins_share_the_front_and_the_rank():
 def test_what_is_missing_has_no_score_and_the_table_says_why():
     nan = np.nan
     data = tree([[100, 100], [nan, nan], [50, 50]], [0.8, 0.7, nan], [20, 21, 22])
-    ranked = comparison.compare(data, 0.7, BASELINE, METRICS)
+    ranked = compare(data, 0.7, BASELINE, METRICS)
     assert at(ranked, "score")[0] == 0
     assert np.isnan(at(ranked, "score")[1:]).all()
     rows = comparison.table(data, ranked).set_index("quantization")
@@ -214,7 +236,7 @@ def test_what_is_missing_has_no_score_and_the_table_says_why():
 
 def test_without_the_baselines_energy_nothing_is_ranked_and_the_table_says_why():
     data = tree([[np.nan, np.nan], [50, 50], [60, 60]], [0.8, 0.7, 0.7], [20, 21, 22])
-    ranked = comparison.compare(data, 0.7, BASELINE, METRICS)
+    ranked = compare(data, 0.7, BASELINE, METRICS)
     rows = comparison.table(data, ranked)
     assert rows["rank"].isna().all()
     assert set(rows["note"]) == {"oom", comparison.NO_BASELINE}
@@ -222,5 +244,37 @@ def test_without_the_baselines_energy_nothing_is_ranked_and_the_table_says_why()
 
 def test_a_baseline_metric_of_zero_gives_no_number_instead_of_infinity():
     data = tree([[100, 100], [50, 50], [60, 60]], [0.0, 0.7, 0.7], [20, 21, 22])
-    ranked = comparison.compare(data, 0.7, BASELINE, METRICS)
+    ranked = compare(data, 0.7, BASELINE, METRICS)
     assert np.isnan(at(ranked, "score")).all()
+
+
+def test_energy_above_idle_and_of_measured_components_only():
+    """10 tokens, 2 s, 5 W idle: 10 J less each. The CPU is measured in DATA, then estimated."""
+    net = compare(DATA, 1, BASELINE, METRICS, net=True)
+    assert at(net, "energy_per_token") == pytest.approx([9, 5, 11])
+    assert at(compare(DATA, 1, BASELINE, METRICS, "measured"), "energy_per_token")[0] == 10
+    assert at(compare(DATA, 1, BASELINE, METRICS), "estimated_share") == pytest.approx([0, 0, 0])
+    guessed = DATA.copy(deep=True)
+    guessed["energy"]["basis"][:] = BASIS.index("guess")
+    found = compare(guessed, 1, BASELINE, METRICS, "measured")
+    assert np.isnan(at(found, "energy_per_token")).all()
+    assert at(found, "estimated_share") == pytest.approx([1, 1, 1])
+
+
+def test_other_boards_and_disturbance_are_said():
+    data = DATA.copy(deep=True)
+    data["energy"]["host"].values[0, 0, 0, 1] = "elsewhere"
+    data["energy"]["disturbed"].values[0, 0, 0, 2] = 0.5
+    frame = comparison.table(data, compare(data, 0.7, BASELINE, METRICS))
+    notes = frame.set_index("quantization")["note"]
+    assert notes["half"] == comparison.OTHER_BOARD
+    assert notes["low"] == comparison.DISTURBED
+    assert notes["full"] == ""
+
+
+def test_prefill_and_decode_by_hand():
+    """20 J for 20 prompt tokens; the other 80 J of 100 for 10 − 4 tokens behind the first ones."""
+    frame = comparison.table(DATA, compare(DATA, 0.7, BASELINE, METRICS))
+    full = frame.set_index("quantization").loc["full"]
+    assert full["energy_per_prompt_token"] == pytest.approx(1.0)
+    assert full["energy_per_decoded_token"] == pytest.approx(80 / 6)

@@ -3,7 +3,7 @@
 import pytest
 
 from joulegrid.errors import InputError, OutOfMemory, Unsupported
-from joulegrid.jobs import devices, outcomes
+from joulegrid.jobs import devices, outcomes, provenance
 
 # NVML's names
 A100_40, A100_80 = "NVIDIA A100-PCIE-40GB", "NVIDIA A100-SXM4-80GB"
@@ -17,6 +17,13 @@ A100_40, A100_80 = "NVIDIA A100-PCIE-40GB", "NVIDIA A100-SXM4-80GB"
         ("A100 80GB", A100_80, True),
         ("A100 80GB", A100_40, False),
         ("A100-SXM4", A100_40, False),
+        ("A100 SXM 80GB", A100_80, True),
+        ("80GB A100-SXM", A100_80, True),
+        ("A100 SXM", A100_40, False),
+        ("H100 SXM5", "NVIDIA H100-SXM4-80GB", False),
+        ("A100", "NVIDIA A100-SXM4-80GB MIG 1g.10gb", False),
+        ("A100 80GB", "A100-SXM-80GB MIG 1g.10gb", False),
+        ("4309Y Xeon", "Intel(R) Xeon(R) Silver 4309Y CPU @ 2.80GHz", True),
         ("A10", A100_80, False),
         ("A10", "NVIDIA A10", True),
         ("A10", "NVIDIA A10G", False),
@@ -107,3 +114,50 @@ def test_memory_that_another_process_holds_makes_an_error_of_out_of_memory():
         outcomes.outcome(work, half)
     free = {**half, "free_bytes": 79.5e9, "held_by_others_bytes": 0.5e9}
     assert outcomes.outcome(work, free)["memory_before"] == free
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("what", "total", "held", "recorded"),
+    [
+        # a laptop with a browser, a node whose file system holds 40 GB, a board of 4 GB
+        ("main memory", 16 * GIB, 3.5 * GIB, True),
+        ("main memory", 256 * GIB, 40 * GIB, True),
+        ("main memory", 4 * GIB, 1.6 * GIB, True),
+        # another job beside this one
+        ("main memory", 16 * GIB, 8 * GIB, False),
+        ("main memory", 4 * GIB, 2.5 * GIB, False),
+        ("GPU memory", 24 * GIB, 0.6 * GIB, True),
+        ("GPU memory", 24 * GIB, 3.5 * GIB, False),
+    ],
+)
+def test_memory_that_a_machine_never_has_free_does_not_hide_a_finding(what, total, held, recorded):
+    def work():
+        raise OutOfMemory("no room")
+
+    memory = {
+        "what": what,
+        "total_bytes": total,
+        "free_bytes": total - held,
+        "held_by_others_bytes": held,
+    }
+    if recorded:
+        assert outcomes.outcome(work, memory)["status"] == "oom"
+    else:
+        with pytest.raises(InputError, match="other processes held"):
+            outcomes.outcome(work, memory)
+
+
+def test_settings_that_a_board_does_not_tell_are_none():
+    class Mute:
+        def nvmlDeviceGetEnforcedPowerLimit(self, handle):
+            return 300_000
+
+        def nvmlDeviceGetEccMode(self, handle):
+            return [1, 1]
+
+    found = provenance.gpu_settings(Mute(), 0)
+    assert (found["power_limit_w"], found["ecc"]) == (300.0, 1)
+    assert {found[key] for key in ("pci", "driver", "mig", "persistence")} == {None}

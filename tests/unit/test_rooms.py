@@ -12,7 +12,7 @@ from joulegrid.study.conclusions import CALLS
 from joulegrid.study.methods import METHODS, ROOMS, Weights, module_name
 from joulegrid.study.validation import schema_of
 
-GROUND = {"errors", "units", "records", "texts.files", "jobs"}
+GROUND = {"errors", "units", "records", "texts.files", "models.content", "models.context", "jobs"}
 LOGIN = {"study", "analysis", "planning", "report"}
 COMPUTE = {
     "texts",
@@ -150,3 +150,19 @@ def test_docs_name_every_method():
     for axis in ("pruning", "quantization"):
         for name in METHODS[axis]:
             assert name == "none" or f"`{name}`" in text, name
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["grid", "protocol", "hardware", "engine", "workload", "quality", "ranking", "carbon"],
+)
+def test_the_commented_study_explains_every_key(part):
+    """Keys of the other axes are in docs/methods.md."""
+    schema = schema_of("study")
+    definitions = [d for name, d in schema["$defs"].items() if name.startswith(f"{part}.")]
+    keys = {
+        key for d in (schema["properties"][part], *definitions) for key in d.get("properties", ())
+    }
+    text = (ROOT / "config/config.yaml").read_text()
+    assert keys
+    assert {key for key in keys if not re.search(rf"\b{key}:", text)} == set()

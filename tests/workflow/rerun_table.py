@@ -458,7 +458,7 @@ ROWS = {
     "PyYAML in the workflow's lock": (lock("pyyaml", ""), set(), set()),
     # ------------------------ upgrades that may compute something else
     "another meter": (
-        file("scripts/joulegrid/metering/meter.py", r"pue=1\.0", "pue=1.5"),
+        file("scripts/joulegrid/metering/tracker.py", r"pue=1\.0", "pue=1.5"),
         energy(ALL),
         STEPS,
     ),
@@ -505,7 +505,7 @@ ROWS = {
         STEPS,
     ),
     "the comparison's logic": (
-        file("scripts/joulegrid/analysis/statistics.py", r"0\.975", "0.95"),
+        file("scripts/joulegrid/analysis/statistics.py", r"CONFIDENCE = 0\.95", "CONFIDENCE = 0.9"),
         set(),
         ANALYSIS,
     ),

@@ -1,9 +1,17 @@
 """The merged dataset: reads like the question; other programs understand units and flags."""
 
+import copy
+import json
+import shutil
+
 import cf_units
 import numpy as np
 import pytest
 import xarray as xr
+
+from joulegrid.analysis import dataset, reading
+from joulegrid.study import shelf, study
+from joulegrid.study.specs import Specs
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +94,96 @@ def test_ranking_and_carbon_are_those_of_the_tables(tree, finished):
     here = carbon[(carbon.hardware == "here") & (carbon.zone == "BE")]
     # the same energy, PUE 1.5 against 1
     assert there.emissions_g.values == pytest.approx(1.5 * here.emissions_g.values, rel=1e-4)
+
+
+ENERGY, QUALITY, MODEL = "energy", "quality", "models"
+# kind of the record, what is done to it
+DAMAGES = [
+    (QUALITY, lambda r: r["metrics"]["perplexity"].pop("higher_is_better")),
+    (QUALITY, lambda r: r["metrics"]["perplexity"].update(higher_is_better="no")),
+    (QUALITY, lambda r: r["metrics"]["perplexity"].pop("value")),
+    (QUALITY, lambda r: r["metrics"]["perplexity"].update(value="x")),
+    (QUALITY, lambda r: r["metrics"]["perplexity"].update(stderr=[1])),
+    (QUALITY, lambda r: r.update(metrics=[])),
+    (QUALITY, lambda r: r.update(metrics={})),
+    (QUALITY, lambda r: r.update(accepted={"reason": 5})),
+    (QUALITY, lambda r: r.update(accepted=5)),
+    (QUALITY, lambda r: r.update(status="oom", reason=5)),
+    (QUALITY, lambda r: r.update(status="weird", reason="x")),
+    (QUALITY, lambda r: r.update(status="missing", reason="x")),
+    (QUALITY, lambda r: r.update(status=["ok"])),
+    (ENERGY, lambda r: r.update(windows=[])),
+    (ENERGY, lambda r: r.update(windows=5)),
+    (ENERGY, lambda r: r.update(weights_bytes="abc")),
+    (ENERGY, lambda r: r.update(weights_bytes=True)),
+    (ENERGY, lambda r: r["memory_bytes"].update(ram="abc")),
+    (ENERGY, lambda r: r["loading"]["energy_j"].update(cpu="abc")),
+    (ENERGY, lambda r: r["idle"]["loaded"]["power_w"].update(cpu=None)),
+    (ENERGY, lambda r: r.update(host=7)),
+    (MODEL, lambda r: r.pop("parameters")),
+    (MODEL, lambda r: r.update(parameters=None)),
+    (MODEL, lambda r: r.update(parameters=0)),
+    (MODEL, lambda r: r.update(bytes="abc")),
+    (MODEL, lambda r: r.update(sparsity=3)),
+    (MODEL, lambda r: r.update(cost={"seconds": "1", "energy_j": {}})),
+]
+
+
+@pytest.fixture(scope="module")
+def records(finished, tmp_path_factory):
+    """The records of the complete study, away from everything else, and its jobs by kind."""
+    place, data = finished
+    folder = tmp_path_factory.mktemp("records")
+    shutil.copytree(place / "results", folder / "results", symlinks=True)
+    data = copy.deepcopy(data)
+    data["model"]["tiny"]["path"] = "tests/data/model"
+    return folder, data
+
+
+def merged(records, monkeypatch, kind, edit):
+    """The tree and what is missing, where `edit` is done to one record of a kind."""
+    folder, data = records
+    monkeypatch.setattr(shelf, "ROOT", folder)
+    monkeypatch.setattr(reading, "ROOT", folder)
+    specs = Specs(study.from_data(copy.deepcopy(data), "test"))
+    jobs = list(shelf.jobs_of(specs))
+    job = next(j for j in jobs if j.kind == kind and (kind != "quality" or j.labels[-1] == "text"))
+    path = folder / f"results/{job.path}.json"
+    text = path.read_text()
+    record = json.loads(text)
+    edit(record)
+    path.write_text(json.dumps(record))
+    try:
+        return *dataset.merge(specs, shelf.Shelf(own=jobs)), job
+    finally:
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(("kind", "edit"), DAMAGES, ids=range(len(DAMAGES)))
+def test_a_damaged_record_is_skipped_by_name(records, monkeypatch, tmp_path, kind, edit):
+    tree, missing, job = merged(records, monkeypatch, kind, edit)
+    assert [row["path"] for row in missing] == [f"results/{job.path}.json"]
+    assert missing[0]["status"] == "missing"
+    assert missing[0]["reason"] == reading.DAMAGED
+    dataset.write(tree, tmp_path / "study.nc")
+
+
+def test_a_record_of_another_job_is_not_taken_for_one_of_another_joulegrid(records, monkeypatch):
+    _, missing, _ = merged(records, monkeypatch, ENERGY, lambda r: r.update(id="0" * 16))
+    assert [row["reason"] for row in missing] == [reading.MISPLACED]
+    _, missing, _ = merged(records, monkeypatch, ENERGY, lambda r: r.update(schema_version=1))
+    assert missing[0]["reason"] == "made by another joulegrid (schema version 1)"
+
+
+def test_a_metric_without_a_value_is_no_damage(records, monkeypatch):
+    """A broken model has no perplexity."""
+    none = {"value": None, "stderr": None, "higher_is_better": False}
+    tree, missing, job = merged(
+        records, monkeypatch, QUALITY, lambda r: r.update(metrics={"perplexity": none})
+    )
+    assert missing == []
+    at = dict(zip(("model", "training", "pruning", "quantization"), job.labels, strict=False))
+    found = tree["quality"].sel(**at, metric="text.perplexity")
+    assert np.isnan(found.quality.item())
+    assert found.status.item() == 0
+    assert tree["quality"].direction.sel(metric="text.perplexity").item() == 0

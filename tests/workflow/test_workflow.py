@@ -65,7 +65,7 @@ def test_an_unfinished_study_is_merged_and_ranked_and_what_is_missing_is_listed(
         path.unlink()
     damaged = house.record(place, "quality/tiny/none/none/gptq4/text")
     damaged.write_text(damaged.read_text()[:40])
-    house.snakemake(place, "partial", "--cores", "2")
+    house.snakemake(place, "partial")
     with open(place / "results/studies/small/partial/missing.csv", newline="") as stream:
         missing = {
             (re.sub(r"/[0-9a-f]{16}.json", "", r["path"]), r["status"], r["reason"])
@@ -132,7 +132,7 @@ def test_findings_are_results(own):
         record = json.loads(path.read_text())
         for key in (
             "windows",
-            "idle_power_w",
+            "idle",
             "loading",
             "memory_bytes",
             "weights_bytes",
@@ -335,3 +335,19 @@ def test_a_file_of_the_cheap_end_that_is_asked_for_by_name_is_made_anew(own):
     house.snakemake(place, ranking, "--cores", "1")
     assert house.planned(place, ranking) == set()
     assert house.planned(place) == {("draw_figures", ""), ("write_report", "")}
+
+
+@pytest.mark.slow
+def test_sessions_follow_each_other_and_cells_are_shuffled(own):
+    """Session 1 of all cells before session 2 of any: what drifts falls into the spread of each."""
+    place, _ = own
+    shutil.rmtree(place / "results/energy")
+    house.snakemake(place, "--cores", "1")
+    records = (place / "results/energy").rglob("*.json")
+    made = sorted(records, key=lambda path: path.stat().st_mtime_ns)
+    cells = [(path.parts[-9:-2], path.parts[-2]) for path in made]
+    assert [session for _, session in cells] == ["1"] * 12 + ["2"] * 12
+    orders = [[cell for cell, session in cells if session == number] for number in "12"]
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert orders[0] != orders[1]
+    assert orders[0] != sorted(orders[0])

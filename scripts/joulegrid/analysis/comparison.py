@@ -15,14 +15,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
 
-from joulegrid.analysis.statistics import mean_over_sessions, per_token
+from joulegrid.analysis import statistics
+from joulegrid.analysis.statistics import mean_over_sessions
 from joulegrid.analysis.variables import RANKING, STATUS
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
 MADE = ["size", "sparsity", "making_time", "making_energy"]
+PHASES = ("energy_per_prompt_token", "energy_per_decoded_token")
+NOTED = ["status", "efficiency", "quality", "disturbed", "other_board"]
 NO_BASELINE = "no energy of the baseline in this place"
+DISTURBED = "measured while disturbed"
+OTHER_BOARD = "on another board than the baseline"
 NO_METRIC = "a quality metric is missing here or for the baseline"
 
 
@@ -49,46 +53,46 @@ def relative_quality(
     return xr.where(chosen.direction == 1, change, -change).mean("metric", skipna=False)
 
 
-def compare(
-    tree: xr.DataTree, weight: float, baseline: dict[str, str], metrics: list[str]
-) -> xr.Dataset:
+def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     """φ, ρ, R, rank and Pareto front of every cell, within its place.
 
     Parameters
     ----------
-    weight
-        w, the weight of energy, from 0 (quality alone) to 1 (energy alone).
-    baseline
-        axis -> label of the compared axes.
+    chosen
+        the study's ranking: `weight`, w, of energy, from 0 (quality alone) to 1 (energy alone);
+        `baseline`, axis -> label of the compared axes; `metrics`; `energy` and `net`, see
+        `statistics.compared_energy`.
 
     Returns
     -------
-    Dataset over the cell axes with the variables of `variables.RANKING`. Rank 1 is best, equal
-    scores share the better
-    rank; NaN where a cell has no score.
+    Dataset over the cell axes with the variables of `variables.RANKING`. Rank 1 is best; cells that
+    sessions cannot tell apart share a rank; NaN where a cell has no score.
     """
-    joules = mean_over_sessions(per_token(tree["energy"].to_dataset()))
+    weight, baseline, metrics = chosen["weight"], chosen["baseline"], chosen["metrics"]
+    energy = tree["energy"].to_dataset()
+    sessions = statistics.per_token(energy, chosen["energy"], chosen["net"])
+    joules = mean_over_sessions(sessions)
     phi = efficiency(joules["mean"], baseline)
     rho = relative_quality(tree["quality"].to_dataset(), baseline, metrics)
     phi, rho = xr.broadcast(phi, rho)
-    # a weight of 1 must rank on energy alone, also where no quality is known
-    score = (
-        phi
-        if weight == 1
-        else rho.where(phi.notnull())
-        if weight == 0
-        else weight * phi + (1 - weight) * rho
-    )
+    board = statistics.boards(energy)
+    half, probability = _sureness(sessions, board, baseline)
     found = {
         "energy_per_token": joules["mean"],
         "energy_per_token_ci95": joules["half_width"],
         "efficiency": phi,
+        "efficiency_ci95": half,
+        "saves_probability": probability,
         "quality": rho,
-        "score": score,
+        "score": _score(phi, rho, weight),
+        "score_ci95": weight * half.where(_score(phi, rho, weight).notnull()),
         "rank": _by_place(
-            lambda s: stats.rankdata(-s, "min", axis=1, nan_policy="omit"), baseline, score
+            _ranks, baseline, _score(efficiency(sessions, baseline), rho, weight), board
         ),
         "pareto": _by_place(pareto_front, baseline, joules["mean"], rho),
+        "estimated_share": statistics.estimated_share(energy).mean("session"),
+        "disturbed": energy.disturbed.mean("session"),
+        "other_board": _on_other_board(board, baseline),
     }
     return xr.Dataset(
         {
@@ -99,22 +103,60 @@ def compare(
         attrs={
             "weight": weight,
             "metrics": " ".join(metrics),
+            "energy": chosen["energy"],
+            "net": int(chosen["net"]),
             **{f"baseline_{k}": v for k, v in baseline.items()},
         },
     )
 
 
+def _score(phi: xr.DataArray, rho: xr.DataArray, weight: float) -> xr.DataArray:
+    """R. A weight of 1 ranks on energy alone, also where no quality is known."""
+    if weight == 1:
+        return phi
+    return rho.where(phi.notnull()) if weight == 0 else weight * phi + (1 - weight) * rho
+
+
+def _ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
+    """Ranks of (places, cells) out of (places, cells, sessions)."""
+    rows = zip(scores, board, strict=True)
+    return np.array([statistics.ranks(score.T, text.T) for score, text in rows])
+
+
+def _sureness(
+    sessions: xr.DataArray, board: xr.DataArray, baseline: dict[str, str]
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Half width of φ's interval, and the probability that a cell saves energy."""
+    base = xr.broadcast(sessions.sel(baseline, drop=True), sessions)[0].transpose(*sessions.dims)
+    same = board == board.sel(baseline, drop=True)
+    first = [sessions.transpose("session", ...), base.transpose("session", ...)]
+    dims, coords = first[0].dims[1:], first[0].isel(session=0, drop=True).coords
+    pairs = statistics.saving(
+        first[0].values, first[1].values, same.transpose(*first[0].dims).values
+    )
+    half, sure = (xr.DataArray(values, dims=dims, coords=coords) for values in pairs)
+    return half, sure
+
+
+def _on_other_board(board: xr.DataArray, baseline: dict[str, str]) -> xr.DataArray:
+    """1 where a session ran on another board than the same session of the baseline."""
+    base = board.sel(baseline, drop=True)
+    return ((board != base) & (board != "") & (base != "")).any("session").astype("f8")
+
+
 def _by_place(
     compute: Callable[..., np.ndarray], baseline: dict[str, str], *arrays: xr.DataArray
 ) -> xr.DataArray:
-    """`compute` on arrays of shape (places, compared cells), spread over the cell axes again."""
+    """`compute` on arrays of shape (places, compared cells, …), spread over the cell axes again."""
     compared = [axis for axis in CELL_AXES if axis in baseline]
     places = [axis for axis in CELL_AXES if axis not in baseline]
-    full = [array.transpose(*places, *compared) for array in xr.broadcast(*arrays)]
-    shape, dims = full[0].shape, full[0].dims
+    full = [array.transpose(*places, *compared, ...) for array in xr.broadcast(*arrays)]
+    shape, rest = full[0].shape[: len(CELL_AXES)], full[0].shape[len(CELL_AXES) :]
     cells = int(np.prod(shape[len(places) :]))
-    result = compute(*(array.values.reshape(-1, cells) for array in full))
-    return xr.DataArray(np.asarray(result, "f8").reshape(shape), dims=dims, coords=full[0].coords)
+    result = compute(*(array.values.reshape(-1, cells, *rest) for array in full))
+    dims = (*places, *compared)
+    coords = {axis: full[0][axis] for axis in dims}
+    return xr.DataArray(np.asarray(result, "f8").reshape(shape), dims=dims, coords=coords)
 
 
 def pareto_front(energy: np.ndarray, quality: np.ndarray) -> np.ndarray:
@@ -155,6 +197,8 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     frame = pd.DataFrame({"rank": columns.pop("rank"), **columns}, index=index)
     frame["sessions"] = _flat((energy.status == STATUS.index("ok")).sum("session"))
     frame["tokens_per_s"] = _flat((energy.tokens_written / energy.duration).mean("session"))
+    for name, values in zip(PHASES, statistics.by_phase(energy), strict=True):
+        frame[name] = _flat(values.mean("session"))
     frame["weights_size"] = _flat(energy.weights_size.max("session"))
     for name in ("kernel", "gpu", "reason"):
         frame[name] = _flat(_first_text(energy[name]))
@@ -163,9 +207,7 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     # of several sessions the best status: one that is there can be compared
     frame["status"] = [STATUS[code] for code in _flat(energy.status.min("session"))]
     frame = frame[frame.status != "excluded"]
-    frame["note"] = [
-        _note(row) for row in frame[["status", "efficiency", "quality"]].itertuples(index=False)
-    ]
+    frame["note"] = [_note(row) for row in frame[NOTED].itertuples(index=False)]
     frame["rank"] = frame["rank"].astype("Int64")
     frame = frame.reset_index()
     return frame.sort_values([*places, "rank", *CELL_AXES], na_position="last", ignore_index=True)
@@ -185,6 +227,13 @@ def _first_text(array: xr.DataArray) -> xr.DataArray:
 def _note(row: Any) -> str:
     if row.status != "ok":
         return row.status
+    said = []
     if np.isnan(row.efficiency):
-        return NO_BASELINE
-    return NO_METRIC if np.isnan(row.quality) else ""
+        said.append(NO_BASELINE)
+    elif np.isnan(row.quality):
+        said.append(NO_METRIC)
+    if row.disturbed > 0:
+        said.append(DISTURBED)
+    if row.other_board == 1:
+        said.append(OTHER_BOARD)
+    return "; ".join(said)

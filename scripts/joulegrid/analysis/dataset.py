@@ -5,17 +5,19 @@ variable says which it is.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
+from operator import index
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import xarray as xr
 
+from joulegrid.analysis.reading import Missing, Records
+from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import (
-    BASIS,
     COMPONENTS,
     DIRECTION,
     ENERGY,
@@ -23,15 +25,12 @@ from joulegrid.analysis.variables import (
     STATUS,
     WEIGHTS,
 )
-from joulegrid.records import ROOT, SCHEMA_VERSION, written_by
+from joulegrid.records import written_by
 from joulegrid.study.checks import metric_names
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Configuration
 from joulegrid.study.methods import METHODS, Weights
-from joulegrid.study.shelf import RESULTS, Shelf
+from joulegrid.study.shelf import Shelf
 from joulegrid.study.specs import Job, Specs
-
-Missing = list[dict[str, str]]
-DAMAGED = "the file is damaged: delete it and run snakemake again"
 
 
 def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
@@ -42,7 +41,7 @@ def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
     The tree, with groups energy, quality, training and weights, and a row {kind, path, status,
     reason} for each record that is not a measurement.
     """
-    records = _Records(shelf)
+    records = Records(shelf)
     groups = {
         "/": xr.Dataset(attrs=_attributes(specs)),
         "/energy": _energy(specs, records),
@@ -69,55 +68,7 @@ def _labels(specs: Specs, axes: Iterable[str]) -> dict[str, list[str]]:
     return {axis: sorted(specs.study.labels(axis)) for axis in axes}
 
 
-class _Records:
-    """Reads records, and notes which are not there or are no measurement."""
-
-    def __init__(self, shelf: Shelf):
-        self.shelf = shelf
-        self.missing: Missing = []
-
-    def row(self, job: Job, extract: Callable[[dict], dict[str, Any]]) -> dict[str, Any]:
-        """Status, reason and, of a record that is ok, what `extract` takes out of it."""
-        content, path = self._read(job)
-        status, reason, row, accepted = "missing", "", {}, None
-        if content is not None:
-            try:
-                record = orjson.loads(content)
-                if record["schema_version"] != SCHEMA_VERSION or record["id"] != job.id:
-                    reason = (
-                        f"made by another joulegrid (schema version {record['schema_version']})"
-                    )
-                else:
-                    found = record["status"]
-                    accepted = record.get("accepted", {}).get("reason")
-                    row = extract(record) if found == "ok" else {"reason": record["reason"]}
-                    status, reason = found, row.get("reason", "")
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-                row, reason = {}, DAMAGED
-        if status != "ok":
-            self._note(job, path, status, reason)
-        return {**row, "status": STATUS.index(status), "accepted": accepted}
-
-    def _read(self, job: Job) -> tuple[bytes | None, str]:
-        """The content of a record and its path; None where it is not there.
-
-        It is looked for where it should be first: asking the shelf takes longer.
-        """
-        path = f"{RESULTS}/{job.path}.json"
-        try:
-            with open(f"{ROOT}/{path}", "rb") as stream:
-                return stream.read(), path
-        except FileNotFoundError:
-            elsewhere = self.shelf.record(job)
-            return (
-                (None, path) if elsewhere is None else ((ROOT / elsewhere).read_bytes(), elsewhere)
-            )
-
-    def _note(self, job: Job, path: str, status: str, reason: str) -> None:
-        self.missing.append({"kind": job.kind, "path": path, "status": status, "reason": reason})
-
-
-def _energy(specs: Specs, records: _Records) -> xr.Dataset:
+def _energy(specs: Specs, records: Records) -> xr.Dataset:
     study = specs.study
     sessions = range(1, study.data["protocol"]["sessions"] + 1)
     axes: dict[str, list[Any]] = {**_labels(specs, CELL_AXES), "session": list(sessions)}
@@ -125,10 +76,11 @@ def _energy(specs: Specs, records: _Records) -> xr.Dataset:
     methods: dict[tuple[str, str], set[str]] = {}
 
     def extract(record: dict) -> dict[str, Any]:
+        row = table.checked(session_row(record))
         for component, how in record["components"].items():
             said = f"{how['basis']}: {how['method']}"
             methods.setdefault((cell.hardware, component), set()).add(said)
-        return _session(record)
+        return row
 
     for cell in study.cells:
         why = study.unsupported(cell)
@@ -147,51 +99,23 @@ def _energy(specs: Specs, records: _Records) -> xr.Dataset:
     return dataset
 
 
-def _session(record: dict) -> dict[str, Any]:
-    """The row of one energy record that is ok."""
-    windows, idle, device = record["windows"], record["idle_power_w"], record["device"]
-    memory, gpus = record["memory_bytes"], record["device"]["gpus"]
-    kernels = sorted(record["kernels"].items(), key=lambda item: (-item[1], item[0]))
-    return {
-        "energy": [sum([window["energy_j"][c] for window in windows]) for c in COMPONENTS],
-        "duration": sum([window["seconds"] for window in windows]),
-        "windows": len(windows),
-        "runs": sum([window["runs"] for window in windows]),
-        "tokens_read": sum([window["tokens_read"] for window in windows]),
-        "tokens_written": sum([window["tokens_written"] for window in windows]),
-        "idle_power": [idle[c] for c in COMPONENTS] if idle else None,
-        "loading_energy": [record["loading"]["energy_j"][c] for c in COMPONENTS],
-        "loading_time": record["loading"]["seconds"],
-        "peak_memory": memory["ram"],
-        "peak_gpu_memory": memory.get("gpu"),
-        "weights_size": record["weights_bytes"],
-        "basis": [BASIS.index(record["components"][c]["basis"]) for c in COMPONENTS],
-        "kernel": ", ".join(f"{name} ×{count}" for name, count in kernels),
-        "cpu": device["cpu"],
-        "gpu": ", ".join(gpu["name"] for gpu in gpus),
-        "gpu_memory": gpus[0]["memory_bytes"] if gpus else None,
-        "gpu_uuid": ", ".join(gpu["uuid"] for gpu in gpus),
-        "host": record["host"],
-    }
-
-
-def _quality(specs: Specs, records: _Records) -> xr.Dataset:
+def _quality(specs: Specs, records: Records) -> xr.Dataset:
     study = specs.study
     metrics = sorted(metric_names(study.data))
     table = Table({**_labels(specs, CONFIGURATION_AXES), "metric": metrics}, QUALITY)
     higher = dict.fromkeys(metrics, 1)
+    names = {
+        task: metric_names({"quality": {task: entry}})
+        for task, entry in study.data["quality"].items()
+    }
     for configuration in study.configurations:
         for task in study.labels("quality"):
-            found: dict[str, dict] = {}
-            row = records.row(
-                specs.quality(configuration, task), lambda r: {"metrics": r["metrics"]}
-            )
-            found = row.get("metrics", {})
-            for name in metric_names({"quality": {task: study.data["quality"][task]}}):
-                metric = found.get(name.removeprefix(f"{task}."))
-                if metric is not None:
-                    higher[name] = int(metric["higher_is_better"])
-                table.add((*configuration, name), {**row, **_value(metric)})
+            extract = partial(_metrics, task=task, names=names[task], table=table)
+            row = records.row(specs.quality(configuration, task), extract)
+            values = row.pop("values", {})
+            higher |= row.pop("higher", {})
+            for name in names[task]:
+                table.add((*configuration, name), {**row, **values.get(name, {})})
     dataset = table.dataset()
     flags = {"flag_values": np.array([0, 1], "i1"), "flag_meanings": " ".join(DIRECTION)}
     values = np.array([higher[m] for m in metrics], "i1")
@@ -203,17 +127,29 @@ def _quality(specs: Specs, records: _Records) -> xr.Dataset:
     return dataset
 
 
-def _value(metric: dict | None) -> dict[str, Any]:
-    return {} if metric is None else {"quality": metric["value"], "stderr": metric["stderr"]}
+def _metrics(record: dict, task: str, names: list[str], table: Table) -> dict[str, Any]:
+    """Value and direction of every metric of a task, by the name it has in the dataset."""
+    found = {name: record["metrics"][name.removeprefix(f"{task}.")] for name in names}
+    values = {
+        name: table.checked({"quality": metric["value"], "stderr": metric["stderr"]})
+        for name, metric in found.items()
+    }
+    return {"values": values, "higher": {n: _direction(m) for n, m in found.items()}}
 
 
-def _weights(specs: Specs, records: _Records) -> xr.Dataset:
+def _direction(metric: dict) -> int:
+    if not isinstance(metric["higher_is_better"], bool):
+        raise TypeError("higher_is_better is neither true nor false")
+    return int(metric["higher_is_better"])
+
+
+def _weights(specs: Specs, records: Records) -> xr.Dataset:
     table = Table(_labels(specs, CONFIGURATION_AXES), WEIGHTS)
     known: dict[str, dict[str, Any]] = {}
 
     def row_of(job: Job) -> dict[str, Any]:
         if job.path not in known:  # many configurations are made from one model
-            known[job.path] = records.row(job, _made)
+            known[job.path] = records.row(job, lambda r: table.checked(_made(r, job.kind)))
         return known[job.path]
 
     for configuration in specs.study.configurations:
@@ -223,11 +159,11 @@ def _weights(specs: Specs, records: _Records) -> xr.Dataset:
     return table.dataset()
 
 
-def _made(record: dict) -> dict[str, Any]:
-    """What a record of a model or of weights says of them."""
+def _made(record: dict, kind: str) -> dict[str, Any]:
+    """What a record of a model or of weights says of them; every model's has its parameters."""
     cost = record.get("cost")
     return {
-        "parameters": record.get("parameters"),
+        "parameters": index(record["parameters"]) if kind == "models" else record.get("parameters"),
         "size": record["bytes"],
         "sparsity": (record.get("sparsity") or {}).get("mean"),
         "making_time": cost["seconds"] if cost else 0.0,
@@ -251,6 +187,7 @@ def _summary(
         "sparsity": last["sparsity"] if how != Weights.LOADED or name == "cast" else None,
         "making_time": sum(row["making_time"] for row in chain) if known else None,
         "making_energy": sum(row["making_energy"] for row in chain) if known else None,
+        "accepted": next((row["accepted"] for row in chain if row["accepted"]), None),
     }
 
 

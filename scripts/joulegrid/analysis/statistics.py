@@ -1,26 +1,175 @@
-"""Means and intervals over sessions."""
+"""Means, differences and ranks over sessions, which are the replicates of a measurement.
+
+With few sessions Student's t is wide: 12.7 standard errors for two, 4.3 for three. That is what two
+or three numbers say about a mean.
+"""
 
 import numpy as np
 import xarray as xr
 from scipy import stats
 
+from joulegrid.analysis.variables import BASIS
 
-def per_token(energy: xr.Dataset) -> xr.DataArray:
-    """Energy per generated token of every session, all components together, in J."""
-    return energy.energy.sum("component", skipna=False) / energy.tokens_written
+CONFIDENCE = 0.95
+UPPER = (1 + CONFIDENCE) / 2
+MEASURED = BASIS.index("measured")
+
+
+def compared_energy(energy: xr.Dataset, which: str = "all", net: bool = False) -> xr.DataArray:
+    """Energy in J of every session, of the components that are compared.
+
+    Parameters
+    ----------
+    which
+        "all" components, those that counters "measured", or the "gpu" alone; NaN where there is
+        none of them.
+    net
+        above the power of the machine with the model loaded and nothing to do.
+    """
+    joules = energy.energy
+    if net:
+        joules = joules - energy.idle_power * energy.duration
+    if which == "gpu":
+        present = energy.basis.sel(component="gpu") == MEASURED
+        return joules.sel(component="gpu", drop=True).where(present)
+    if which == "measured":
+        chosen = energy.basis == MEASURED
+        return joules.where(chosen, 0).sum("component").where(chosen.any("component"))
+    return joules.sum("component", skipna=False)
+
+
+def per_token(energy: xr.Dataset, which: str = "all", net: bool = False) -> xr.DataArray:
+    """Energy per generated token of every session, in J; see `compared_energy`."""
+    return compared_energy(energy, which, net) / energy.tokens_written
+
+
+def by_phase(energy: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    """J per prompt token of prefill, and J per token of decode; NaN where phases were not measured.
+
+    Windows with one generated token per request are prefill; what a whole run takes more, over the
+    tokens that it writes more, is decode (the rule of optimum-benchmark).
+    """
+    first = energy.prefill_energy.sum("component", skipna=False) / energy.prefill_runs
+    whole = energy.energy.sum("component", skipna=False) / energy.runs
+    read = energy.prefill_tokens_read / energy.prefill_runs
+    more = (energy.tokens_written / energy.runs) - energy.prefill_requests
+    return first / read, (whole - first) / more.where(more > 0)
+
+
+def estimated_share(energy: xr.Dataset) -> xr.DataArray:
+    """Share of the energy of all components that no counter measured."""
+    whole = energy.energy.sum("component", skipna=False)
+    counted = energy.energy.where(energy.basis == MEASURED, 0).sum("component")
+    return 1 - counted / whole.where(whole != 0)
+
+
+def boards(energy: xr.Dataset) -> xr.DataArray:
+    """On what a session ran: host and GPUs."""
+    return xr.apply_ufunc(lambda *parts: np.char.add(*parts), *_texts(energy))
+
+
+def _texts(energy: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    return energy.host.astype(str), energy.gpu_uuid.astype(str)
 
 
 def mean_over_sessions(values: xr.DataArray) -> xr.Dataset:
-    """Mean and 95 % interval over sessions, which are replicates; those without a value are left
-    out.
+    """Mean and 95 % interval over sessions; those without a value are left out.
 
     Returns
     -------
     `mean` and `half_width` (of mean ± half_width, Student's t), in the units of `values`; with one
-    session there is no
-    interval (NaN).
+    session there is no interval (NaN).
     """
     count = values.notnull().sum("session")
-    quantile = xr.apply_ufunc(lambda n: stats.t.ppf(0.975, np.maximum(n - 1, 1)), count)
+    quantile = xr.apply_ufunc(lambda n: stats.t.ppf(UPPER, np.maximum(n - 1, 1)), count)
     half = (quantile * values.std("session", ddof=1) / np.sqrt(count)).where(count > 1)
     return xr.Dataset({"mean": values.mean("session"), "half_width": half})
+
+
+def saving(joules: np.ndarray, base: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How sure a saving 1 − E / E_base is.
+
+    Where a session of the cell and the same session of the baseline ran on one board, they are a
+    pair, and what both share falls out. Where not, both spreads count (Welch; the error of the
+    ratio by the delta method).
+
+    Parameters
+    ----------
+    joules, base
+        shape (sessions, cells) and (sessions, 1) or the same; NaN where there is none.
+    same
+        whether both ran on the same board, shape of `joules`.
+
+    Returns
+    -------
+    Half width of the 95 % interval of the saving, and the probability that it is above 0; NaN with
+    fewer than two sessions.
+    """
+    base = np.broadcast_to(base, joules.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        known = np.isfinite(joules) & np.isfinite(base) & (base != 0)
+        change = np.where(known, (base - joules) / np.abs(base), np.nan)
+        paired = (same | ~known).all(axis=0)
+        centre, error, freedom = _of_mean(change)
+        e_mean, e_error, e_freedom = _of_mean(joules)
+        b_mean, b_error, b_freedom = _of_mean(base)
+        parts = (e_error / b_mean) ** 2, (e_mean * b_error / b_mean**2) ** 2
+        welch = np.sqrt(parts[0] + parts[1])
+        welch_freedom = (parts[0] + parts[1]) ** 2 / (
+            parts[0] ** 2 / e_freedom + parts[1] ** 2 / b_freedom
+        )
+        centre = np.where(paired, centre, (b_mean - e_mean) / np.abs(b_mean))
+        error = np.where(paired, error, welch)
+        freedom = np.where(paired, freedom, np.where(welch > 0, welch_freedom, e_freedom))
+        half = stats.t.ppf(UPPER, freedom) * error
+        sure = stats.t.cdf(centre / error, freedom)
+    return half, np.where(error == 0, (centre > 0) + 0.5 * (centre == 0), sure)
+
+
+def _of_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, its standard error and the degrees of freedom over axis 0; NaN with fewer than two."""
+    count = np.isfinite(values).sum(axis=0)
+    enough = np.where(count > 1, count, np.nan)
+    mean = np.nansum(values, axis=0) / np.where(count > 0, count, np.nan)
+    square = np.nansum((values - mean) ** 2, axis=0)
+    return mean, np.sqrt(square / (enough - 1) / enough), enough - 1
+
+
+def ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
+    """Rank of each cell: one more than the number of cells that are better for sure (at 95 %).
+
+    Cells that cannot be told apart share a rank. Where there are not two sessions to compare, the
+    score alone decides.
+
+    Parameters
+    ----------
+    scores
+        shape (sessions, cells); more is better; NaN where there is none.
+    board
+        on what each ran, same shape: sessions of two cells are compared in pairs if they ran on
+        the same.
+    """
+    known = np.isfinite(scores).any(axis=0)
+    found = np.full(scores.shape[1], np.nan)
+    for cell in np.flatnonzero(known):
+        better = _better(scores, scores[:, [cell]], board == board[:, [cell]])
+        found[cell] = 1 + int(better[known].sum())
+    return found
+
+
+def _better(scores: np.ndarray, own: np.ndarray, same: np.ndarray) -> np.ndarray:
+    """Which cells of `scores` are better than `own` for sure."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        difference = scores - own
+        paired = (same | ~np.isfinite(difference)).all(axis=0)
+        mean, error, freedom = _of_mean(difference)
+        a_mean, a_error, a_freedom = _of_mean(scores)
+        b_mean, b_error, b_freedom = _of_mean(np.broadcast_to(own, scores.shape))
+        mean = np.where(paired & np.isfinite(mean), mean, a_mean - b_mean)
+        total = a_error**2 + b_error**2
+        welch = total**2 / (a_error**4 / a_freedom + b_error**4 / b_freedom)
+        error = np.where(paired, error, np.sqrt(total))
+        freedom = np.where(paired, freedom, np.where(total > 0, welch, a_freedom))
+        margin = np.nan_to_num(stats.t.ppf(UPPER, freedom) * error)
+    # what two sums of the same numbers differ by in the last digits is no difference
+    return mean > np.maximum(margin, 1e-12)

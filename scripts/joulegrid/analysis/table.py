@@ -8,6 +8,15 @@ import xarray as xr
 
 from joulegrid.analysis.variables import Variable
 
+# Of what JSON knows; true and false are no numbers, though Python takes them for such
+NUMBERS = frozenset({int, float})
+
+
+def _kinds_of(variable: Variable) -> frozenset[type]:
+    """The types that a value of a variable may have; None stands where there is none."""
+    one = frozenset({str}) if variable.dtype == "O" else NUMBERS
+    return (frozenset({list}) if variable.extra else one) | {type(None)}
+
 
 class Table:
     """Collects one row per record and spreads them over axes.
@@ -29,11 +38,36 @@ class Table:
         self.axes, self.variables, self.extra = axes, variables, extra or {}
         self._labels: list[tuple] = []
         self._rows: list[Mapping[str, Any]] = []
+        self._kinds = {name: _kinds_of(variable) for name, variable in variables.items()}
 
     def add(self, labels: Sequence[Any], row: Mapping[str, Any]) -> None:
         """Add a row; variables that it lacks, or where it says None, are filled."""
         self._labels.append(tuple(labels))
         self._rows.append(row)
+
+    def checked(self, row: dict[str, Any]) -> dict[str, Any]:
+        """`row` itself, if each of its values is one of the variable that it is named after.
+
+        It runs for every record of a study: hence types that are compared, and nothing converted.
+
+        Raises
+        ------
+        TypeError, ValueError
+            where a number is no number, a text no text, a list too short or too long, or a number
+            less than the variable can be.
+        """
+        for name, value in row.items():
+            if type(value) not in self._kinds[name]:
+                raise TypeError(f"{name}: got {value!r}")
+            variable = self.variables[name]
+            if type(value) is list:
+                if len(value) != len(self.extra[variable.extra[0]]) or not NUMBERS.issuperset(
+                    map(type, value)
+                ):
+                    raise TypeError(f"{name}: got {value!r}")
+            elif variable.least is not None and value is not None and value < variable.least:
+                raise ValueError(f"{name}: got {value!r}, less than {variable.least}")
+        return row
 
     def _column(self, name: str) -> list[Any]:
         variable = self.variables[name]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 STATUS = ("ok", "oom", "unsupported", "missing", "excluded")
-BASIS = ("measured", "estimated", "absent")
+BASIS = ("measured", "estimated", "guess", "absent")
 DIRECTION = ("lower_is_better", "higher_is_better")
 COMPONENTS = ("cpu", "gpu", "ram")
 
@@ -28,6 +28,8 @@ class Variable:
         for UDUNITS; None for texts and flags.
     flags
         what the codes 0, 1, 2 … mean.
+    least
+        what a record holds at least, if it is right; None where anything can be.
     """
 
     long_name: str
@@ -36,6 +38,7 @@ class Variable:
     flags: tuple[str, ...] = ()
     comment: str = ""
     dtype: str = field(default="f8")
+    least: float | None = None
 
     @property
     def fill(self) -> Any:
@@ -71,10 +74,27 @@ ENERGY = {
     "status": _STATUS,
     "energy": Variable("energy of all windows of the session", "J", _PER_COMPONENT),
     "duration": Variable("wall time of all windows of the session", "s"),
-    "windows": Variable("number of windows"),
+    "windows": Variable("number of windows", least=1),
     "runs": Variable("how often the workload ran in all windows"),
     "tokens_read": Variable("prompt tokens of all windows"),
     "tokens_written": Variable("generated tokens of all windows"),
+    "codecarbon_energy": Variable(
+        "energy of all windows of the session as CodeCarbon says it", "J", _PER_COMPONENT
+    ),
+    "disturbed": Variable("share of the windows that count although the machine was disturbed"),
+    "replaced": Variable("number of windows that were disturbed and do not count"),
+    "foreign_cpu": Variable("share of the job's CPUs that other processes used"),
+    "neighbours_cpu": Variable("load of the machine's CPUs that are not the job's"),
+    "reference_time": Variable("wall time of a fixed piece of work before the session", "s"),
+    "prefill_energy": Variable(
+        "energy of all windows with one generated token per request", "J", _PER_COMPONENT
+    ),
+    "prefill_duration": Variable("wall time of these windows", "s"),
+    "prefill_runs": Variable("how often the workload ran in these windows"),
+    "prefill_tokens_read": Variable("prompt tokens of these windows"),
+    "prefill_requests": Variable("requests of one run of these windows"),
+    "idle_power_before": Variable("power before the model is loaded", "W", _PER_COMPONENT),
+    "idle_power_end": Variable("power with the model loaded, at the end", "W", _PER_COMPONENT),
     "idle_power": Variable("power with the model loaded and nothing to do", "W", _PER_COMPONENT),
     "loading_energy": Variable("energy of loading the model", "J", _PER_COMPONENT),
     "loading_time": Variable("wall time of loading the model", "s"),
@@ -90,6 +110,8 @@ ENERGY = {
     "gpu_memory": Variable("memory of one GPU", "byte"),
     "gpu_uuid": _text("identity of the boards", "two boards of one model differ by some percent"),
     "host": _text("name of the machine"),
+    "started": _text("when the session began (UTC)"),
+    "warnings": _text("what the meter warned of"),
     "reason": _text("why there is no number"),
     "accepted": _ACCEPTED,
 }
@@ -103,11 +125,12 @@ QUALITY = {
 }
 # dims: model, training, pruning, quantization
 WEIGHTS = {
-    "parameters": Variable("weights of the model, after structured pruning"),
+    "parameters": Variable("weights of the model, after structured pruning", least=1),
     "size": Variable("size of the weight files that are loaded", "byte"),
     "sparsity": Variable("share of zeros in the linear layers, where it was counted"),
     "making_time": Variable("wall time of pruning and quantizing", "s"),
     "making_energy": Variable("energy of pruning and quantizing", "J"),
+    "accepted": _ACCEPTED,
 }
 # dims: the cell's axes
 RANKING = {
@@ -116,10 +139,18 @@ RANKING = {
         "half width of the 95 % interval of the energy per generated token, over sessions", "J"
     ),
     "efficiency": Variable("phi, share of energy saved against the baseline"),
+    "efficiency_ci95": Variable("half width of the 95 % interval of phi, over sessions"),
+    "saves_probability": Variable("probability that phi is above 0, over sessions"),
     "quality": Variable("rho, mean relative change of quality for the better against the baseline"),
     "score": Variable("R = w phi + (1 - w) rho"),
-    "rank": Variable("rank in its place, 1 is best"),
+    "score_ci95": Variable(
+        "half width of the 95 % interval of R", comment="of energy over sessions; rho is as exact"
+    ),
+    "rank": Variable("rank in its place, 1 is best; shared where sessions tell no difference"),
     "pareto": Variable("on the energy-quality Pareto front of its place"),
+    "estimated_share": Variable("share of the energy that no counter measured"),
+    "disturbed": Variable("share of the windows that count although the machine was disturbed"),
+    "other_board": Variable("1 if some session ran on another board than its baseline"),
 }
 # dims: the cell's axes, zone
 CARBON = {

@@ -51,7 +51,13 @@ class Column:
 
 
 RANKING = (
-    Column("rank", "rank", "", ".0f", "within its place; 1 is best"),
+    Column(
+        "rank",
+        "rank",
+        "",
+        ".0f",
+        "within its place; 1 is best; shared where sessions tell no difference",
+    ),
     Column(
         "energy_per_token", "energy", "J/token", ".4g", "per generated token, mean over sessions"
     ),
@@ -71,6 +77,21 @@ RANKING = (
         "share of energy saved against the baseline of the place",
     ),
     Column(
+        "efficiency_ci95",
+        "± φ",
+        "",
+        ".2g",
+        "half width of the 95 % interval of φ, sessions compared in pairs on one board",
+    ),
+    Column(
+        "saves_probability",
+        "P(φ > 0)",
+        "",
+        ".2f",
+        "probability that energy is saved, over sessions",
+        brief=False,
+    ),
+    Column(
         "quality",
         "quality ρ",
         "",
@@ -78,6 +99,23 @@ RANKING = (
         "mean relative change of the metrics for the better, against the baseline",
     ),
     Column("score", "score R", "", "+.3f", "w·φ + (1 − w)·ρ"),
+    Column(
+        "estimated_share", "estimated", "", ".0%", "share of the energy that no counter measured"
+    ),
+    Column(
+        "energy_per_prompt_token",
+        "prefill",
+        "J/prompt token",
+        ".4g",
+        "energy of reading the prompts and one token, per prompt token",
+    ),
+    Column(
+        "energy_per_decoded_token",
+        "decode",
+        "J/token",
+        ".4g",
+        "energy of the tokens behind the first, per token",
+    ),
     Column("weights_size", "loaded", "MB", ".1f", "memory of the loaded weights", scale=1e6),
     Column(
         "sparsity",
@@ -90,7 +128,7 @@ RANKING = (
     Column("kernel", "kernels", "", "", "what the linear layers computed with", brief=False),
     Column("gpu", "GPU", "", "", "names of the GPUs that measured", brief=False),
 )
-NOTE = Column("note", "note", "", "", "why there is no number")
+NOTE = Column("note", "note", "", "", "why there is no number, or what to know of it")
 
 
 def of_metrics(names: Iterable[str]) -> list[Column]:

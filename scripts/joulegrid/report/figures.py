@@ -162,7 +162,7 @@ def energy_components(frame: pd.DataFrame) -> alt.Chart:
             opacity=alt.Opacity(
                 "basis:N",
                 title="basis",
-                scale=alt.Scale(domain=["measured", "estimated"], range=[1.0, 0.55]),
+                scale=alt.Scale(domain=["measured", "estimated", "guess"], range=[1.0, 0.55, 0.25]),
             ),
             tooltip=[
                 "configuration",

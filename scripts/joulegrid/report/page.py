@@ -39,6 +39,8 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         sessions=tree["energy"].sizes["session"],
         methods=methods(tree),
         boards=boards(tree),
+        speeds=speeds(tree["energy"].to_dataset()),
+        warnings=warnings(tree["energy"].to_dataset()),
         accepted=accepted(tree),
         zones=zones(tree["carbon"].to_dataset()),
         charts=[
@@ -70,6 +72,10 @@ def tables(tree: xr.DataTree, baseline: dict[str, str]) -> list[dict[str, Any]]:
         cells = [
             [column.show(row[column.key]) for column in shown] for row in rows.to_dict("records")
         ]
+        # a column of nothing says nothing
+        kept = [n for n in range(len(shown)) if any(row[n] != "–" for row in cells)]
+        shown = [shown[n] for n in kept]
+        cells = [[row[n] for n in kept] for row in cells]
         fronts = [row == 1 for row in rows["pareto"]]
         found.append(
             {"place": name, "columns": shown, "rows": list(zip(cells, fronts, strict=True))}
@@ -95,11 +101,49 @@ def boards(tree: xr.DataTree) -> list[dict[str, Any]]:
     return found
 
 
-def accepted(tree: xr.DataTree) -> list[tuple[str, int]]:
-    """Reasons for which earlier results were kept, and how many results each."""
-    texts = np.concatenate([tree[group].accepted.values.ravel() for group in ("energy", "quality")])
+def accepted(tree: xr.DataTree) -> list[tuple[str, str]]:
+    """What was kept of earlier results, counted, and for which reason.
+
+    A configuration whose weights were kept is among them, also where it was measured anew.
+    """
+    return [
+        *((f"{count} results", why) for why, count in _reasons(tree, ("energy", "quality"))),
+        *((f"weights of {n} configurations", why) for why, n in _reasons(tree, ("weights",))),
+    ]
+
+
+def _reasons(tree: xr.DataTree, groups: tuple[str, ...]) -> list[tuple[str, int]]:
+    texts = np.concatenate([tree[group].accepted.values.ravel() for group in groups])
     reasons, counts = np.unique(texts[texts != ""].astype(str), return_counts=True)
     return list(zip(reasons.tolist(), counts.tolist(), strict=True))
+
+
+def speeds(energy: xr.Dataset) -> list[dict[str, Any]]:
+    """For each machine how long the reference work took before sessions: least, median, most in s,
+    and how much longer it took at the end of the study than at its begin.
+    """
+    names = ["host", "started", "reference_time"]
+    frame = energy[names].to_dataframe()[names].dropna(subset=["reference_time"])
+    found = []
+    for host, rows in frame.sort_values("started").groupby("host"):
+        times = rows["reference_time"].to_numpy()
+        third = max(len(times) // 3, 1)
+        first, last = np.median(times[:third]), np.median(times[-third:])
+        spread = {"least": times.min(), "median": np.median(times), "most": times.max()}
+        found.append({"host": host, "sessions": len(times), **spread, "drift": last / first - 1})
+    return found
+
+
+def warnings(energy: xr.Dataset) -> list[str]:
+    """What the meter warned of, each text once; and where the machine was disturbed."""
+    texts = {str(text) for text in energy.warnings.values.ravel()} - {""}
+    disturbed = int((energy.disturbed > 0).sum())
+    if disturbed:
+        texts.add(f"{disturbed} sessions count although the machine was disturbed")
+    replaced = int(energy.replaced.sum())
+    if replaced:
+        texts.add(f"{replaced} windows were disturbed and measured again")
+    return sorted(texts)
 
 
 def _script(value: Any) -> Markup:
