@@ -1,9 +1,10 @@
 # make quickstart   a real study on this machine, from nothing to a ranked report
 # make test         all tests
 # make test-fast    those that take a minute
+# make test-gpu     on a machine with an NVIDIA GPU: counters, formats, samples
 # make lint         style, types and other static checks
-# make benchmark    speed of planning, merging, start-up and compression, as ratios
-.PHONY: setup quickstart test test-fast lint benchmark clean
+# make benchmark    speed of planning, merging, start-up, compression and metering, as ratios
+.PHONY: setup quickstart test test-fast test-gpu lint benchmark clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,6 +36,10 @@ test: lint
 test-fast: setup
 	$(BIN)/pytest -q -n 2
 
+test-gpu: setup
+	$(BIN)/python scripts/build_environment.py envs/llm
+	envs/llm/.venv/bin/python -m pytest -q -rs -m "" tests/gpu
+
 lint: setup
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
@@ -46,6 +51,7 @@ benchmark: setup
 	PYTHONPATH=scripts:tests $(BIN)/python tests/benchmarks/run.py
 	$(BIN)/python scripts/build_environment.py envs/llm
 	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/compression.py
+	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/metering.py
 
 clean:
 	rm -rf .uv .venv envs/*/.venv .snakemake

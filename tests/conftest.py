@@ -13,7 +13,11 @@ from helpers import house
 ROOT = Path(__file__).resolve().parents[1]
 # Some tests run in an environment of the compute jobs: where what they import is (make test runs
 # all)
-NEEDED = {"compute": ("transformers", "bitsandbytes"), "llamacpp": ("xllamacpp",)}
+NEEDED = {
+    "compute": ("transformers", "bitsandbytes"),
+    "llamacpp": ("xllamacpp",),
+    "gpu": ("torch", "transformers"),
+}
 collect_ignore = [
     folder for folder, names in NEEDED.items() if not all(map(importlib.util.find_spec, names))
 ]

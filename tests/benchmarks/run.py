@@ -21,7 +21,7 @@ from pathlib import Path
 import xarray as xr
 
 from helpers import house
-from joulegrid.analysis import dataset
+from joulegrid.analysis import dataset, reading
 from joulegrid.records import ROOT
 from joulegrid.study import shelf, study
 from joulegrid.study.conclusions import conclusions
@@ -224,7 +224,7 @@ def merging(folder: Path) -> None:
     found = study.from_data(large_study("tests/data/model"), "benchmark")
     specs = Specs(found)
     jobs = list(jobs_of(specs))
-    shelf.ROOT = dataset.ROOT = folder  # the records lie there, and the code where it is
+    shelf.ROOT = reading.ROOT = folder  # the records lie there, and the code where it is
     paths = []
     for job in jobs:
         path = folder / f"results/{job.path}.json"
@@ -247,14 +247,23 @@ def merging(folder: Path) -> None:
     print(
         f"merging: xarray.concat over {len(paths)} datasets {whole:.1f} s: {whole / fast:.0f}× ours"
     )
-    shelf.ROOT = dataset.ROOT = ROOT
+    shelf.ROOT = reading.ROOT = ROOT
 
 
 def record(job) -> dict:
     """A record of a job with all that the merge reads."""
     how = {"basis": "measured", "method": "benchmark"}
     joules = {"cpu": 1.0, "gpu": 2.0, "ram": 3.0}
-    window = {"seconds": 2.0, "energy_j": joules, "runs": 1, "tokens_read": 10, "tokens_written": 8}
+    window = {
+        "seconds": 2.0,
+        "energy_j": joules,
+        "codecarbon_j": joules,
+        "foreign_cpu": 0.01,
+        "neighbours_cpu": None,
+        "runs": 1,
+        "tokens_read": 10,
+        "tokens_written": 8,
+    }
     return {
         "schema_version": 2,
         "status": "ok",
@@ -264,7 +273,10 @@ def record(job) -> dict:
         "components": dict.fromkeys(("cpu", "gpu", "ram"), how),
         "device": {"cpu": "CPU", "gpus": [{"name": "GPU", "memory_bytes": 24e9, "uuid": "GPU-1"}]},
         "windows": [window] * 3,
-        "idle_power_w": joules,
+        "started": "2026-01-01T00:00:00+00:00",
+        "reference_s": 0.5,
+        "warnings": [],
+        "idle": {key: {"power_w": joules} for key in ("before", "loaded", "end")},
         "loading": {"seconds": 1.0, "energy_j": joules},
         "memory_bytes": {"ram": 1000, "gpu": 1000},
         "weights_bytes": 500,
@@ -294,7 +306,7 @@ def concat(paths: list[Path], path: Path) -> None:
                 "runs": ((), sum(window["runs"] for window in windows)),
                 "tokens_read": ((), sum(window["tokens_read"] for window in windows)),
                 "tokens_written": ((), sum(window["tokens_written"] for window in windows)),
-                "idle_power": ("component", list(found["idle_power_w"].values())),
+                "idle_power": ("component", list(found["idle"]["loaded"]["power_w"].values())),
                 "loading_energy": ("component", list(found["loading"]["energy_j"].values())),
                 "loading_time": ((), found["loading"]["seconds"]),
                 "peak_memory": ((), found["memory_bytes"]["ram"]),

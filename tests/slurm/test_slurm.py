@@ -49,6 +49,7 @@ STUDY = {
         "max_windows": 2,
         "precision": 0.5,
         "idle_seconds": 0.5,
+        "disturbed": "accept",
     },
     "quality": {
         "text": {
@@ -167,6 +168,14 @@ def test_every_cell_ran_on_its_partition_with_its_resources(cluster):
             assert (job["NCPUS"], job["ReqMem"]) == ("2", "2500M")
             assert "gres/gpu=2" in job["AllocTRES"]
     assert (cluster / "results/studies/cluster/report.html").exists()
+
+
+def test_jobs_that_ran_side_by_side_say_so(cluster):
+    """Both nodes are one host of few cores: what others used is in the records and in the table."""
+    shared = [w for record in records(cluster).values() for w in record["windows"]]
+    assert any("other processes used" in text for w in shared for text in w.get("disturbed", ()))
+    ranking = (cluster / "results/studies/cluster/ranking.csv").read_text()
+    assert "measured while disturbed" in ranking
 
 
 def test_nothing_runs_again_after_a_change_of_resources(cluster):
