@@ -71,6 +71,12 @@ def test_cells_that_differ_are_ranked_apart():
     assert statistics.ranks(scores, board).tolist() == [3, 1, 1]
 
 
+def test_a_cell_that_nobody_knows_well_is_ranked_behind_what_is_better():
+    """Its sessions differ so much that nothing is better for sure: that is no first place."""
+    scores = np.array([[0.5, 0.1, -3.0], [0.5, 0.11, 1.0]])
+    assert statistics.ranks(scores, np.full(scores.shape, "one")).tolist() == [1, 2, 2]
+
+
 def test_one_session_is_ranked_by_its_number_alone():
     scores, board = np.array([[0.1, 0.5, np.nan]]), np.full((1, 3), "one")
     assert statistics.ranks(scores, board).tolist()[:2] == [2, 1]

@@ -35,7 +35,10 @@ def ranking(quickstart):
 def test_every_cell_is_measured_and_ranked(ranking):
     assert len(ranking) == 6
     assert set(ranking["status"]) == {"ok"}
-    assert sorted(ranking["rank"]) == [1, 2, 3, 4, 5, 6]
+    # best first; cells that two sessions cannot tell apart share a rank
+    assert ranking["rank"].iloc[0] == 1
+    assert ranking["rank"].is_monotonic_increasing
+    assert ranking["score"].is_monotonic_decreasing
     assert (ranking["energy_per_token"] > 0).all()
     assert (ranking["tokens_per_s"] > 1).all()
     assert ranking.loc[("none", "fp32"), ["efficiency", "quality", "score"]].tolist() == [0, 0, 0]

@@ -209,8 +209,10 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     frame = frame[frame.status != "excluded"]
     frame["note"] = [_note(row) for row in frame[NOTED].itertuples(index=False)]
     frame["rank"] = frame["rank"].astype("Int64")
-    frame = frame.reset_index()
-    return frame.sort_values([*places, "rank", *CELL_AXES], na_position="last", ignore_index=True)
+    frame = frame.reset_index().sort_values("score", ascending=False, kind="stable")
+    return frame.sort_values(
+        [*places, "rank"], na_position="last", ignore_index=True, kind="stable"
+    )
 
 
 def _flat(array: xr.DataArray) -> np.ndarray:

@@ -136,10 +136,11 @@ def _of_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
-    """Rank of each cell: one more than the number of cells that are better for sure (at 95 %).
+    """Ranks by mean score, shared by neighbours that sessions cannot tell apart.
 
-    Cells that cannot be told apart share a rank. Where there are not two sessions to compare, the
-    score alone decides.
+    From the best downwards, a cell shares the rank of the best one above it that is not better for
+    sure (at 95 %); otherwise its rank is its place. Where there are not two sessions to compare,
+    the score alone decides.
 
     Parameters
     ----------
@@ -149,11 +150,17 @@ def ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
         on what each ran, same shape: sessions of two cells are compared in pairs if they ran on
         the same.
     """
-    known = np.isfinite(scores).any(axis=0)
     found = np.full(scores.shape[1], np.nan)
-    for cell in np.flatnonzero(known):
-        better = _better(scores, scores[:, [cell]], board == board[:, [cell]])
-        found[cell] = 1 + int(better[known].sum())
+    known = np.flatnonzero(np.isfinite(scores).any(axis=0))
+    means = np.nanmean(scores[:, known], axis=0)
+    leader = None
+    for place, cell in enumerate(known[np.argsort(-means, kind="stable")], 1):
+        if leader is not None:
+            pair = scores[:, [leader]], board[:, [leader]]
+            surely_worse = _better(pair[0], scores[:, [cell]], pair[1] == board[:, [cell]])[0]
+        if leader is None or surely_worse:
+            leader, rank = cell, place
+        found[cell] = rank
     return found
 
 
