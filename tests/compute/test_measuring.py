@@ -58,7 +58,8 @@ def test_the_record_of_a_session(script, tiny):
     assert record["components"]["cpu"]["basis"] in ("measured", "estimated", "guess")
     assert record["memory_bytes"]["ram"] > record["weights_bytes"] > 0
     counting = [w for w in record["windows"] if w.get("counts") or "disturbed" not in w]
-    assert len(counting) == 3
+    # twice as many where the machine was disturbed and all of them count
+    assert 3 <= len(counting) <= 6
     assert record["reference_s"] > 0
     for when in ("before", "loaded", "end"):
         assert record["idle"][when]["power_w"]["cpu"] > 0
