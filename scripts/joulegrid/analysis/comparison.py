@@ -77,6 +77,7 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     phi, rho = xr.broadcast(phi, rho)
     board = statistics.boards(energy)
     half, probability = _sureness(sessions, board, baseline)
+    score = _score(phi, rho, weight)
     found = {
         "energy_per_token": joules["mean"],
         "energy_per_token_ci95": joules["half_width"],
@@ -84,8 +85,8 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
         "efficiency_ci95": half,
         "saves_probability": probability,
         "quality": rho,
-        "score": _score(phi, rho, weight),
-        "score_ci95": weight * half.where(_score(phi, rho, weight).notnull()),
+        "score": score,
+        "score_ci95": weight * half.where(score.notnull()),
         "rank": _by_place(
             _ranks, baseline, _score(efficiency(sessions, baseline), rho, weight), board
         ),
@@ -129,12 +130,10 @@ def _sureness(
     """Half width of φ's interval, and the probability that a cell saves energy."""
     base = xr.broadcast(sessions.sel(baseline, drop=True), sessions)[0].transpose(*sessions.dims)
     same = board == board.sel(baseline, drop=True)
-    first = [sessions.transpose("session", ...), base.transpose("session", ...)]
-    dims, coords = first[0].dims[1:], first[0].isel(session=0, drop=True).coords
-    pairs = statistics.saving(
-        first[0].values, first[1].values, same.transpose(*first[0].dims).values
-    )
-    half, sure = (xr.DataArray(values, dims=dims, coords=coords) for values in pairs)
+    arrays = [array.transpose("session", ...) for array in (sessions, base, same)]
+    cells = arrays[0].isel(session=0, drop=True)
+    found = statistics.saving(*(array.values for array in arrays))
+    half, sure = (cells.copy(data=values) for values in found)
     return half, sure
 
 

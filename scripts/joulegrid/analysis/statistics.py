@@ -13,6 +13,9 @@ from joulegrid.analysis.variables import BASIS
 CONFIDENCE = 0.95
 UPPER = (1 + CONFIDENCE) / 2
 MEASURED = BASIS.index("measured")
+# Mean, its standard error and degrees of freedom; a squared error and its degrees of freedom
+Estimate = tuple[np.ndarray, np.ndarray, np.ndarray]
+Variance = tuple[np.ndarray, np.ndarray]
 
 
 def compared_energy(energy: xr.Dataset, which: str = "all", net: bool = False) -> xr.DataArray:
@@ -65,11 +68,7 @@ def estimated_share(energy: xr.Dataset) -> xr.DataArray:
 
 def boards(energy: xr.Dataset) -> xr.DataArray:
     """On what a session ran: host and GPUs."""
-    return xr.apply_ufunc(lambda *parts: np.char.add(*parts), *_texts(energy))
-
-
-def _texts(energy: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
-    return energy.host.astype(str), energy.gpu_uuid.astype(str)
+    return xr.apply_ufunc(np.char.add, energy.host.astype(str), energy.gpu_uuid.astype(str))
 
 
 def mean_over_sessions(values: xr.DataArray) -> xr.Dataset:
@@ -109,30 +108,41 @@ def saving(joules: np.ndarray, base: np.ndarray, same: np.ndarray) -> tuple[np.n
     with np.errstate(invalid="ignore", divide="ignore"):
         known = np.isfinite(joules) & np.isfinite(base) & (base != 0)
         change = np.where(known, (base - joules) / np.abs(base), np.nan)
-        paired = (same | ~known).all(axis=0)
-        centre, error, freedom = _of_mean(change)
         e_mean, e_error, e_freedom = _of_mean(joules)
         b_mean, b_error, b_freedom = _of_mean(base)
-        parts = (e_error / b_mean) ** 2, (e_mean * b_error / b_mean**2) ** 2
-        welch = np.sqrt(parts[0] + parts[1])
-        welch_freedom = (parts[0] + parts[1]) ** 2 / (
-            parts[0] ** 2 / e_freedom + parts[1] ** 2 / b_freedom
+        centre, error, freedom = _paired_or_welch(
+            (same | ~known).all(axis=0),
+            _of_mean(change),
+            (b_mean - e_mean) / np.abs(b_mean),
+            ((e_error / b_mean) ** 2, e_freedom),
+            ((e_mean * b_error / b_mean**2) ** 2, b_freedom),
         )
-        centre = np.where(paired, centre, (b_mean - e_mean) / np.abs(b_mean))
-        error = np.where(paired, error, welch)
-        freedom = np.where(paired, freedom, np.where(welch > 0, welch_freedom, e_freedom))
         half = stats.t.ppf(UPPER, freedom) * error
         sure = stats.t.cdf(centre / error, freedom)
     return half, np.where(error == 0, (centre > 0) + 0.5 * (centre == 0), sure)
 
 
-def _of_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _of_mean(values: np.ndarray) -> Estimate:
     """Mean, its standard error and the degrees of freedom over axis 0; NaN with fewer than two."""
     count = np.isfinite(values).sum(axis=0)
     enough = np.where(count > 1, count, np.nan)
     mean = np.nansum(values, axis=0) / np.where(count > 0, count, np.nan)
     square = np.nansum((values - mean) ** 2, axis=0)
     return mean, np.sqrt(square / (enough - 1) / enough), enough - 1
+
+
+def _paired_or_welch(
+    paired: np.ndarray, pairs: Estimate, apart: np.ndarray, one: Variance, other: Variance
+) -> Estimate:
+    """A difference with its standard error and degrees of freedom: of pairs where they are pairs,
+    else of two means `apart`, each with its squared error and its degrees of freedom (Welch).
+    """
+    total = one[0] + other[0]
+    welch = total**2 / (one[0] ** 2 / one[1] + other[0] ** 2 / other[1])
+    welch = np.where(total > 0, welch, one[1])
+    unpaired = apart, np.sqrt(total), welch
+    mean, error, freedom = (np.where(paired, *each) for each in zip(pairs, unpaired, strict=True))
+    return mean, error, freedom
 
 
 def ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
@@ -155,28 +165,30 @@ def ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
     means = np.nanmean(scores[:, known], axis=0)
     leader = None
     for place, cell in enumerate(known[np.argsort(-means, kind="stable")], 1):
-        if leader is not None:
-            pair = scores[:, [leader]], board[:, [leader]]
-            surely_worse = _better(pair[0], scores[:, [cell]], pair[1] == board[:, [cell]])[0]
-        if leader is None or surely_worse:
+        if leader is None or _surely_better(
+            scores[:, leader], scores[:, cell], board[:, leader] == board[:, cell]
+        ):
             leader, rank = cell, place
         found[cell] = rank
     return found
 
 
-def _better(scores: np.ndarray, own: np.ndarray, same: np.ndarray) -> np.ndarray:
-    """Which cells of `scores` are better than `own` for sure."""
+def _surely_better(best: np.ndarray, own: np.ndarray, same: np.ndarray) -> bool:
+    """Whether the sessions of one cell are better than those of another for sure."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        difference = scores - own
-        paired = (same | ~np.isfinite(difference)).all(axis=0)
-        mean, error, freedom = _of_mean(difference)
-        a_mean, a_error, a_freedom = _of_mean(scores)
-        b_mean, b_error, b_freedom = _of_mean(np.broadcast_to(own, scores.shape))
-        mean = np.where(paired & np.isfinite(mean), mean, a_mean - b_mean)
-        total = a_error**2 + b_error**2
-        welch = total**2 / (a_error**4 / a_freedom + b_error**4 / b_freedom)
-        error = np.where(paired, error, np.sqrt(total))
-        freedom = np.where(paired, freedom, np.where(total > 0, welch, a_freedom))
+        difference = best - own
+        pairs, (a_mean, a_error, a_freedom) = _of_mean(difference), _of_mean(best)
+        b_mean, b_error, b_freedom = _of_mean(own)
+        paired = (same | ~np.isfinite(difference)).all()
+        mean, error, freedom = _paired_or_welch(
+            paired,
+            pairs,
+            a_mean - b_mean,
+            (a_error**2, a_freedom),
+            (b_error**2, b_freedom),
+        )
+        if not np.isfinite(mean):  # no session that both have
+            mean = a_mean - b_mean
         margin = np.nan_to_num(stats.t.ppf(UPPER, freedom) * error)
     # what two sums of the same numbers differ by in the last digits is no difference
-    return mean > np.maximum(margin, 1e-12)
+    return bool(mean > max(margin, 1e-12))

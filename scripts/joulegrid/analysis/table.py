@@ -38,7 +38,11 @@ class Table:
         self.axes, self.variables, self.extra = axes, variables, extra or {}
         self._labels: list[tuple] = []
         self._rows: list[Mapping[str, Any]] = []
-        self._kinds = {name: _kinds_of(variable) for name, variable in variables.items()}
+        # of every variable: the types it may have, the length of a list, and the least value
+        self._expected = {
+            name: (_kinds_of(v), len(self.extra[v.extra[0]]) if v.extra else 0, v.least)
+            for name, v in variables.items()
+        }
 
     def add(self, labels: Sequence[Any], row: Mapping[str, Any]) -> None:
         """Add a row; variables that it lacks, or where it says None, are filled."""
@@ -57,16 +61,14 @@ class Table:
             less than the variable can be.
         """
         for name, value in row.items():
-            if type(value) not in self._kinds[name]:
+            kinds, length, least = self._expected[name]
+            if type(value) not in kinds:
                 raise TypeError(f"{name}: got {value!r}")
-            variable = self.variables[name]
-            if type(value) is list:
-                if len(value) != len(self.extra[variable.extra[0]]) or not NUMBERS.issuperset(
-                    map(type, value)
-                ):
+            if length and value is not None:
+                if len(value) != length or not NUMBERS.issuperset(map(type, value)):
                     raise TypeError(f"{name}: got {value!r}")
-            elif variable.least is not None and value is not None and value < variable.least:
-                raise ValueError(f"{name}: got {value!r}, less than {variable.least}")
+            elif least is not None and value is not None and value < least:
+                raise ValueError(f"{name}: got {value!r}, less than {least}")
         return row
 
     def _column(self, name: str) -> list[Any]:

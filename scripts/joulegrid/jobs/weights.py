@@ -48,13 +48,13 @@ def _put(folder: Path, target: Path) -> None:
     try:
         os.rename(folder, target)
     except OSError:  # between the two, another one was renamed to it
-        if not _whole(target):
+        if not is_whole(target):
             raise
 
 
 def _appeared(target: Path, before: int | None) -> bool:
     """Whether a whole folder lies there that is another than `before`."""
-    return _inode(target) != before and _whole(target)
+    return _inode(target) != before and is_whole(target)
 
 
 def _inode(path: Path) -> int | None:
@@ -62,14 +62,6 @@ def _inode(path: Path) -> int | None:
         return path.stat().st_ino
     except OSError:
         return None
-
-
-def _whole(folder: Path) -> bool:
-    try:
-        finding_in(folder)
-    except InputError:
-        return False
-    return True
 
 
 def _share(folder: Path) -> None:

@@ -24,8 +24,6 @@ LEAST_S = 0.1
 # Mean power above the limit is a wrong reading: boards exceed it by some percent only for
 # milliseconds (ML.ENERGY's benchmark refuses the same)
 ABOVE_LIMIT = 1.1
-# One start of `reasons`: power capping at the limit is how a loaded GPU works; heat is not
-CAPPED = "software power cap"
 
 
 def disturbances(
@@ -92,7 +90,7 @@ def _of_gpus(
         bits = 0
         for reading in readings:
             bits |= reading.reasons
-        slow = [name for bit, name in SLOWED.items() if bits & bit and name != CAPPED]
+        slow = [name for bit, name in SLOWED.items() if bits & bit]
         if slow:
             found.append(f"GPU {uuid}: {', '.join(slow)}")
         if any(reading.others for reading in readings):

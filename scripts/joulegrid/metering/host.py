@@ -12,10 +12,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class HostCounters:
-    """Reads them; `proc` and `sys` are other folders in tests."""
+    """Reads them."""
 
-    def __init__(self, proc: Path = PROC, sys: Path = SYS):
-        self._proc, self._sys = proc, sys
+    def __init__(self) -> None:
         self.cpus = sorted(os.sched_getaffinity(0))
         self._process = psutil.Process()
 
@@ -37,7 +36,7 @@ class HostCounters:
         """Busy seconds of this job's CPUs and of all, and stolen seconds of this job's."""
         busy = everywhere = steal = 0
         names = {f"cpu{number}" for number in self.cpus}
-        for line in (self._proc / "stat").read_text().splitlines():
+        for line in (PROC / "stat").read_text().splitlines():
             name, *values = line.split()
             if not name.startswith("cpu") or name == "cpu":
                 continue
@@ -63,8 +62,8 @@ class HostCounters:
     def _throttled(self) -> float:
         """Seconds that the cgroup's CPU limit held this job back (cgroup v2)."""
         try:
-            path = (self._proc / "self/cgroup").read_text().rpartition("::")[2].strip()
-            text = (self._sys / f"fs/cgroup{path}/cpu.stat").read_text()
+            path = (PROC / "self/cgroup").read_text().rpartition("::")[2].strip()
+            text = (SYS / f"fs/cgroup{path}/cpu.stat").read_text()
             counts = dict(line.split() for line in text.splitlines())
             return int(counts["throttled_usec"]) / 1e6
         except (OSError, KeyError, ValueError):
@@ -72,7 +71,7 @@ class HostCounters:
 
     def _memory_stall(self) -> float | None:
         try:
-            full = (self._proc / "pressure/memory").read_text().splitlines()[1]
+            full = (PROC / "pressure/memory").read_text().splitlines()[1]
             return int(full.rpartition("total=")[2]) / 1e6
         except (OSError, ValueError, IndexError):
             return None
@@ -81,7 +80,7 @@ class HostCounters:
         """Throttling by heat; Intel counts it."""
         counts = []
         for number in self.cpus:
-            path = self._sys / f"devices/system/cpu/cpu{number}/thermal_throttle"
+            path = SYS / f"devices/system/cpu/cpu{number}/thermal_throttle"
             try:
                 counts.append(int((path / "package_throttle_count").read_text()))
             except (OSError, ValueError):
@@ -90,7 +89,7 @@ class HostCounters:
 
     def _mhz(self) -> float | None:
         """Mean clock; a virtual machine shows none."""
-        folder, clocks = self._sys / "devices/system/cpu", []
+        folder, clocks = SYS / "devices/system/cpu", []
         for number in self.cpus:
             try:
                 text = (folder / f"cpu{number}/cpufreq/scaling_cur_freq").read_text()

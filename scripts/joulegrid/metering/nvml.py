@@ -12,9 +12,9 @@ import psutil
 from joulegrid.errors import InputError
 from joulegrid.metering.samples import Board, Gpu
 
-# nvmlClocksEventReasons: what they mean (nvml.h)
+# nvmlClocksEventReasons (nvml.h) that disturb. A software power cap, 0x4, does not: it is how a
+# loaded board works
 SLOWED = {
-    0x4: "software power cap",
     0x8: "hardware slowdown",
     0x20: "software thermal slowdown",
     0x40: "hardware thermal slowdown",
