@@ -2,7 +2,7 @@
 
 planning   a dry-run of a 10,000-cell study against a bare Snakefile with the same jobs and outputs,
            with nothing made yet and with everything there
-merging    10,000 records into one dataset, and against xarray.concat over one dataset per record
+merging    10,000 cells into one dataset, and against xarray.concat over one dataset per record
 start-up   of each login-node script, against Python alone
 """
 

@@ -7,7 +7,7 @@ variable says which it is.
 import json
 from collections.abc import Iterable
 from functools import partial
-from operator import index
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from joulegrid.analysis.reading import Missing, Records
+from joulegrid.analysis.recorded import Evaluation, Made, Model, Session, Ways
 from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import (
@@ -73,30 +74,31 @@ def _energy(specs: Specs, records: Records) -> xr.Dataset:
     sessions = range(1, study.data["protocol"]["sessions"] + 1)
     axes: dict[str, list[Any]] = {**_labels(specs, CELL_AXES), "session": list(sessions)}
     table = Table(axes, ENERGY, {"component": COMPONENTS})
-    methods: dict[tuple[str, str], set[str]] = {}
+    ways: dict[str, list[Ways]] = {label: [] for label in axes["hardware"]}
 
-    def extract(record: dict) -> dict[str, Any]:
-        row = table.checked(session_row(record))
-        for component, how in record["components"].items():
-            said = f"{how['basis']}: {how['method']}"
-            methods.setdefault((cell.hardware, component), set()).add(said)
-        return row
+    def extract(record: Session) -> dict[str, Any]:
+        ways[cell.hardware].append(record.components)
+        return session_row(record)
 
     for cell in study.cells:
         why = study.unsupported(cell)
         for session in sessions:
             if why is None:
-                row = records.row(specs.energy(cell, session), extract)
+                row = records.row(specs.energy(cell, session), Session, extract)
             else:
                 row = {"status": STATUS.index("unsupported"), "reason": why}
             table.add((*cell, session), row)
     dataset = table.dataset()
-    texts = [
-        ["; ".join(sorted(methods.get((h, c), ()))) for c in COMPONENTS] for h in axes["hardware"]
-    ]
+    texts = [[_said(ways[label], c) for c in COMPONENTS] for label in axes["hardware"]]
     about = {"long_name": "how the energy of the component was obtained"}
     dataset["method"] = (("hardware", "component"), texts, about)
     return dataset
+
+
+def _said(ways: list[Ways], component: str) -> str:
+    """All ways in which the energy of a component was obtained."""
+    found = {(how.basis, how.method) for how in map(attrgetter(component), ways)}
+    return "; ".join(f"{basis}: {method}" for basis, method in sorted(found))
 
 
 def _quality(specs: Specs, records: Records) -> xr.Dataset:
@@ -110,8 +112,8 @@ def _quality(specs: Specs, records: Records) -> xr.Dataset:
     }
     for configuration in study.configurations:
         for task in study.labels("quality"):
-            extract = partial(_metrics, task=task, names=names[task], table=table)
-            row = records.row(specs.quality(configuration, task), extract)
+            extract = partial(_metrics, task=task, names=names[task])
+            row = records.row(specs.quality(configuration, task), Evaluation, extract)
             values = row.pop("values", {})
             higher |= row.pop("higher", {})
             for name in names[task]:
@@ -127,20 +129,13 @@ def _quality(specs: Specs, records: Records) -> xr.Dataset:
     return dataset
 
 
-def _metrics(record: dict, task: str, names: list[str], table: Table) -> dict[str, Any]:
+def _metrics(record: Evaluation, task: str, names: list[str]) -> dict[str, Any]:
     """Value and direction of every metric of a task, by the name it has in the dataset."""
-    found = {name: record["metrics"][name.removeprefix(f"{task}.")] for name in names}
-    values = {
-        name: table.checked({"quality": metric["value"], "stderr": metric["stderr"]})
-        for name, metric in found.items()
+    found = {name: record.metrics[name.removeprefix(f"{task}.")] for name in names}
+    return {
+        "values": {n: {"quality": m.value, "stderr": m.stderr} for n, m in found.items()},
+        "higher": {name: int(metric.higher_is_better) for name, metric in found.items()},
     }
-    return {"values": values, "higher": {n: _direction(m) for n, m in found.items()}}
-
-
-def _direction(metric: dict) -> int:
-    if not isinstance(metric["higher_is_better"], bool):
-        raise TypeError("higher_is_better is neither true nor false")
-    return int(metric["higher_is_better"])
 
 
 def _weights(specs: Specs, records: Records) -> xr.Dataset:
@@ -149,7 +144,8 @@ def _weights(specs: Specs, records: Records) -> xr.Dataset:
 
     def row_of(job: Job) -> dict[str, Any]:
         if job.path not in known:  # many configurations are made from one model
-            known[job.path] = records.row(job, lambda r: table.checked(_made(r, job.kind)))
+            shape = Model if job.kind == "models" else Made
+            known[job.path] = records.row(job, shape, _made)
         return known[job.path]
 
     for configuration in specs.study.configurations:
@@ -159,15 +155,15 @@ def _weights(specs: Specs, records: Records) -> xr.Dataset:
     return table.dataset()
 
 
-def _made(record: dict, kind: str) -> dict[str, Any]:
-    """What a record of a model or of weights says of them; every model's has its parameters."""
-    cost = record.get("cost")
+def _made(record: Made) -> dict[str, Any]:
+    """What a record of a model or of weights says of them."""
+    cost = record.cost
     return {
-        "parameters": index(record["parameters"]) if kind == "models" else record.get("parameters"),
-        "size": record["bytes"],
-        "sparsity": (record.get("sparsity") or {}).get("mean"),
-        "making_time": cost["seconds"] if cost else 0.0,
-        "making_energy": sum(cost["energy_j"].values()) if cost else 0.0,
+        "parameters": record.parameters,
+        "size": record.bytes,
+        "sparsity": record.sparsity.mean if record.sparsity else None,
+        "making_time": cost.seconds if cost else 0.0,
+        "making_energy": sum(cost.energy_j.values()) if cost else 0.0,
     }
 
 

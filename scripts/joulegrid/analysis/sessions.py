@@ -2,71 +2,95 @@
 
 from typing import Any
 
-from joulegrid.analysis.variables import BASIS, COMPONENTS
+from joulegrid.analysis.recorded import Components, Idle, Session, Window
+from joulegrid.analysis.variables import BASIS
 
 
-def session_row(record: dict) -> dict[str, Any]:
-    """The row of one energy record that is ok."""
-    device, idle, memory = record["device"], record["idle"], record["memory_bytes"]
-    windows, gpus = _counting(record["windows"]), record["device"]["gpus"]
-    kernels = sorted(record["kernels"].items(), key=lambda item: (-item[1], item[0]))
+def session_row(record: Session) -> dict[str, Any]:
+    """The row of one energy record that is ok.
+
+    Raises
+    ------
+    ValueError
+        where none of its windows counts, or a basis is none that there is.
+    """
+    windows, idle, loading = _counting(record.windows), record.idle, record.loading
+    ways, gpus = record.components, record.device.gpus
+    kernels = sorted(record.kernels.items(), key=lambda item: (-item[1], item[0]))
     return {
         **_totals(windows),
-        **_prefill(record),
-        "codecarbon_energy": [
-            sum([window["codecarbon_j"][c] for window in windows]) for c in COMPONENTS
-        ],
-        "disturbed": sum(["disturbed" in window for window in windows]) / len(windows),
-        "replaced": len(record["windows"]) - len(windows),
-        "foreign_cpu": max([window["foreign_cpu"] for window in windows]),
-        "neighbours_cpu": max([window["neighbours_cpu"] or 0.0 for window in windows]),
-        "reference_time": record["reference_s"],
-        "idle_power": _power(idle["loaded"]),
-        "idle_power_before": _power(idle["before"]),
-        "idle_power_end": _power(idle["end"]),
-        "loading_energy": [record["loading"]["energy_j"][c] for c in COMPONENTS],
-        "loading_time": record["loading"]["seconds"],
-        "peak_memory": memory["ram"],
-        "peak_gpu_memory": memory.get("gpu"),
-        "weights_size": record["weights_bytes"],
-        "basis": [BASIS.index(record["components"][c]["basis"]) for c in COMPONENTS],
-        "kernel": ", ".join(f"{name} ×{count}" for name, count in kernels),
-        "cpu": device["cpu"],
-        "gpu": ", ".join(gpu["name"] for gpu in gpus),
-        "gpu_memory": gpus[0]["memory_bytes"] if gpus else None,
-        "gpu_uuid": ", ".join(gpu["uuid"] for gpu in gpus),
-        "host": record["host"],
-        "started": record["started"],
-        "warnings": "; ".join([*record["warnings"], *filter(None, [record.get("ended_early")])]),
+        **_prefill(record.prefill_windows),
+        "codecarbon_energy": _sum([window.codecarbon_j for window in windows]),
+        "disturbed": sum([w.disturbed is not None for w in windows]) / len(windows),
+        "replaced": len(record.windows) - len(windows),
+        "foreign_cpu": max([window.foreign_cpu for window in windows]),
+        "neighbours_cpu": max([window.neighbours_cpu or 0.0 for window in windows]),
+        "reference_time": record.reference_s,
+        "idle_power": _power(idle.loaded),
+        "idle_power_before": _power(idle.before),
+        "idle_power_end": _power(idle.end),
+        "loading_energy": loading.energy_j.listed(),
+        "loading_time": loading.seconds,
+        "peak_memory": record.memory_bytes.ram,
+        "peak_gpu_memory": record.memory_bytes.gpu,
+        "weights_size": record.weights_bytes,
+        "basis": [BASIS.index(how.basis) for how in (ways.cpu, ways.gpu, ways.ram)],
+        "kernel": ", ".join([f"{name} ×{count}" for name, count in kernels]),
+        "cpu": record.device.cpu,
+        "gpu": ", ".join([gpu.name for gpu in gpus]),
+        "gpu_memory": gpus[0].memory_bytes if gpus else None,
+        "gpu_uuid": ", ".join([gpu.uuid for gpu in gpus]),
+        "host": record.host,
+        "started": record.started,
+        "warnings": "; ".join([*record.warnings, *filter(None, [record.ended_early])]),
     }
 
 
-def _counting(windows: list[dict]) -> list[dict]:
+def _counting(windows: list[Window]) -> list[Window]:
     """The windows that count: none was disturbed, or the study accepts that."""
-    return [window for window in windows if window.get("counts") or "disturbed" not in window]
+    found = [window for window in windows if window.counts or window.disturbed is None]
+    if not found:
+        raise ValueError("no window counts")
+    return found
 
 
-def _totals(windows: list[dict]) -> dict[str, Any]:
+def _totals(windows: list[Window]) -> dict[str, Any]:
+    """Sums over windows; one plain loop, which takes half the time of a comprehension for each."""
+    seconds, runs, read, written = 0.0, 0, 0, 0
+    for window in windows:
+        seconds += window.seconds
+        runs += window.runs
+        read += window.tokens_read
+        written += window.tokens_written
     return {
-        "energy": [sum([window["energy_j"][c] for window in windows]) for c in COMPONENTS],
-        "duration": sum([window["seconds"] for window in windows]),
+        "energy": _sum([window.energy_j for window in windows]),
+        "duration": seconds,
         "windows": len(windows),
-        "runs": sum([window["runs"] for window in windows]),
-        "tokens_read": sum([window["tokens_read"] for window in windows]),
-        "tokens_written": sum([window["tokens_written"] for window in windows]),
+        "runs": runs,
+        "tokens_read": read,
+        "tokens_written": written,
     }
 
 
-def _prefill(record: dict) -> dict[str, Any]:
+def _sum(parts: list[Components]) -> list[float]:
+    cpu = gpu = ram = 0.0
+    for part in parts:
+        cpu += part.cpu
+        gpu += part.gpu
+        ram += part.ram
+    return [cpu, gpu, ram]
+
+
+def _prefill(windows: list[Window] | None) -> dict[str, Any]:
     """The totals of the windows that read the prompts and generated one token, where there are
     any.
     """
-    if "prefill_windows" not in record:
+    if windows is None:
         return {}
-    totals = _totals(_counting(record["prefill_windows"]))
+    totals = _totals(_counting(windows))
     kept = {f"prefill_{k}": totals[k] for k in ("energy", "duration", "runs", "tokens_read")}
     return {**kept, "prefill_requests": totals["tokens_written"] / totals["runs"]}
 
 
-def _power(idle: dict | None) -> list[float] | None:
-    return [idle["power_w"][c] for c in COMPONENTS] if idle else None
+def _power(idle: Idle | None) -> list[float] | None:
+    return idle.power_w.listed() if idle else None

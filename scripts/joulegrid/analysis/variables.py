@@ -28,8 +28,6 @@ class Variable:
         for UDUNITS; None for texts and flags.
     flags
         what the codes 0, 1, 2 … mean.
-    least
-        what a record holds at least, if it is right; None where anything can be.
     """
 
     long_name: str
@@ -38,7 +36,6 @@ class Variable:
     flags: tuple[str, ...] = ()
     comment: str = ""
     dtype: str = field(default="f8")
-    least: float | None = None
 
     @property
     def fill(self) -> Any:
@@ -74,7 +71,7 @@ ENERGY = {
     "status": _STATUS,
     "energy": Variable("energy of all windows of the session", "J", _PER_COMPONENT),
     "duration": Variable("wall time of all windows of the session", "s"),
-    "windows": Variable("number of windows", least=1),
+    "windows": Variable("number of windows"),
     "runs": Variable("how often the workload ran in all windows"),
     "tokens_read": Variable("prompt tokens of all windows"),
     "tokens_written": Variable("generated tokens of all windows"),
@@ -125,7 +122,7 @@ QUALITY = {
 }
 # dims: model, training, pruning, quantization
 WEIGHTS = {
-    "parameters": Variable("weights of the model, after structured pruning", least=1),
+    "parameters": Variable("weights of the model, after structured pruning"),
     "size": Variable("size of the weight files that are loaded", "byte"),
     "sparsity": Variable("share of zeros in the linear layers, where it was counted"),
     "making_time": Variable("wall time of pruning and quantizing", "s"),
