@@ -281,6 +281,7 @@ def record(job) -> dict:
         "memory_bytes": {"ram": 1000, "gpu": 1000},
         "weights_bytes": 500,
         "kernels": {"Linear": 210},
+        "settings": {"attention": "sdpa"},
         "metrics": {"perplexity": {"value": 20.0, "stderr": None, "higher_is_better": False}},
         "parameters": 1000,
         "bytes": 1000,

@@ -54,6 +54,12 @@ def test_the_record_of_a_session(script, tiny):
     assert record["id"] == identity(SPEC)
     assert record["elapsed_s"] > sum(window["seconds"] for window in record["windows"])
     assert record["kernels"] == {"Linear": 15}
+    assert record["settings"] == {
+        "attention": "sdpa",
+        "cache": "dynamic",
+        "compiled": "no",
+        "threads": "1",
+    }
     assert record["components"]["gpu"]["basis"] == "absent"
     assert record["components"]["cpu"]["basis"] in ("measured", "estimated", "guess")
     assert record["memory_bytes"]["ram"] > record["weights_bytes"] > 0
@@ -286,6 +292,27 @@ def test_out_of_memory_is_a_finding(tiny, tmp_path):
     assert record["reason"]
     assert record["memory_before"]["free_bytes"] > 0
     assert "windows" not in record
+
+
+# measure_energy.py where no file may be larger than 1000 bytes: the record is
+FULL = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+sys.argv = sys.argv[1:]
+sys.path.insert(0, "scripts")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_full_disk_is_one_message_and_leaves_no_half_record(tiny, tmp_path):
+    output = tmp_path / f"{identity(SPEC)}.json"
+    options = ["--spec", json.dumps(SPEC), "--source", str(tiny), "--output", str(output)]
+    command = [sys.executable, "-B", "-c", FULL, "scripts/measure_energy.py", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: File too large: ")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +123,29 @@ def test_process_tracking_is_refused_where_counters_count_everybody():
         Meter("process", CPU, Recording(equipment, stream))
 
 
+class Growing(rapl.Rapl):
+    """Counters that grow by some µJ each time they are read."""
+
+    by = 0
+
+    def read(self):
+        self.count = getattr(self, "count", 0) + self.by
+        return dict.fromkeys(self.files, self.count)
+
+
+@pytest.mark.parametrize(("watts", "kept"), [(2.0, True), (50_000.0, False)])
+def test_memory_that_takes_more_than_memory_can_is_set_aside(tmp_path, monkeypatch, watts, kept):
+    """Some DRAM counters have another unit than their driver takes them for."""
+    write_zone(tmp_path, "intel-rapl:0", "package-0", 100)
+    write_zone(tmp_path, "intel-rapl:0:1", "dram", 7)
+    monkeypatch.setattr(rapl, "Rapl", Growing)
+    monkeypatch.setattr(Growing, "by", int(watts * 1e6 * rapl.DRAM_LOOK_S))
+    found = rapl.find(tmp_path)
+    assert ("dram-0" in found.zones) == kept
+    assert ("which is implausible" in found.beside.get("dram-0", "")) != kept
+    assert "package-0" in found.zones
+
+
 # ---------------------------------------------------------------- GPUs
 def test_a_recorded_a100_gives_what_its_power_integrates_to():
     """NVML's power of a step of load, 14.02 s of it: 1613.0 J, of which an external meter says
@@ -225,6 +250,45 @@ def test_a_machine_without_nvml_says_so():
 def test_a_gpu_cell_without_gpus_is_an_error():
     with pytest.raises(InputError, match="NVML shows this job none"):
         Meter("machine", {"device": "cuda"})
+
+
+def test_a_driver_that_is_loaded_anew_ends_the_session_with_its_reason(monkeypatch):
+    """The board answers no more in the middle of a window: no half of a reading is taken."""
+
+    class Reloaded(FakeNvml):
+        def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+            if reads:
+                raise RuntimeError("GPU is lost")
+            reads.append(handle)
+            return 1000
+
+    reads = []
+    monkeypatch.setattr(nvml, "_library", Reloaded)
+    boards = nvml.NvmlCounters(["GPU-mine"])
+    with pytest.raises(InputError, match=r"answers no more \(driver reloaded\?\): GPU is lost"):
+        boards.read()
+
+
+def test_an_error_while_sampling_ends_the_window():
+    class Lost(MachineSensors):
+        def read(self, quick=False):
+            if threading.current_thread() is not threading.main_thread():
+                raise InputError("the GPU answers no more")
+            return super().read(quick)
+
+    with pytest.raises(InputError, match="answers no more"), Sampler(Lost([])) as sampler:
+        sampler._thread.join(5)
+
+
+def test_a_clock_that_is_set_back_changes_no_reading(monkeypatch):
+    """NTP and suspended machines: only monotonic clocks are read."""
+    meter = Meter("machine", {**CPU, "cpu_power_w": 10, "ram_power_w": 5})
+    real, began = time.time, time.monotonic()
+    monkeypatch.setattr(time, "time", lambda: real() - 3600 * (time.monotonic() - began > 0.2))
+    _, reading = meter.measure(lambda: time.sleep(0.5))
+    assert 0.5 <= reading.seconds < 2
+    assert reading.energy_j["ram"] == pytest.approx(5 * reading.seconds)
+    assert reading.codecarbon_j["ram"] == pytest.approx(5 * reading.seconds, rel=0.5)
 
 
 # ---------------------------------------------------------------- disturbance
@@ -405,6 +469,19 @@ def test_codecarbon_sees_neither_settings_nor_slurm(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[] 1 1.0 [] True 7.0"
     assert not list(tmp_path.glob("emissions*"))
+
+
+def test_a_lock_that_a_killed_job_left_stops_nothing(tmp_path, monkeypatch):
+    lock = Path(tempfile.gettempdir()) / ".codecarbon.lock"
+    there = lock.exists()
+    lock.touch()
+    try:
+        meter = Meter("machine", CPU)
+        _, reading = meter.measure(lambda: time.sleep(0.1))
+    finally:
+        if not there:
+            lock.unlink(missing_ok=True)
+    assert reading.codecarbon_j["cpu"] > 0
 
 
 def test_codecarbons_warnings_are_kept(monkeypatch):

@@ -69,6 +69,7 @@ elif script == "measure_energy":
         "memory_bytes": {"ram": 1000},
         "weights_bytes": 125 * size,
         "kernels": {"Linear": 2},
+        "settings": {"attention": "sdpa"},
     }
 elif script == "evaluate_quality":
     names = (

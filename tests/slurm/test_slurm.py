@@ -178,6 +178,26 @@ def test_jobs_that_ran_side_by_side_say_so(cluster):
     assert "measured while disturbed" in ranking
 
 
+def test_process_tracking_counts_the_own_load_only(cluster):
+    """Beside jobs that keep the host busy, the CPU's estimate follows what the job itself used."""
+    protocol = {**STUDY["protocol"], "tracking": "process"}
+    hardware = {k: {**v, "cpu_power_w": 10} for k, v in STUDY["hardware"].items()}
+    house.write_study(cluster, {**STUDY, "protocol": protocol, "hardware": hardware})
+    before = set((cluster / "results/energy").rglob("*.json"))
+    house.snakemake(cluster, *PROFILE)
+    new = set((cluster / "results/energy").rglob("*.json")) - before
+    assert len(new) == 4
+    for record in map(json.loads, map(Path.read_text, new)):
+        # one thread of work, and the meter's own: 12 % of 10 W at idle, all of it at full load
+        load = min(1.3 / record["device"]["cpus"], 1)
+        for window in record["windows"]:
+            assert window["energy_j"]["cpu"] <= (1.2 + 8.8 * load) * window["seconds"]
+    for path in new:
+        path.unlink()
+    house.write_study(cluster, STUDY)
+    house.snakemake(cluster, *PROFILE)
+
+
 def test_nothing_runs_again_after_a_change_of_resources(cluster):
     site = cluster / "config/sites/a30-a100.yaml"
     site.write_text(

@@ -36,13 +36,14 @@ class Window(Struct):
     """One metered stretch of a session."""
 
     seconds: float
+    runs: Count
+    tokens_read: int
+    tokens_written: Count
     energy_j: Components
     codecarbon_j: Components
     foreign_cpu: float
     neighbours_cpu: float | None
-    runs: Count
-    tokens_read: int
-    tokens_written: Count
+    cpu_mhz: float | None = None
     disturbed: list[str] | None = None
     counts: bool = False
 
@@ -122,6 +123,7 @@ class Session(Header, kw_only=True):
     memory_bytes: Memory
     weights_bytes: float
     kernels: dict[str, int]
+    settings: dict[str, str]
 
 
 class Metric(Struct):

@@ -25,6 +25,7 @@ def session_row(record: Session) -> dict[str, Any]:
         "replaced": len(record.windows) - len(windows),
         "foreign_cpu": max([window.foreign_cpu for window in windows]),
         "neighbours_cpu": max([window.neighbours_cpu or 0.0 for window in windows]),
+        "cpu_clock": _mean([window.cpu_mhz for window in windows]),
         "reference_time": record.reference_s,
         "idle_power": _power(idle.loaded),
         "idle_power_before": _power(idle.before),
@@ -36,6 +37,7 @@ def session_row(record: Session) -> dict[str, Any]:
         "weights_size": record.weights_bytes,
         "basis": [BASIS.index(how.basis) for how in (ways.cpu, ways.gpu, ways.ram)],
         "kernel": ", ".join([f"{name} ×{count}" for name, count in kernels]),
+        "settings": ", ".join([f"{key} {value}" for key, value in record.settings.items()]),
         "cpu": record.device.cpu,
         "gpu": ", ".join([gpu.name for gpu in gpus]),
         "gpu_memory": gpus[0].memory_bytes if gpus else None,
@@ -79,6 +81,11 @@ def _sum(parts: list[Components]) -> list[float]:
         gpu += part.gpu
         ram += part.ram
     return [cpu, gpu, ram]
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _prefill(windows: list[Window] | None) -> dict[str, Any]:

@@ -82,6 +82,7 @@ ENERGY = {
     "replaced": Variable("number of windows that were disturbed and do not count"),
     "foreign_cpu": Variable("share of the job's CPUs that other processes used"),
     "neighbours_cpu": Variable("load of the machine's CPUs that are not the job's"),
+    "cpu_clock": Variable("mean clock of the job's CPUs, where the machine says it", "MHz"),
     "reference_time": Variable("wall time of a fixed piece of work before the session", "s"),
     "prefill_energy": Variable(
         "energy of all windows with one generated token per request", "J", _PER_COMPONENT
@@ -102,6 +103,7 @@ ENERGY = {
         "how the energy of the component was obtained", None, _PER_COMPONENT, BASIS, dtype="i1"
     ),
     "kernel": _text("what the linear layers computed with, and how many of them"),
+    "settings": _text("how else the engine computed: attention, cache, compilation, threads"),
     "cpu": _text("name of the CPU"),
     "gpu": _text("names of the GPUs"),
     "gpu_memory": Variable("memory of one GPU", "byte"),

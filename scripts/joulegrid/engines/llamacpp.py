@@ -176,6 +176,7 @@ class Engine:
         return {
             "kernels": dict(kernels),
             "weights_bytes": int(sum(t.n_bytes for t in self._file.tensors)),
+            "settings": {"cache": "prompts not kept", "threads": str(self.threads)},
         }
 
     def memory(self) -> dict[str, int]:

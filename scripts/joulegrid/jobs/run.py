@@ -1,6 +1,7 @@
 """What every entry script does: read --spec and its paths, fail with one message."""
 
 import argparse
+import errno
 import json
 import signal
 import sys
@@ -14,6 +15,8 @@ from joulegrid.errors import InputError, Terminated
 from joulegrid.records import Spec, identity, provenance, write_json
 
 BEGAN = time.monotonic()
+# What a file system without space for a result says
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The cheap end of a study, in order
 STEPS = ("merge", "analyse", "draw", "report")
 
@@ -42,6 +45,13 @@ def run(
         main(arguments, arguments.spec)
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        sys.exit(
+            f"error: {error.strerror}: {error.filename or 'the result cannot be written'}; nothing of "
+            "this job is kept, finished results are: free space and run snakemake again"
+        )
 
 
 def conclude(

@@ -4,7 +4,7 @@ Counters of GPUs (NVML) and CPU packages and memory (RAPL) are read where there 
 none is estimated by a model with a source, or guessed. CodeCarbon's figures stand beside ours.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -35,6 +35,8 @@ class Reading:
         why the stretch says nothing about the work; empty: nothing disturbed it.
     foreign
         share of this job's CPUs that others used; `neighbours` the load of the other CPUs.
+    clock_mhz
+        mean clock of this job's CPUs; None where the machine does not say.
     gpus
         by UUID: temperature at both ends in °C, least and mean SM clock in MHz, integrated power
         relative to the counter.
@@ -46,6 +48,7 @@ class Reading:
     disturbances: list[str]
     foreign: float
     neighbours: float | None
+    clock_mhz: float | None = None
     gpus: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
@@ -56,6 +59,7 @@ class Reading:
             "codecarbon_j": self.codecarbon_j,
             "foreign_cpu": self.foreign,
             "neighbours_cpu": self.neighbours,
+            **({} if self.clock_mhz is None else {"cpu_mhz": self.clock_mhz}),
             **({"disturbed": self.disturbances} if self.disturbances else {}),
             **({"gpus": self.gpus} if self.gpus else {}),
         }
@@ -130,6 +134,7 @@ class Meter:
             disturbance.disturbances(equipment, samples, gpus),
             disturbance.foreign_share(equipment, samples),
             disturbance.neighbours_share(equipment, samples),
+            _mean([sample.host.mhz for sample in samples]),
             {uuid: _gpu_facts(uuid, samples, gpu) for uuid, gpu in gpus.items()},
         )
 
@@ -201,6 +206,11 @@ def _gpu_facts(uuid: str, samples: list[Sample], gpu: GpuEnergy) -> dict[str, An
     return {
         "temperature_c": [readings[0].temperature_c, readings[-1].temperature_c],
         "least_sm_clock_mhz": min(clocks, default=None),
-        "mean_sm_clock_mhz": sum(clocks) / len(clocks) if clocks else None,
+        "mean_sm_clock_mhz": _mean(clocks),
         "integral_to_counter": None if gpu.disagreement is None else 1 + gpu.disagreement,
     }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -5,12 +5,20 @@ psys holds the packages: none of these is ever added to a package. Some AMD mach
 package's counter under several zones (mirrored); only the first one counts.
 """
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
+from joulegrid.metering.energy import counted_uj
 from joulegrid.metering.samples import Zone
 
 POWERCAP = Path("/sys/class/powercap")
+# A DRAM counter above this many W per GB is one with a wrong unit (Granite Rapids shows some
+# 200 W): DDR4 under load was measured at 0.1 to 0.2 W/GB, RAPL itself says up to 0.3
+PLAUSIBLE_DRAM_W_PER_GB = 1.0
+DRAM_LOOK_S = 0.1
 GRANT = "sudo chmod o+r /sys/class/powercap/intel-rapl*/energy_uj"
 
 
@@ -53,7 +61,27 @@ def find(root: Path = POWERCAP) -> Rapl:
     if found.denied:
         found.beside |= dict.fromkeys(found.zones, "not all packages can be read")
         found.zones, found.files = {}, {}
+    _set_aside_wrong_memory(found)
     return found
+
+
+def _set_aside_wrong_memory(found: Rapl) -> None:
+    """Take DRAM out where its counters say more than memory can take: all of it, since a half would
+    be an undercount.
+    """
+    names = [name for name, zone in found.zones.items() if zone.domain == "dram"]
+    if not names:
+        return
+    began, before = time.monotonic(), found.read()
+    time.sleep(DRAM_LOOK_S)
+    seconds, after = time.monotonic() - began, found.read()
+    counted = (counted_uj([before[n], after[n]], found.zones[n].range_uj) for n in names)
+    watts = sum(counted) / 1e6 / seconds
+    gigabytes = psutil.virtual_memory().total / 1e9
+    if watts > PLAUSIBLE_DRAM_W_PER_GB * gigabytes:
+        for name in names:
+            found.beside[name] = f"says {watts:.0f} W for {gigabytes:.0f} GB, which is implausible"
+            del found.zones[name], found.files[name]
 
 
 def _note(found: Rapl, folder: Path) -> None:

@@ -9,9 +9,24 @@ from torch import nn
 
 
 def of(model: Any) -> dict[str, Any]:
-    """`kernels`, class of every linear layer -> count, and `weights_bytes`."""
+    """`kernels`, class of every linear layer -> count, `weights_bytes`, and `settings`."""
     kernels = Counter(kernel(m) for m in model.modules() if "Linear" in type(m).__name__)
-    return {"kernels": dict(kernels), "weights_bytes": weights_bytes(model)}
+    return {
+        "kernels": dict(kernels),
+        "weights_bytes": weights_bytes(model),
+        "settings": settings(model),
+    }
+
+
+def settings(model: Any) -> dict[str, str]:
+    """What else decides how it computes: attention, cache, compilation, threads."""
+    generation = getattr(model, "generation_config", None)
+    return {
+        "attention": str(getattr(model.config, "_attn_implementation", None)),
+        "cache": str(getattr(generation, "cache_implementation", None) or "dynamic"),
+        "compiled": "yes" if getattr(model, "_compiled_call_impl", None) else "no",
+        "threads": str(torch.get_num_threads()),
+    }
 
 
 def kernel(layer: nn.Module) -> str:
