@@ -2,7 +2,13 @@
 #
 # Outputs have plain names. A stamp beside them, named after the spec they were made from, says that they are right; no
 # file times count. Where a record has to be made, everything behind it is made again.
-FIGURES = ("energy_quality", "energy_components", "carbon_zones")
+FIGURES = (
+    "energy_quality",
+    "weight_sensitivity",
+    "metric_changes",
+    "energy_components",
+    "carbon_zones",
+)
 
 
 localrules:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import xarray as xr
 
-from joulegrid.analysis import carbon, comparison, dataset
+from joulegrid.analysis import carbon, comparison, dataset, ranked
 from joulegrid.jobs import run
+from joulegrid.records import ROOT
 
 
 def main(arguments, spec):
@@ -13,12 +14,15 @@ def main(arguments, spec):
     carbon.csv.
     """
     tree = dataset.read(Path(arguments.measurements))
-    ranked = comparison.compare(tree, spec["ranking"])
-    emitted = carbon.account(tree, spec["zones"], spec["pue"])
-    table = comparison.table(tree, ranked)
+    ranking = comparison.compare(tree, spec["ranking"])
+    zones, grid = carbon.with_series(spec["zones"], ROOT)
+    emitted = carbon.account(tree, zones, spec["pue"])
+    table = ranked.table(tree, ranking)
     table.to_csv(arguments.ranking, index=False, float_format="%.6g")
     carbon.table(emitted).to_csv(arguments.carbon, index=False, float_format="%.6g")
-    tree["ranking"], tree["carbon"] = xr.DataTree(ranked), xr.DataTree(emitted)
+    tree["ranking"], tree["carbon"] = xr.DataTree(ranking), xr.DataTree(emitted)
+    if grid:
+        tree["grid"] = xr.DataTree(grid)
     dataset.write(tree, Path(arguments.study))
 
 

@@ -15,7 +15,7 @@ def main(arguments, spec):
     folder = Path(arguments.charts).parent
     for name, chart in charts.items():
         chart.save(folder / f"{name}.svg")
-    drawn = {name: chart.to_dict() for name, chart in charts.items()}
+    drawn = {name: figures.fitted(chart.to_dict()) for name, chart in charts.items()}
     write_json(arguments.charts, {"schema_version": SCHEMA_VERSION, "charts": drawn})
 
 

@@ -3,13 +3,17 @@ results/studies/STUDY.
 """
 
 import sys
+import textwrap
 from pathlib import Path
 
 import pandas as pd
 
-from joulegrid.analysis import dataset
+from joulegrid.analysis import comparison, dataset
+from joulegrid.analysis.answer import answer
 from joulegrid.report import columns
 from joulegrid.study.grid import CELL_AXES
+
+WIDTH = 100
 
 
 def main(folder: Path) -> None:
@@ -20,12 +24,15 @@ def main(folder: Path) -> None:
         folder / "ranking.csv", dtype=dict.fromkeys(CELL_AXES, str), keep_default_na=True
     )
     frame["rank"] = frame["rank"].astype("Int64")
+    baseline = comparison.chosen_in(attrs)["baseline"]
     metrics = columns.of_metrics(name for name in attrs["metrics"].split())
     head, *rest = (column for column in columns.RANKING if column.brief)
     for name, rows in columns.places(frame, compared):
         if name:
             print(name)
         print_table([head, *columns.of_axes(rows), *rest, *metrics, columns.NOTE], rows)
+        print()
+        print(textwrap.fill(answer(rows, baseline, float(attrs["weight"])), WIDTH))
         print()
     named = ", ".join(f"{axis} {attrs[f'baseline_{axis}']}" for axis in compared)
     print(f"against {named}; R = {attrs['weight']:g}·φ + {1 - attrs['weight']:g}·ρ")

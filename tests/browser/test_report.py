@@ -5,12 +5,16 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from helpers import house
 from helpers.installing import debian
+from joulegrid.analysis import comparison, dataset, ranked
+from joulegrid.analysis.answer import answer
 
+WALK = Path(__file__).with_name("walk.js")
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -31,13 +35,13 @@ def browse(tmp_path_factory):
     debian("chromium", "chromium")
     profile = tmp_path_factory.mktemp("profile")
 
-    def dump(page):
+    def dump(page, hash=""):
         command = [
             shutil.which("chromium"),
             *FLAGS,
             f"--user-data-dir={profile}",
             "--dump-dom",
-            page.as_uri(),
+            page.as_uri() + hash,
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
         return done.stdout
@@ -77,6 +81,72 @@ def test_the_page_names_nothing_that_it_would_have_to_load(finished):
     assert not re.search(r"""(?:src|href)\s*=|@import|url\(""", without_scripts)
     assert "<script src" not in text
     assert text.count("<script") == text.count("</script>")
+
+
+def shown(document):
+    """Rows of all tables of ranks: {(place, pruning, quantization): rank}."""
+    found = {}
+    for table in re.findall(r'<table class="ranking".*?</table>', document, re.DOTALL):
+        place = re.search("<caption>(.*?)</caption>", table)[1]
+        heads = [re.sub("<.*?>", "", h) for h in re.findall("<th .*?</th>", table)]
+        for row in re.findall("<tr[^>]*data-row.*?</tr>", table):
+            cells = dict(zip(heads, re.findall("<td[^>]*>(.*?)</td>", row), strict=True))
+            found[place, cells["pruning"], cells["quantization"]] = cells["rank"]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weight", [0, 0.3, 0.7, 1])
+def test_the_page_ranks_as_python_does_at_every_weight(browse, finished, weight):
+    place, _ = finished
+    folder = place / "results/studies/small"
+    tree = dataset.read(folder / "study.nc")
+    chosen = comparison.chosen_in(tree["ranking"].attrs)
+    ranking = comparison.compare(tree, {**chosen, "weight": weight})
+    rows = ranked.table(tree, ranking)
+    due = {
+        (row.hardware, row.pruning, row.quantization): str(row.rank) for row in rows.itertuples()
+    }
+    document = browse(folder / "report.html", f"#w={weight}")
+    assert shown(document) == due
+    for hardware, part in rows.groupby("hardware"):
+        said = html.escape(answer(part, chosen["baseline"], weight), quote=False)
+        assert said in html.unescape(document).replace("&", "&amp;"), hardware
+
+
+@pytest.mark.slow
+def test_sorting_filters_limits_zones_and_reset(browse, finished, tmp_path):
+    text = (finished[0] / "results/studies/small/report.html").read_text()
+    page = tmp_path / "walk.html"
+    page.write_text(text.replace("</body>", f"<script>{WALK.read_text()}</script></body>"))
+    document = browse(page)
+    seen = json.loads(html.unescape(re.search('<pre id="seen">(.*?)</pre>', document)[1]))
+    assert seen["all"] == 6
+    assert seen["sorted"] == "ascending"
+    assert seen["ascending"] == sorted(seen["ascending"])
+    assert seen["descending"] == seen["ascending"][::-1]
+    assert seen["filtered"] == 2
+    assert "f-quantization=fp32" in seen["hash"]
+    assert seen["floor"] < 6
+    assert seen["grams"]
+    # a head, the rows of both places, and the end of the last line
+    assert seen["csv"] == 1 + 12 + 1
+    assert seen["again"] == [6, ""]
+    assert seen["focusable"]
+    assert seen["labelled"]
+    assert seen["captions"]
+
+
+@pytest.mark.slow
+def test_the_page_complains_of_nothing_and_is_small(finished, tmp_path):
+    debian("chromium", "chromium")
+    page = finished[0] / "results/studies/small/report.html"
+    assert page.stat().st_size < 3e6
+    command = [shutil.which("chromium"), *FLAGS, f"--user-data-dir={tmp_path}", "--dump-dom"]
+    command += ["--enable-logging=stderr", "--v=0", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    told = [line for line in done.stderr.splitlines() if "CONSOLE" in line and "WARN" not in line]
+    assert told == []
 
 
 @pytest.mark.slow

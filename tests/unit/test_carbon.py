@@ -1,9 +1,11 @@
 """Emissions against published numbers."""
 
+import numpy as np
 import pytest
 import xarray as xr
 
-from joulegrid.analysis import carbon
+from joulegrid.analysis import carbon, intensity
+from joulegrid.errors import InputError
 from joulegrid.study import zones as zones_of
 from joulegrid.units import J_PER_KWH
 from unit.test_comparison import DATA
@@ -19,8 +21,8 @@ def test_published_emissions(intensity, grams):
 
 def test_every_cell_in_every_zone_with_its_pue():
     zones = {
-        "B": {"intensity_g_per_kwh": 360.0, "source": "s", "year": 2024},
-        "A": {"intensity_g_per_kwh": 36.0, "source": "t", "year": None},
+        "B": {"intensity_g_per_kwh": 360.0, "source": "s", "year": 2024, "basis": "direct"},
+        "A": {"intensity_g_per_kwh": 36.0, "source": "t", "year": None, "basis": "unknown"},
     }
     emitted = carbon.account(DATA, zones, {"h": 1.5})
     one = emitted.sel(quantization="full").squeeze()
@@ -46,4 +48,122 @@ def test_countries_come_from_codecarbon_and_own_numbers_keep_their_source():
     assert 10 < zones["FRA"]["intensity_g_per_kwh"] < 120
     assert "CodeCarbon" in zones["FRA"]["source"]
     assert zones["FRA"]["year"] >= 2020
-    assert zones["X"] == {"intensity_g_per_kwh": 1.5, "source": "mine", "year": None}
+    assert zones["X"] == {
+        "intensity_g_per_kwh": 1.5,
+        "source": "mine",
+        "year": None,
+        "basis": "unknown",
+    }
+
+
+def test_parts_of_countries():
+    """EPA's eGRID2023 in lb/MWh: California 394.769. Quebec's mix is almost all hydro at 26 g."""
+    zones = zones_of.resolve({z: {} for z in ("SE1", "NO5", "US-CA", "CN-BJ", "CA-QC")}, "study")
+    assert zones["US-CA"]["intensity_g_per_kwh"] == pytest.approx(394.769 * 0.45359237)
+    assert zones["US-CA"]["basis"] == "direct"
+    assert zones["CN-BJ"]["intensity_g_per_kwh"] == 555.4
+    assert 20 < zones["CA-QC"]["intensity_g_per_kwh"] < 35
+    assert 20 < zones["SE1"]["intensity_g_per_kwh"] < 30
+    with pytest.raises(InputError, match="did you mean 'US-"):
+        zones_of.resolve({"US-TZ": {}}, "study")
+
+
+# BLOOM: Luccioni et al. 2022; GPT-3: Patterson et al. 2021
+@pytest.mark.parametrize(
+    ("kwh", "intensity", "tonnes"), [(433_196, 57, 24.69), (1_287_000, 429, 552.1)]
+)
+def test_published_trainings(kwh, intensity, tonnes):
+    grams = carbon.emissions_g(kwh * J_PER_KWH, intensity)
+    assert grams / 1e6 == pytest.approx(tonnes, rel=5e-4)
+
+
+# ---------------------------------------------------------------- series
+UNTIL_2024 = (
+    "Datetime (UTC),Country,Zone Name,Zone Id,Carbon Intensity gCO₂eq/kWh (direct),"
+    "Carbon Intensity gCO₂eq/kWh (LCA),Data Estimated"
+)
+SINCE_2025 = (
+    "Datetime (UTC),Country,Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),"
+    "Carbon intensity gCO₂eq/kWh (Life cycle),Data estimated"
+)
+
+
+@pytest.mark.parametrize("head", [UNTIL_2024, SINCE_2025])
+def test_both_headers_of_electricity_maps_are_read(tmp_path, head):
+    rows = ["2024-01-01 01:00:00,G,G,DE,10,20,true", "2024-01-01 00:00:00,G,G,DE,30,40,false"]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join([head, *rows]))
+    found = intensity.read_series(path)
+    assert found.values.tolist() == [40, 20]
+    assert found.attrs == {"basis": "life cycle", "estimated_share": 0.5, "zone": "DE"}
+    assert intensity.read_series(path, "direct").values.tolist() == [30, 10]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("time,g\n2024-01-01T00:00,1\nyesterday,2\n", r"x.csv:3: 'yesterday' is no time"),
+        ("time,g\n2024-01-01T00:00,1\n2024-01-01T01:00,many\n", r"x.csv:3: 'many' is no time or"),
+        ("a,b,c\n1,2,3\n", "expected a CSV file of Electricity Maps, or one with two columns"),
+    ],
+)
+def test_what_is_no_series_is_named(tmp_path, text, part):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=part):
+        intensity.read_series(path)
+
+
+def days(count, hours=range(24)):
+    """`count` days whose intensity is that of their hours."""
+    values = np.tile(np.asarray(hours, float), count)
+    time = np.datetime64("2024-01-01", "ns") + np.arange(len(values)) * np.timedelta64(1, "h")
+    return xr.DataArray(values, coords={"time": time}, dims="time", attrs={"basis": "unknown"})
+
+
+def test_the_best_start_by_hand():
+    """Every day 100 g/kWh, but 40 g in its first hour: a job of one hour with a day of slack always
+    finds that hour, now it has a mean of 97.5; yesterday was the same, so that knowing it is as
+    good as foresight.
+    """
+    found = intensity.best_start(days(60, [40, *[100] * 23]), 1, 23)
+    assert found.sel(start="now").item() == pytest.approx(97.5, abs=0.1)
+    assert found.sel(start="foresight").item() == pytest.approx(40)
+    assert found.sel(start="yesterday").item() == pytest.approx(40)
+    none = intensity.best_start(days(60, [40, *[100] * 23]), 1, 0)
+    assert len(set(np.round(none.values, 9))) == 1
+
+
+def test_a_week_of_foresight_is_never_worse_than_a_day_of_it():
+    random = np.random.default_rng(0)
+    series = days(60, [0] * 24) + random.random(60 * 24)
+    best = [
+        intensity.best_start(series, 6, slack).sel(start="foresight").item() for slack in (24, 168)
+    ]
+    assert best[1] < best[0]
+
+
+def test_the_profile_has_a_mean_for_each_hour_and_month():
+    found = intensity.profile(days(60))
+    assert found.sizes == {"month": 12, "hour": 24}
+    assert found.sel(month=2).values.tolist() == list(range(24))
+    assert np.isnan(found.sel(month=7)).all()
+
+
+def test_a_zone_with_a_series_takes_its_mean_and_tells_the_hours(tmp_path):
+    rows = [f"{t},{v}" for t, v in zip(days(60).time.values, days(60).values, strict=True)]
+    (tmp_path / "x.csv").write_text("\n".join(["time,g", *rows]))
+    zones = {"X": {"series": {"path": "x.csv", "sha256": "-"}, "source": "mine", "basis": "direct"}}
+    found, grid = carbon.with_series(zones, tmp_path)
+    assert found["X"]["intensity_g_per_kwh"] == 11.5
+    assert found["X"]["year"] == 2024
+    assert grid.profile.dims == ("zone", "month", "hour")
+    assert grid.start_intensity.sel(zone="X", job_hours=1, slack_hours=24, start="now") > 11
+
+
+def test_old_figures_are_said():
+    zones = {
+        "A": {"intensity_g_per_kwh": 1.0, "source": "s", "year": 2021, "basis": "direct"},
+        "B": {"intensity_g_per_kwh": 1.0, "source": "s", "year": 2023, "basis": "direct"},
+    }
+    assert carbon.old_figures(carbon.account(DATA, zones, {"h": 1.0}), 2026) == ["A (2021)"]

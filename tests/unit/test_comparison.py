@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from joulegrid.analysis import comparison
+from joulegrid.analysis import comparison, decision, ranked
+from joulegrid.analysis.answer import answer
 from joulegrid.analysis.variables import BASIS, STATUS
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
@@ -38,6 +39,8 @@ def tree(joules, accuracy, perplexity, tokens=10.0, **labels):
             "runs": (dims, np.ones((*shape, sessions))),
             "duration": (dims, np.full((*shape, sessions), 2.0)),
             "weights_size": (dims, np.full((*shape, sessions), 4e6)),
+            "peak_memory": (dims, np.full((*shape, sessions), 8e9)),
+            "peak_gpu_memory": (dims, np.full((*shape, sessions), np.nan)),
             "kernel": (dims, np.full((*shape, sessions), "Linear ×2", "O")),
             "gpu": (dims, text),
             # 4 requests of 5 prompt tokens each; reading them and one token takes 20 J
@@ -71,7 +74,7 @@ def tree(joules, accuracy, perplexity, tokens=10.0, **labels):
     )
     shape = [len(names[a]) for a in CONFIGURATION_AXES]
     made = xr.Dataset(
-        {name: (CONFIGURATION_AXES, np.full(shape, 2.5)) for name in comparison.MADE},
+        {name: (CONFIGURATION_AXES, np.full(shape, 2.5)) for name in ranked.MADE},
         coords={a: names[a] for a in CONFIGURATION_AXES},
     )
     return xr.DataTree.from_dict({"energy": energy, "quality": quality, "weights": made})
@@ -90,41 +93,41 @@ def beside(first, second, axis):
 METRICS = ["facts.acc", "text.perplexity"]
 
 
-def compare(data, weight, baseline, metrics, energy="all", net=False):
+def compare(data, weight, baseline, metrics, energy="all", net=False, **require):
     """As a study asks for it."""
     chosen = {"weight": weight, "baseline": baseline, "metrics": metrics}
-    return comparison.compare(data, {**chosen, "energy": energy, "net": net})
+    return comparison.compare(data, {**chosen, "energy": energy, "net": net, "require": require})
 
 
 # 100 J, 60 J and 120 J of 10 tokens; accuracy 0.8, 0.72, 0.8; perplexity 20, 25, 16
 DATA = tree([[99, 101], [59, 61], [119.9, 120.1]], [0.8, 0.72, 0.8], [20, 25, 16])
 
 
-def at(ranked, name):
-    return ranked[name].values.ravel()
+def at(found, name):
+    return found[name].values.ravel()
 
 
 def test_by_hand():
-    ranked = compare(DATA, 0.7, BASELINE, METRICS)
-    assert at(ranked, "energy_per_token") == pytest.approx([10, 6, 12])
+    found = compare(DATA, 0.7, BASELINE, METRICS)
+    assert at(found, "energy_per_token") == pytest.approx([10, 6, 12])
     # φ = 1 − 60/100 and 1 − 120/100
-    assert at(ranked, "efficiency") == pytest.approx([0, 0.4, -0.2])
+    assert at(found, "efficiency") == pytest.approx([0, 0.4, -0.2])
     # ρ: accuracy (0.72 − 0.8)/0.8 = −0.1, perplexity −(25 − 20)/20 = −0.25; accuracy 0, perplexity
     # −(16 − 20)/20 = 0.2
-    assert at(ranked, "quality") == pytest.approx([0, -0.175, 0.1])
+    assert at(found, "quality") == pytest.approx([0, -0.175, 0.1])
     # R = 0.7·0.4 − 0.3·0.175 = 0.2275; 0.7·(−0.2) + 0.3·0.1 = −0.11
-    assert at(ranked, "score") == pytest.approx([0, 0.2275, -0.11])
-    assert at(ranked, "rank") == pytest.approx([2, 1, 3])
-    assert at(ranked, "pareto") == pytest.approx([1, 1, 1])
+    assert at(found, "score") == pytest.approx([0, 0.2275, -0.11])
+    assert at(found, "rank") == pytest.approx([2, 1, 3])
+    assert at(found, "pareto") == pytest.approx([1, 1, 1])
     # t(0.975, 1) = 12.706; s of 9.9 and 10.1 is 0.2/sqrt(2): 12.706·0.1
-    assert at(ranked, "energy_per_token_ci95")[0] == pytest.approx(1.27062, rel=1e-4)
-    assert at(ranked, "energy_per_token_ci95")[2] == pytest.approx(0.127062, rel=1e-4)
+    assert at(found, "energy_per_token_ci95")[0] == pytest.approx(1.27062, rel=1e-4)
+    assert at(found, "energy_per_token_ci95")[2] == pytest.approx(0.127062, rel=1e-4)
     # φ in pairs: 1 − 59/99 and 1 − 61/101, half their difference times 12.706
     half = 12.7062 * (61 / 101 - 59 / 99) / 2
-    assert at(ranked, "efficiency_ci95") == pytest.approx([0, half, half * 2.8], rel=0.1)
-    assert at(ranked, "score_ci95")[1] == pytest.approx(0.7 * half, rel=1e-4)
-    assert at(ranked, "saves_probability")[1] > 0.99
-    assert at(ranked, "saves_probability")[2] < 0.02
+    assert at(found, "efficiency_ci95") == pytest.approx([0, half, half * 2.8], rel=0.1)
+    assert at(found, "score_ci95")[1] == pytest.approx(0.7 * half, rel=1e-4)
+    assert at(found, "saves_probability")[1] > 0.99
+    assert at(found, "saves_probability")[2] < 0.02
 
 
 @pytest.mark.parametrize(("weight", "order"), [(0, [2, 3, 1]), (1, [2, 1, 3])])
@@ -133,8 +136,8 @@ def test_the_ends_of_the_weight_are_quality_alone_and_energy_alone(weight, order
 
 
 def test_one_metric_only():
-    ranked = compare(DATA, 0.7, BASELINE, ["facts.acc"])
-    assert at(ranked, "quality") == pytest.approx([0, -0.1, 0])
+    found = compare(DATA, 0.7, BASELINE, ["facts.acc"])
+    assert at(found, "quality") == pytest.approx([0, -0.1, 0])
 
 
 def test_a_dominated_cell_is_not_on_the_front():
@@ -142,23 +145,24 @@ def test_a_dominated_cell_is_not_on_the_front():
     assert at(compare(data, 0.7, BASELINE, METRICS), "pareto") == pytest.approx([0, 1, 0])
 
 
+def two_machines():
+    """An A100, and a laptop that takes some two hundred times the energy."""
+    quality = [0.8, 0.78, 0.7], [20, 20, 20]
+    a100 = tree([[10, 10], [6, 6], [9, 9]], *quality, hardware="a100")
+    joules = [[2000, 2000], [1000, 1000], [1900, 1900]]
+    return beside(a100, tree(joules, *quality, hardware="laptop"), "hardware")
+
+
 def test_each_place_has_its_own_front_ranks_and_baseline():
     """A laptop's cell of 100 J/token is not better than an A100's of 1 J/token because it saves
     more of its own.
     """
-    a100 = tree([[10, 10], [6, 6], [9, 9]], [0.8, 0.78, 0.7], [20, 20, 20], hardware="a100")
-    laptop = tree(
-        [[2000, 2000], [1000, 1000], [1900, 1900]],
-        [0.8, 0.78, 0.7],
-        [20, 20, 20],
-        hardware="laptop",
-    )
-    both = beside(a100, laptop, "hardware")
-    ranked = compare(both, 0.7, BASELINE, METRICS)
+    both = two_machines()
+    found = compare(both, 0.7, BASELINE, METRICS)
     for hardware in ("a100", "laptop"):
-        assert ranked["rank"].sel(hardware=hardware).values.ravel() == pytest.approx([3, 1, 2])
-        assert ranked.pareto.sel(hardware=hardware).values.ravel() == pytest.approx([1, 1, 0])
-    rows = comparison.table(both, ranked)
+        assert found["rank"].sel(hardware=hardware).values.ravel() == pytest.approx([3, 1, 2])
+        assert found.pareto.sel(hardware=hardware).values.ravel() == pytest.approx([1, 1, 0])
+    rows = ranked.table(both, found)
     assert rows.groupby("hardware")["rank"].apply(list).to_dict() == {
         "a100": [1, 2, 3],
         "laptop": [1, 2, 3],
@@ -169,20 +173,13 @@ def test_axes_that_the_baseline_names_are_compared():
     """{quantization: full, hardware: a100}: the laptop is measured by the A100's energy, one order
     for all cells.
     """
-    a100 = tree([[10, 10], [6, 6], [9, 9]], [0.8, 0.78, 0.7], [20, 20, 20], hardware="a100")
-    laptop = tree(
-        [[2000, 2000], [1000, 1000], [1900, 1900]],
-        [0.8, 0.78, 0.7],
-        [20, 20, 20],
-        hardware="laptop",
-    )
-    both = beside(a100, laptop, "hardware")
-    ranked = compare(both, 1, {**BASELINE, "hardware": "a100"}, METRICS)
-    assert ranked.efficiency.sel(hardware="laptop", quantization="half").item() == pytest.approx(
+    both = two_machines()
+    found = compare(both, 1, {**BASELINE, "hardware": "a100"}, METRICS)
+    assert found.efficiency.sel(hardware="laptop", quantization="half").item() == pytest.approx(
         1 - 1000 / 10
     )
-    assert sorted(ranked["rank"].values.ravel()) == [1, 2, 3, 4, 5, 6]
-    assert ranked["rank"].sel(hardware="laptop").min() == 4
+    assert sorted(found["rank"].values.ravel()) == [1, 2, 3, 4, 5, 6]
+    assert found["rank"].sel(hardware="laptop").min() == 4
 
 
 def test_another_engine_is_compared_where_the_baseline_names_one():
@@ -202,24 +199,24 @@ def test_another_engine_is_compared_where_the_baseline_names_one():
 def test_a_negative_metric_keeps_its_sign():
     """A log-likelihood of −2 is better than one of −3: relative change divides by |base|."""
     data = tree([[100, 100]] * 3, [-3.0, -2.0, -4.0], [20, 20, 20])
-    ranked = compare(data, 0, BASELINE, ["facts.acc"])
-    assert at(ranked, "quality") == pytest.approx([0, 1 / 3, -1 / 3])
+    found = compare(data, 0, BASELINE, ["facts.acc"])
+    assert at(found, "quality") == pytest.approx([0, 1 / 3, -1 / 3])
 
 
 def test_twins_share_the_front_and_the_rank():
     data = tree([[60, 60], [60, 60], [120, 120]], [0.8, 0.8, 0.7], [20, 20, 30])
-    ranked = compare(data, 0.7, BASELINE, METRICS)
-    assert at(ranked, "pareto") == pytest.approx([1, 1, 0])
-    assert at(ranked, "rank") == pytest.approx([1, 1, 3])
+    found = compare(data, 0.7, BASELINE, METRICS)
+    assert at(found, "pareto") == pytest.approx([1, 1, 0])
+    assert at(found, "rank") == pytest.approx([1, 1, 3])
 
 
 def test_what_is_missing_has_no_score_and_the_table_says_why():
     nan = np.nan
     data = tree([[100, 100], [nan, nan], [50, 50]], [0.8, 0.7, nan], [20, 21, 22])
-    ranked = compare(data, 0.7, BASELINE, METRICS)
-    assert at(ranked, "score")[0] == 0
-    assert np.isnan(at(ranked, "score")[1:]).all()
-    rows = comparison.table(data, ranked).set_index("quantization")
+    found = compare(data, 0.7, BASELINE, METRICS)
+    assert at(found, "score")[0] == 0
+    assert np.isnan(at(found, "score")[1:]).all()
+    rows = ranked.table(data, found).set_index("quantization")
     assert rows["note"].to_dict() == {
         "full": "",
         "half": "oom",
@@ -236,16 +233,16 @@ def test_what_is_missing_has_no_score_and_the_table_says_why():
 
 def test_without_the_baselines_energy_nothing_is_ranked_and_the_table_says_why():
     data = tree([[np.nan, np.nan], [50, 50], [60, 60]], [0.8, 0.7, 0.7], [20, 21, 22])
-    ranked = compare(data, 0.7, BASELINE, METRICS)
-    rows = comparison.table(data, ranked)
+    found = compare(data, 0.7, BASELINE, METRICS)
+    rows = ranked.table(data, found)
     assert rows["rank"].isna().all()
-    assert set(rows["note"]) == {"oom", comparison.NO_BASELINE}
+    assert set(rows["note"]) == {"oom", ranked.NO_BASELINE}
 
 
 def test_a_baseline_metric_of_zero_gives_no_number_instead_of_infinity():
     data = tree([[100, 100], [50, 50], [60, 60]], [0.0, 0.7, 0.7], [20, 21, 22])
-    ranked = compare(data, 0.7, BASELINE, METRICS)
-    assert np.isnan(at(ranked, "score")).all()
+    found = compare(data, 0.7, BASELINE, METRICS)
+    assert np.isnan(at(found, "score")).all()
 
 
 def test_energy_above_idle_and_of_measured_components_only():
@@ -265,16 +262,88 @@ def test_other_boards_and_disturbance_are_said():
     data = DATA.copy(deep=True)
     data["energy"]["host"].values[0, 0, 0, 1] = "elsewhere"
     data["energy"]["disturbed"].values[0, 0, 0, 2] = 0.5
-    frame = comparison.table(data, compare(data, 0.7, BASELINE, METRICS))
+    frame = ranked.table(data, compare(data, 0.7, BASELINE, METRICS))
     notes = frame.set_index("quantization")["note"]
-    assert notes["half"] == comparison.OTHER_BOARD
-    assert notes["low"] == comparison.DISTURBED
+    assert notes["half"] == ranked.OTHER_BOARD
+    assert notes["low"] == ranked.DISTURBED
     assert notes["full"] == ""
 
 
 def test_prefill_and_decode_by_hand():
     """20 J for 20 prompt tokens; the other 80 J of 100 for 10 − 4 tokens behind the first ones."""
-    frame = comparison.table(DATA, compare(DATA, 0.7, BASELINE, METRICS))
+    frame = ranked.table(DATA, compare(DATA, 0.7, BASELINE, METRICS))
     full = frame.set_index("quantization").loc["full"]
     assert full["energy_per_prompt_token"] == pytest.approx(1.0)
     assert full["energy_per_decoded_token"] == pytest.approx(80 / 6)
+
+
+# ---------------------------------------------------------------- the decision
+def test_the_probability_to_be_best_follows_the_sessions():
+    """Of two cells with equal means each is best in half of the draws; one far ahead always is."""
+    data = tree([[100, 100.2], [60, 62], [60, 62]], [0.8] * 3, [20] * 3)
+    found = at(compare(data, 0.7, BASELINE, METRICS), "best_probability")
+    assert found.sum() == pytest.approx(1)
+    assert found[1:] == pytest.approx([0.5, 0.5], abs=0.06)
+    alone = tree([[100], [60], [120]], [0.8] * 3, [20] * 3)
+    assert np.isnan(at(compare(alone, 0.7, BASELINE, METRICS), "best_probability")).all()
+
+
+def test_who_wins_at_which_weight_by_hand():
+    """φ 0, 0.4, −0.2 and ρ 0, −0.175, 0.1: the third leads at w = 0, the second from where
+    0.1 − 0.3·w = −0.175 + 0.575·w on, w = 0.275/0.875; the baseline never does.
+    """
+    found = compare(DATA, 0.7, BASELINE, METRICS)
+    crossing = 0.275 / 0.875
+    nan = np.nan
+    assert at(found, "wins_from") == pytest.approx([nan, crossing, 0], nan_ok=True)
+    assert at(found, "wins_to") == pytest.approx([nan, 1, crossing], nan_ok=True)
+
+
+def test_winners_are_those_of_the_ranking_at_every_weight():
+    random = np.random.default_rng(3)
+    phi, rho = random.normal(size=(2, 4, 50))
+    begins, ends = decision.winning_weights(phi, rho)
+    for weight in np.linspace(0.001, 0.999, 97):
+        best = (weight * phi + (1 - weight) * rho).argmax(axis=1)
+        inside = (begins <= weight) & (weight <= ends)
+        assert inside[range(4), best].all()
+
+
+def test_what_does_not_meet_the_requirements_has_no_rank_and_says_why():
+    found = compare(DATA, 0.7, BASELINE, METRICS, min_quality=0.9)
+    assert at(found, "rank") == pytest.approx([1, np.nan, 2], nan_ok=True)
+    notes = ranked.table(DATA, found).set_index("quantization")["note"]
+    assert notes["half"] == ranked.NOT_MET
+    assert notes["full"] == ""
+    # 10 tokens in 2 s; 8 GB
+    assert at(compare(DATA, 0.7, BASELINE, METRICS, min_tokens_per_s=5.1), "meets").sum() == 0
+    assert at(compare(DATA, 0.7, BASELINE, METRICS, max_memory_gb=8), "meets").sum() == 3
+
+
+def test_making_weights_pays_off_after_what_they_save():
+    """2.5 J of making, 4 J saved per token; the one that saves nothing never pays off."""
+    found = at(compare(DATA, 0.7, BASELINE, METRICS), "paid_off_after")
+    assert found[1:] == pytest.approx([2.5 / 4, np.inf])
+
+
+def said(data, weight=0.7, **require):
+    rows = ranked.table(data, compare(data, weight, BASELINE, METRICS, **require))
+    return answer(rows, BASELINE, weight)
+
+
+def test_the_answer_says_what_how_much_how_sure_and_what_would_change_it():
+    text = said(DATA)
+    assert text.startswith("Take half: it saves 40 % ± 5 of the energy at -17.5 % quality.")
+    assert "It is best with" in text
+    # w = 0.7 with quality twice: 0.7/1.3 = 0.54, above 0.31: still the same winner
+    assert "would win" not in text
+    assert "low would win if quality counted twice." in said(DATA, 0.4)
+
+
+def test_the_answer_does_not_claim_what_sessions_do_not_show():
+    twins = tree([[100, 101], [99, 101], [98, 110]], [0.8] * 3, [20] * 3)
+    assert "cannot be told apart from it" in said(twins)
+    missing = tree([[np.nan, np.nan], [50, 50], [60, 60]], [0.8, 0.7, 0.7], [20, 21, 22])
+    assert said(missing).startswith("No answer yet: oom; no energy of the baseline")
+    worse = tree([[100, 100], [150, 151], [160, 161]], [0.8] * 3, [20] * 3)
+    assert said(worse).startswith("Keep full, the baseline")

@@ -320,7 +320,7 @@ def test_a_duplicate_label_is_named_with_its_line(tmp_path):
 def test_an_unknown_country_is_named(study_data, study_file):
     study_data["carbon"]["zones"] = {"GER": {}}
     found = study.load([study_file(study_data)])
-    with pytest.raises(InputError, match=r"carbon.zones.GER: no ISO 3166-1 alpha-3 country"):
+    with pytest.raises(InputError, match=r"carbon.zones.GER: no zone of CodeCarbon's tables"):
         conclusions.conclusions(found, [])
 
 

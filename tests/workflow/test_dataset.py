@@ -187,3 +187,10 @@ def test_a_metric_without_a_value_is_no_damage(records, monkeypatch):
     assert np.isnan(found.quality.item())
     assert found.status.item() == 0
     assert tree["quality"].direction.sel(metric="text.perplexity").item() == 0
+
+
+def test_a_tree_that_was_read_needs_its_file_no_more(finished, tmp_path):
+    shutil.copy(finished[0] / "results/studies/small/study.nc", tmp_path / "study.nc")
+    read = dataset.read(tmp_path / "study.nc")
+    (tmp_path / "study.nc").write_bytes(b"")
+    assert float(read["energy"].energy.sum()) > 0

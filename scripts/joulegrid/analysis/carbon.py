@@ -7,16 +7,22 @@ with E the energy of the machine (J), PUE the power usage effectiveness of its d
 zone's electricity (g/kWh).
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from joulegrid.analysis.intensity import best_start, is_hourly, profile, read_series, summary
 from joulegrid.analysis.statistics import mean_over_sessions, per_token
-from joulegrid.analysis.variables import CARBON
+from joulegrid.analysis.variables import CARBON, GRID
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.units import J_PER_KWH
+
+# Lengths of jobs, and by how much their start may be late, in h
+JOB_HOURS, SLACK_HOURS = (1, 6, 24), (6, 24, 168)
+OLD_YEARS = 3
 
 
 def emissions_g(energy_j: Any, intensity_g_per_kwh: Any, pue: Any = 1.0) -> Any:
@@ -30,14 +36,14 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
     Parameters
     ----------
     zones
-        zone -> intensity_g_per_kwh, source, year.
+        zone -> intensity_g_per_kwh, basis, source, year; see `study.zones.resolve`.
     pue
         hardware label -> power usage effectiveness.
 
     Returns
     -------
-    The variables of `variables.CARBON` (g), and the intensity (g kW-1 h-1), source and year of
-    every zone.
+    The variables of `variables.CARBON` (g), and the intensity (g kW-1 h-1), basis, source and year
+    of every zone.
     """
     energy = tree["energy"].to_dataset()
     names = sorted(zones)
@@ -61,13 +67,65 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
     )
     about = {"long_name": "carbon intensity of electricity", "units": "g kW-1 h-1"}
     dataset["intensity"] = intensity.assign_attrs(about)
-    sources = [zones[z]["source"] for z in names]
-    dataset["intensity_source"] = ("zone", sources, {"long_name": "source of the intensity"})
+    for name, long_name in (
+        ("source", "source of the intensity"),
+        ("basis", "direct emissions of power plants, or their life cycle"),
+    ):
+        texts = np.array([zones[z][name] for z in names], "O")
+        dataset[f"intensity_{name}"] = ("zone", texts, {"long_name": long_name})
     years = np.array([zones[z]["year"] or 0 for z in names], "i4")
     about = {"long_name": "year of the intensity, 0 where the source names none"}
     dataset["intensity_year"] = ("zone", years, about)
     dataset["pue"] = factor.assign_attrs(long_name="power usage effectiveness", units="1")
     return dataset
+
+
+def with_series(zones: dict[str, dict], root: Path) -> tuple[dict[str, dict], xr.Dataset]:
+    """Zones with the mean of their series in its place, and what the hourly ones tell of time.
+
+    Returns
+    -------
+    The zones as `account` takes them; and over `zone` the variables of `variables.GRID`, empty
+    where no series is hourly.
+
+    Raises
+    ------
+    InputError
+        where a series cannot be read.
+    """
+    found, parts = {}, []
+    for code, zone in zones.items():
+        if "series" not in zone:
+            found[code] = zone
+            continue
+        series = read_series(root / zone["series"]["path"], zone["basis"])
+        facts = summary(series)
+        found[code] = {"source": zone["source"], **facts}
+        if is_hourly(series):
+            part = xr.Dataset({"profile": profile(series), "start_intensity": starts(series)})
+            part["estimated_share"] = facts["estimated_share"]
+            parts.append(part.expand_dims(zone=[code]))
+    if not parts:
+        return found, xr.Dataset()
+    grid = xr.concat(parts, "zone")
+    return found, grid.map(lambda v: v.assign_attrs(GRID[str(v.name)].attrs))
+
+
+def starts(series: xr.DataArray) -> xr.DataArray:
+    """`intensity.best_start` for jobs and slacks of several lengths in h."""
+    axes = {"job_hours": JOB_HOURS, "slack_hours": SLACK_HOURS}
+    rows = [
+        xr.concat([best_start(series, hours, slack) for slack in SLACK_HOURS], "slack_hours")
+        for hours in JOB_HOURS
+    ]
+    return xr.concat(rows, "job_hours").assign_coords({k: list(v) for k, v in axes.items()})
+
+
+def old_figures(carbon: xr.Dataset, measured_in: int) -> list[str]:
+    """Zones whose intensity is of more than three years before the measurements."""
+    years = carbon.intensity_year.to_series()
+    old = years[(years > 0) & (measured_in - years > OLD_YEARS)]
+    return [f"{zone} ({year})" for zone, year in old.items()]
 
 
 def table(carbon: xr.Dataset) -> pd.DataFrame:
@@ -76,7 +134,9 @@ def table(carbon: xr.Dataset) -> pd.DataFrame:
     columns = {f"{name}_g": carbon[name].drop_attrs() for name in CARBON}
     frame = xr.Dataset(columns).to_dataframe(order)
     frame = frame.dropna(subset=["emissions_g"]).reset_index()
-    zones = carbon[["intensity", "intensity_source", "intensity_year"]].to_dataframe()
+    zones = carbon[
+        ["intensity", "intensity_basis", "intensity_source", "intensity_year"]
+    ].to_dataframe()
     zones = zones.rename(columns={"intensity": "intensity_g_per_kwh"}).reset_index()
     frame = frame.merge(zones, on="zone").merge(
         carbon.pue.to_dataframe("pue").reset_index(), on="hardware"

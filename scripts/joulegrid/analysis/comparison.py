@@ -9,25 +9,16 @@ baseline", +0.1 "ten percent better", and w trades like for like:
     ρ = mean over metrics of ± (q − q_base) / |q_base|  + where higher is better, − where lower is
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from joulegrid.analysis import statistics
+from joulegrid.analysis import decision, statistics
 from joulegrid.analysis.statistics import mean_over_sessions
-from joulegrid.analysis.variables import RANKING, STATUS
+from joulegrid.analysis.variables import RANKING
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
-
-MADE = ["size", "sparsity", "making_time", "making_energy"]
-PHASES = ("energy_per_prompt_token", "energy_per_decoded_token")
-NOTED = ["status", "efficiency", "quality", "disturbed", "other_board"]
-NO_BASELINE = "no energy of the baseline in this place"
-DISTURBED = "measured while disturbed"
-OTHER_BOARD = "on another board than the baseline"
-NO_METRIC = "a quality metric is missing here or for the baseline"
 
 
 def relative_change(value: xr.DataArray, base: xr.DataArray) -> xr.DataArray:
@@ -47,10 +38,17 @@ def relative_quality(
 
     NaN where one of the metrics is missing: a mean over fewer metrics could not be compared.
     """
+    return metric_changes(quality, baseline, metrics).mean("metric", skipna=False)
+
+
+def metric_changes(
+    quality: xr.Dataset, baseline: dict[str, str], metrics: list[str]
+) -> xr.DataArray:
+    """The relative change of each metric for the better against the baseline."""
     chosen = quality.sel(metric=metrics)
     own = {axis: label for axis, label in baseline.items() if axis in CONFIGURATION_AXES}
     change = relative_change(chosen.quality, chosen.quality.sel(own, drop=True))
-    return xr.where(chosen.direction == 1, change, -change).mean("metric", skipna=False)
+    return xr.where(chosen.direction == 1, change, -change)
 
 
 def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
@@ -61,7 +59,8 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     chosen
         the study's ranking: `weight`, w, of energy, from 0 (quality alone) to 1 (energy alone);
         `baseline`, axis -> label of the compared axes; `metrics`; `energy` and `net`, see
-        `statistics.compared_energy`.
+        `statistics.compared_energy`; `require`, see `decision.meets`: what does not meet it has no
+        rank.
 
     Returns
     -------
@@ -72,23 +71,38 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     energy = tree["energy"].to_dataset()
     sessions = statistics.per_token(energy, chosen["energy"], chosen["net"])
     joules = mean_over_sessions(sessions)
+    base_joules = joules["mean"].sel(baseline, drop=True)
     phi = efficiency(joules["mean"], baseline)
     rho = relative_quality(tree["quality"].to_dataset(), baseline, metrics)
     phi, rho = xr.broadcast(phi, rho)
     board = statistics.boards(energy)
-    half, probability = _sureness(sessions, board, baseline)
+    half, saves, error, freedom = _sureness(sessions, board, baseline)
     score = _score(phi, rho, weight)
+    passed = decision.meets(chosen["require"], rho, speed(energy), memory(energy))
+    ranked = score.where(passed == 1)
     found = {
         "energy_per_token": joules["mean"],
         "energy_per_token_ci95": joules["half_width"],
         "efficiency": phi,
         "efficiency_ci95": half,
-        "saves_probability": probability,
+        "saves_probability": saves,
         "quality": rho,
         "score": score,
         "score_ci95": weight * half.where(score.notnull()),
+        "best_probability": _by_place(
+            decision.best_probability, baseline, ranked, weight * error, freedom
+        ),
+        "wins_from": _by_place(_begins, baseline, phi.where(passed == 1), rho),
+        "wins_to": _by_place(_ends, baseline, phi.where(passed == 1), rho),
+        "meets": passed,
+        "paid_off_after": decision.paid_off_after(
+            tree["weights"].making_energy, base_joules - joules["mean"]
+        ),
         "rank": _by_place(
-            _ranks, baseline, _score(efficiency(sessions, baseline), rho, weight), board
+            _ranks,
+            baseline,
+            _score(efficiency(sessions, baseline), rho, weight).where(passed == 1),
+            board,
         ),
         "pareto": _by_place(pareto_front, baseline, joules["mean"], rho),
         "estimated_share": statistics.estimated_share(energy).mean("session"),
@@ -106,9 +120,27 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
             "metrics": " ".join(metrics),
             "energy": chosen["energy"],
             "net": int(chosen["net"]),
+            **{f"require_{k}": v for k, v in chosen["require"].items()},
             **{f"baseline_{k}": v for k, v in baseline.items()},
         },
     )
+
+
+def chosen_in(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """What the study chose for a ranking, out of its attributes; see `compare`."""
+
+    def under(prefix: str) -> dict[str, Any]:
+        found = ((k, v) for k, v in attributes.items() if k.startswith(prefix))
+        return {key.removeprefix(prefix): value for key, value in found}
+
+    return {
+        "weight": float(attributes["weight"]),
+        "metrics": attributes["metrics"].split(),
+        "energy": attributes["energy"],
+        "net": bool(attributes["net"]),
+        "baseline": under("baseline_"),
+        "require": under("require_"),
+    }
 
 
 def _score(phi: xr.DataArray, rho: xr.DataArray, weight: float) -> xr.DataArray:
@@ -124,17 +156,37 @@ def _ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
     return np.array([statistics.ranks(score.T, text.T) for score, text in rows])
 
 
+def _begins(phi: np.ndarray, rho: np.ndarray) -> np.ndarray:
+    return decision.winning_weights(phi, rho)[0]
+
+
+def _ends(phi: np.ndarray, rho: np.ndarray) -> np.ndarray:
+    return decision.winning_weights(phi, rho)[1]
+
+
 def _sureness(
     sessions: xr.DataArray, board: xr.DataArray, baseline: dict[str, str]
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Half width of φ's interval, and the probability that a cell saves energy."""
+) -> list[xr.DataArray]:
+    """Of φ: half width of its interval, probability of a saving, standard error, degrees of
+    freedom.
+    """
     base = xr.broadcast(sessions.sel(baseline, drop=True), sessions)[0].transpose(*sessions.dims)
     same = board == board.sel(baseline, drop=True)
     arrays = [array.transpose("session", ...) for array in (sessions, base, same)]
     cells = arrays[0].isel(session=0, drop=True)
-    found = statistics.saving(*(array.values for array in arrays))
-    half, sure = (cells.copy(data=values) for values in found)
-    return half, sure
+    saved = statistics.saving(*(array.values for array in arrays))
+    sure = statistics.half_width(saved), statistics.probability_above_zero(saved)
+    return [cells.copy(data=values) for values in (*sure, *saved[1:])]
+
+
+def speed(energy: xr.Dataset) -> xr.DataArray:
+    """Generated tokens per second, mean over sessions."""
+    return (energy.tokens_written / energy.duration).mean("session")
+
+
+def memory(energy: xr.Dataset) -> xr.DataArray:
+    """Peak bytes: of the GPUs where there are any, else of the process."""
+    return energy.peak_gpu_memory.fillna(energy.peak_memory).max("session")
 
 
 def _on_other_board(board: xr.DataArray, baseline: dict[str, str]) -> xr.DataArray:
@@ -176,65 +228,3 @@ def pareto_front(energy: np.ndarray, quality: np.ndarray) -> np.ndarray:
         better = (e[:, None] < e) | (q[:, None] > q)
         front[row, known] = ~(as_good & better).any(axis=0)
     return front
-
-
-def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
-    """One row per cell of the study, place by place, best first; cells without a score last, with
-    the reason.
-
-    Beside what was compared: tokens per second, bytes of the loaded weights and of their files, the
-    share of zeros, what
-    making them cost (s, J), and the kernels that ran. Zeros in a dense kernel are multiplied like
-    any other number.
-    """
-    energy, quality, made = (tree[name].to_dataset() for name in ("energy", "quality", "weights"))
-    places = [axis for axis in CELL_AXES if f"baseline_{axis}" not in ranking.attrs]
-    index = pd.MultiIndex.from_product(
-        [ranking[axis].values for axis in CELL_AXES], names=CELL_AXES
-    )
-    columns = {name: _flat(ranking[name]) for name in ranking.data_vars}
-    frame = pd.DataFrame({"rank": columns.pop("rank"), **columns}, index=index)
-    frame["sessions"] = _flat((energy.status == STATUS.index("ok")).sum("session"))
-    frame["tokens_per_s"] = _flat((energy.tokens_written / energy.duration).mean("session"))
-    for name, values in zip(PHASES, statistics.by_phase(energy), strict=True):
-        frame[name] = _flat(values.mean("session"))
-    frame["weights_size"] = _flat(energy.weights_size.max("session"))
-    for name in ("kernel", "gpu", "reason"):
-        frame[name] = _flat(_first_text(energy[name]))
-    frame = frame.join(made[MADE].to_dataframe(), on=list(CONFIGURATION_AXES))
-    frame = frame.join(quality.quality.to_series().unstack("metric"), on=list(CONFIGURATION_AXES))
-    # of several sessions the best status: one that is there can be compared
-    frame["status"] = [STATUS[code] for code in _flat(energy.status.min("session"))]
-    frame = frame[frame.status != "excluded"]
-    frame["note"] = [_note(row) for row in frame[NOTED].itertuples(index=False)]
-    frame["rank"] = frame["rank"].astype("Int64")
-    frame = frame.reset_index().sort_values("score", ascending=False, kind="stable")
-    return frame.sort_values(
-        [*places, "rank"], na_position="last", ignore_index=True, kind="stable"
-    )
-
-
-def _flat(array: xr.DataArray) -> np.ndarray:
-    return array.transpose(*CELL_AXES).values.ravel()
-
-
-def _first_text(array: xr.DataArray) -> xr.DataArray:
-    """Of several sessions the first text that is not empty."""
-    return array.reduce(
-        lambda values, axis: np.maximum.reduce(values.astype(str).astype("O"), axis=axis), "session"
-    )
-
-
-def _note(row: Any) -> str:
-    if row.status != "ok":
-        return row.status
-    said = []
-    if np.isnan(row.efficiency):
-        said.append(NO_BASELINE)
-    elif np.isnan(row.quality):
-        said.append(NO_METRIC)
-    if row.disturbed > 0:
-        said.append(DISTURBED)
-    if row.other_board == 1:
-        said.append(OTHER_BOARD)
-    return "; ".join(said)

@@ -205,9 +205,14 @@ def write(tree: xr.DataTree, path: Path) -> None:
 
 
 def read(path: Path) -> xr.DataTree:
-    """The tree in `path`, in memory."""
+    """The tree in `path`, in memory.
+
+    Group by group: `DataTree.load` of xarray 2026.9 leaves some variables in the file, which is
+    closed then.
+    """
     with xr.open_datatree(path, engine="netcdf4") as tree:
-        return tree.load()
+        groups = {node.path: node.to_dataset(inherit=False).load() for node in tree.subtree}
+        return xr.DataTree.from_dict(groups, name=tree.name)
 
 
 def read_attributes(path: Path, group: str) -> dict[str, Any]:

@@ -4,6 +4,9 @@ With few sessions Student's t is wide: 12.7 standard errors for two, 4.3 for thr
 or three numbers say about a mean.
 """
 
+from functools import cache
+from math import isfinite, sqrt
+
 import numpy as np
 import xarray as xr
 from scipy import stats
@@ -12,6 +15,8 @@ from joulegrid.analysis.variables import BASIS
 
 CONFIDENCE = 0.95
 UPPER = (1 + CONFIDENCE) / 2
+# Cells up to which the studentized range is integrated
+MANY_CELLS = 50
 MEASURED = BASIS.index("measured")
 # Mean, its standard error and degrees of freedom; a squared error and its degrees of freedom
 Estimate = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -85,8 +90,8 @@ def mean_over_sessions(values: xr.DataArray) -> xr.Dataset:
     return xr.Dataset({"mean": values.mean("session"), "half_width": half})
 
 
-def saving(joules: np.ndarray, base: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How sure a saving 1 − E / E_base is.
+def saving(joules: np.ndarray, base: np.ndarray, same: np.ndarray) -> Estimate:
+    """The saving 1 − E / E_base, and how sure it is.
 
     Where a session of the cell and the same session of the baseline ran on one board, they are a
     pair, and what both share falls out. Where not, both spreads count (Welch; the error of the
@@ -101,8 +106,7 @@ def saving(joules: np.ndarray, base: np.ndarray, same: np.ndarray) -> tuple[np.n
 
     Returns
     -------
-    Half width of the 95 % interval of the saving, and the probability that it is above 0; NaN with
-    fewer than two sessions.
+    Its mean, standard error and degrees of freedom; NaN with fewer than two sessions.
     """
     base = np.broadcast_to(base, joules.shape)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -110,16 +114,28 @@ def saving(joules: np.ndarray, base: np.ndarray, same: np.ndarray) -> tuple[np.n
         change = np.where(known, (base - joules) / np.abs(base), np.nan)
         e_mean, e_error, e_freedom = _of_mean(joules)
         b_mean, b_error, b_freedom = _of_mean(base)
-        centre, error, freedom = _paired_or_welch(
+        return _paired_or_welch(
             (same | ~known).all(axis=0),
             _of_mean(change),
             (b_mean - e_mean) / np.abs(b_mean),
             ((e_error / b_mean) ** 2, e_freedom),
             ((e_mean * b_error / b_mean**2) ** 2, b_freedom),
         )
-        half = stats.t.ppf(UPPER, freedom) * error
+
+
+def half_width(estimate: Estimate) -> np.ndarray:
+    """Of the 95 % interval, mean ± half width."""
+    _, error, freedom = estimate
+    with np.errstate(invalid="ignore"):
+        return stats.t.ppf(UPPER, freedom) * error
+
+
+def probability_above_zero(estimate: Estimate) -> np.ndarray:
+    """That the true value is above 0."""
+    centre, error, freedom = estimate
+    with np.errstate(invalid="ignore", divide="ignore"):
         sure = stats.t.cdf(centre / error, freedom)
-    return half, np.where(error == 0, (centre > 0) + 0.5 * (centre == 0), sure)
+    return np.where(error == 0, (centre > 0) + 0.5 * (centre == 0), sure)
 
 
 def _of_mean(values: np.ndarray) -> Estimate:
@@ -149,8 +165,9 @@ def ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
     """Ranks by mean score, shared by neighbours that sessions cannot tell apart.
 
     From the best downwards, a cell shares the rank of the best one above it that is not better for
-    sure (at 95 %); otherwise its rank is its place. Where there are not two sessions to compare,
-    the score alone decides.
+    sure; otherwise its rank is its place. For sure is: by Student's t of both at 95 %, and by
+    Tukey's honest significant difference of all cells together, since of many pairs of twins some
+    always differ. Where there are not two sessions to compare, the score alone decides.
 
     Parameters
     ----------
@@ -163,32 +180,88 @@ def ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
     found = np.full(scores.shape[1], np.nan)
     known = np.flatnonzero(np.isfinite(scores).any(axis=0))
     means = np.nanmean(scores[:, known], axis=0)
-    leader = None
-    for place, cell in enumerate(known[np.argsort(-means, kind="stable")], 1):
-        if leader is None or _surely_better(
-            scores[:, leader], scores[:, cell], board[:, leader] == board[:, cell]
-        ):
+    least = honest_difference(scores[:, known], board[:, known])
+    order = known[np.argsort(-means, kind="stable")]
+    leader, rank = None, 1
+    for place, cell in enumerate(order, 1):
+        if leader is None or _apart(scores, board, leader, cell, least):
             leader, rank = cell, place
         found[cell] = rank
     return found
 
 
+def _apart(scores: np.ndarray, board: np.ndarray, best: int, own: int, least: float) -> bool:
+    """Whether a cell is better than another by more than `least`, and for sure."""
+    if np.nanmean(scores[:, best]) - np.nanmean(scores[:, own]) <= least:
+        return False
+    return _surely_better(scores[:, best], scores[:, own], board[:, best] == board[:, own])
+
+
+def honest_difference(scores: np.ndarray, board: np.ndarray) -> float:
+    """By how much two of these cells must differ for the difference not to be one that some pair of
+    so many twins shows (5 %, Tukey); 0 where sessions do not say it.
+
+    Where all cells ran on one board in each session, what a session does to all of them is taken
+    out. What a session does and how far cells spread are medians over cells (of two the mean), so
+    that one restless cell does not hide what the others differ by.
+
+    Parameters
+    ----------
+    scores, board
+        shape (sessions, cells), see `ranks`.
+    """
+    whole = np.isfinite(scores).all(axis=0)
+    values = scores[:, whole]
+    sessions, cells = values.shape
+    if sessions < 2 or cells < 2:
+        return 0.0
+    left = values - values.mean(axis=0)
+    freedom = cells * (sessions - 1)
+    if (board[:, whole] == board[:, whole][:, :1]).all():
+        left = left - np.median(left, axis=1, keepdims=True)
+        freedom = (cells - 1) * (sessions - 1)
+    each = freedom / cells
+    squares = (left**2).sum(axis=0) / each
+    spread = np.median(squares) * (1 if cells == 2 else each / stats.chi2.median(each))
+    return float(_tukey(cells, freedom) * np.sqrt(spread / sessions))
+
+
+@cache
+def _tukey(cells: int, freedom: int) -> float:
+    """The 95 % quantile of the studentized range; of many cells Bonferroni's bound of it, which is
+    a few percent above and takes no integration.
+    """
+    if cells <= MANY_CELLS:
+        return float(stats.studentized_range.ppf(CONFIDENCE, cells, freedom))
+    return float(np.sqrt(2) * stats.t.isf((1 - CONFIDENCE) / (cells * (cells - 1)), freedom))
+
+
 def _surely_better(best: np.ndarray, own: np.ndarray, same: np.ndarray) -> bool:
-    """Whether the sessions of one cell are better than those of another for sure."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        difference = best - own
-        pairs, (a_mean, a_error, a_freedom) = _of_mean(difference), _of_mean(best)
-        b_mean, b_error, b_freedom = _of_mean(own)
-        paired = (same | ~np.isfinite(difference)).all()
-        mean, error, freedom = _paired_or_welch(
-            paired,
-            pairs,
-            a_mean - b_mean,
-            (a_error**2, a_freedom),
-            (b_error**2, b_freedom),
-        )
-        if not np.isfinite(mean):  # no session that both have
-            mean = a_mean - b_mean
-        margin = np.nan_to_num(stats.t.ppf(UPPER, freedom) * error)
+    """Whether the sessions of one cell are better than those of another for sure; in plain Python,
+    since it is asked for every cell, and arrays of three numbers are slow.
+    """
+    rows = list(zip(best.tolist(), own.tolist(), same.tolist(), strict=True))
+    pairs = [a - b for a, b, _ in rows if isfinite(a) and isfinite(b)]
+    if pairs and all(paired for a, b, paired in rows if isfinite(a) and isfinite(b)):
+        mean, variance, freedom = _moments(pairs)
+    else:
+        one, other = ([v for v in values.tolist() if isfinite(v)] for values in (best, own))
+        (a_mean, a, a_freedom), (b_mean, b, b_freedom) = _moments(one), _moments(other)
+        mean, variance = a_mean - b_mean, a + b
+        parts = sum(v**2 / f for v, f in ((a, a_freedom), (b, b_freedom)) if f)
+        freedom = int(variance**2 / parts) if parts else a_freedom
+    margin = _quantile(freedom) * sqrt(variance) if freedom else 0.0
     # what two sums of the same numbers differ by in the last digits is no difference
-    return bool(mean > max(margin, 1e-12))
+    return mean > max(margin, 1e-12)
+
+
+def _moments(values: list[float]) -> tuple[float, float, int]:
+    """Mean, its squared standard error and degrees of freedom; 0 of both for one value."""
+    mean, freedom = sum(values) / len(values), len(values) - 1
+    square = sum((value - mean) ** 2 for value in values)
+    return mean, square / freedom / len(values) if freedom else 0.0, freedom
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    return float(stats.t.ppf(UPPER, freedom))

@@ -145,6 +145,14 @@ RANKING = {
     "score_ci95": Variable(
         "half width of the 95 % interval of R", comment="of energy over sessions; rho is as exact"
     ),
+    "best_probability": Variable("probability to have the highest R of its place, over sessions"),
+    "wins_from": Variable("least weight w with which it has the highest R of its place"),
+    "wins_to": Variable("greatest weight w with which it has the highest R of its place"),
+    "meets": Variable("1 if it meets what the study requires"),
+    "paid_off_after": Variable(
+        "generated tokens after which the energy of making the weights is saved",
+        comment="infinite where nothing is saved",
+    ),
     "rank": Variable("rank in its place, 1 is best; shared where sessions tell no difference"),
     "pareto": Variable("on the energy-quality Pareto front of its place"),
     "estimated_share": Variable("share of the energy that no counter measured"),
@@ -152,6 +160,20 @@ RANKING = {
     "other_board": Variable("1 if some session ran on another board than its baseline"),
 }
 # dims: the cell's axes, zone
+# dims: zone, and what each has
+GRID = {
+    "profile": Variable(
+        "mean carbon intensity by month and hour (UTC)", "g kW-1 h-1", ("month", "hour")
+    ),
+    "start_intensity": Variable(
+        "mean carbon intensity of a job that starts now, when foresight finds it best within the "
+        "slack, or when it was best a day before",
+        "g kW-1 h-1",
+        ("job_hours", "slack_hours", "start"),
+        comment="foresight is a bound: no forecast does better",
+    ),
+    "estimated_share": Variable("share of the values that the source itself estimated"),
+}
 CARBON = {
     "emissions": Variable(
         "emissions of one run of the workload",

@@ -48,9 +48,10 @@ def run(
     except OSError as error:
         if error.errno not in FULL:
             raise
+        what = error.filename or "the result cannot be written"
         sys.exit(
-            f"error: {error.strerror}: {error.filename or 'the result cannot be written'}; nothing of "
-            "this job is kept, finished results are: free space and run snakemake again"
+            f"error: {error.strerror}: {what}; nothing of this job is kept, finished results are: "
+            "free space and run snakemake again"
         )
 
 

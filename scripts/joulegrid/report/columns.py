@@ -98,6 +98,14 @@ RANKING = (
         "+.3f",
         "mean relative change of the metrics for the better, against the baseline",
     ),
+    Column(
+        "best_probability",
+        "P(best)",
+        "",
+        ".0%",
+        "probability to have the highest score of its place, over sessions",
+        brief=False,
+    ),
     Column("score", "score R", "", "+.3f", "w·φ + (1 − w)·ρ"),
     Column(
         "estimated_share", "estimated", "", ".0%", "share of the energy that no counter measured"
@@ -125,6 +133,24 @@ RANKING = (
         "share of zeros in the linear layers; a dense kernel multiplies them too",
     ),
     Column("making_time", "made in", "s", ".4g", "wall time of pruning and quantizing"),
+    Column(
+        "paid_off_after",
+        "paid off after",
+        "10⁶ tokens",
+        ".3g",
+        "generated tokens after which the energy of making the weights is saved",
+        scale=1e6,
+        brief=False,
+    ),
+    Column(
+        "peak_memory",
+        "peak memory",
+        "GB",
+        ".3g",
+        "of the GPUs, or where there is none, of the process",
+        scale=1e9,
+        brief=False,
+    ),
     Column("kernel", "kernels", "", "", "what the linear layers computed with", brief=False),
     Column("gpu", "GPU", "", "", "names of the GPUs that measured", brief=False),
 )

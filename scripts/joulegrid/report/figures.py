@@ -1,20 +1,26 @@
 """The figures of a study, as Altair charts."""
 
-from collections.abc import Callable
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 import xarray as xr
 
-from joulegrid.study.grid import CELL_AXES, PLACE_AXES
-from joulegrid.units import J_PER_KWH
+from joulegrid.report.frames import (
+    COMPONENT_NAMES,
+    carbon_frame,
+    change_frame,
+    component_frame,
+    namer,
+    ranking_frame,
+)
 
-Namer = Callable[[pd.DataFrame], pd.DataFrame]
 # Okabe and Ito's palette, safe for colour-blind readers
 PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
-COMPONENT_NAMES = {"cpu": "CPU", "gpu": "GPU", "ram": "RAM"}
+# Points that can all be named; energies that differ by more times need a logarithmic axis
+FEW, WIDE = 12, 10
+WIDTH = 600  # pixels; in the page a chart is as wide as there is room
+BASES = ["measured", "estimated", "guess"]
 ENERGY_TITLE = "energy per generated token (J)"
 
 
@@ -24,93 +30,36 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
     names = namer(tree)
     charts = {
         "energy_quality": energy_quality(ranking_frame(tree, names)),
+        "weight_sensitivity": weight_sensitivity(ranking_frame(tree, names)),
+        "metric_changes": metric_changes(change_frame(tree)),
         "energy_components": energy_components(component_frame(tree, names)),
         "carbon_zones": carbon_zones(carbon_frame(tree, names)),
     }
+    if "grid" in tree.children:
+        charts["grid_profile"] = grid_profile(tree["grid"].profile)
     return {name: _themed(chart) for name, chart in charts.items()}
 
 
-def namer(tree: xr.DataTree) -> Namer:
-    """A function from a frame with the axes as columns to short names: only the axes with a choice
-    are named.
+def fitted(spec: dict[str, Any]) -> dict[str, Any]:
+    """A chart's specification with the width of the page it stands in; charts that are drawn once
+    for each place or metric keep theirs, Vega-Lite cannot fit those.
     """
-    varying = [axis for axis in CELL_AXES if tree["energy"].sizes[axis] > 1]
-    configuration = [axis for axis in varying if axis not in PLACE_AXES] or ["quantization"]
-    place = [axis for axis in varying if axis in PLACE_AXES]
-
-    def name(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame.assign(
-            configuration=_joined(frame, configuration), place=_joined(frame, place) or "all"
-        )
-
-    return name
-
-
-def _joined(frame: pd.DataFrame, columns: list[str]) -> list[str]:
-    """The columns as one text per row; an empty list where there are no columns."""
-    return [" · ".join(row) for row in frame[columns].itertuples(index=False)] if columns else []
-
-
-def ranking_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
-    """One row per ranked cell: energy per token with its interval (J), quality, score, rank."""
-    columns = [
-        "energy_per_token",
-        "energy_per_token_ci95",
-        "efficiency",
-        "quality",
-        "score",
-        "rank",
-        "pareto",
-    ]
-    frame = (
-        tree["ranking"]
-        .to_dataset()[columns]
-        .drop_attrs()
-        .to_dataframe(dim_order=list(CELL_AXES))
-        .reset_index()
-    )
-    frame = names(frame.dropna(subset=["energy_per_token", "quality"]))
-    half = frame.energy_per_token_ci95.fillna(0)
-    return frame.assign(low=frame.energy_per_token - half, high=frame.energy_per_token + half)
-
-
-def component_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
-    """One row per measured cell and component: J per generated token (mean over sessions), measured
-    or estimated.
-    """
-    energy = tree["energy"].to_dataset()
-    meanings = np.array(energy.basis.attrs["flag_meanings"].split())
-    order = [*CELL_AXES, "component"]
-    mean = (
-        (energy.energy / energy.tokens_written)
-        .mean("session")
-        .drop_attrs()
-        .to_dataframe("joules", dim_order=order)
-    )
-    basis = energy.basis.min("session").transpose(*order).values.ravel()
-    frame = mean.assign(basis=meanings[basis]).reset_index().dropna(subset=["joules"])
-    frame = frame[frame.basis != "absent"]
-    return names(
-        frame.assign(component=frame.component.map(COMPONENT_NAMES), kwh=frame.joules / J_PER_KWH)
-    )
-
-
-def carbon_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
-    """One row per measured cell and zone: gCO2e of 1,000 generated tokens."""
-    carbon = tree["carbon"].to_dataset()[["emissions_per_token"]].drop_attrs()
-    frame = (
-        carbon.to_dataframe(dim_order=[*CELL_AXES, "zone"])
-        .reset_index()
-        .dropna(subset=["emissions_per_token"])
-    )
-    return names(frame.assign(grams=frame.emissions_per_token * 1000))
+    whole = "width" in spec and "row" not in spec.get("encoding", {})
+    return spec | {"width": "container"} if whole else spec
 
 
 def energy_quality(frame: pd.DataFrame) -> alt.Chart:
-    """Energy against quality, with 95 % intervals and the Pareto front of each place."""
-    x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=alt.Scale(zero=False))
+    """Energy against quality, with 95 % intervals and the Pareto front of each place.
+
+    The axes span the points; an interval that goes beyond is cut off. Where energies differ by more
+    than ten times the axis is logarithmic. Points of the front are named, the others on request.
+    """
+    x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=_spanning(frame.energy_per_token))
     y = alt.Y(
-        "quality:Q", title="quality relative to the baseline (ρ)", axis=alt.Axis(format="+.1%")
+        "quality:Q",
+        title="quality relative to the baseline (ρ)",
+        axis=alt.Axis(format="+.1%"),
+        scale=alt.Scale(zero=False, nice=True, padding=12),
     )
     color = alt.Color("place:N", title="hardware · engine · workload", legend=_legend(frame))
     tooltip = [
@@ -128,21 +77,87 @@ def energy_quality(frame: pd.DataFrame) -> alt.Chart:
     front = front.encode(
         x=x, y=y, color=color, detail="model:N", order=alt.Order("energy_per_token:Q")
     )
-    interval = base.mark_rule(opacity=0.6).encode(
+    interval = base.mark_rule(opacity=0.6, clip=True).encode(
         x=alt.X("low:Q", title=ENERGY_TITLE), x2="high:Q", y=y, color=color
     )
     filled = alt.condition("datum.pareto == 1", alt.value(1.0), alt.value(0.35))
-    points = base.mark_point(filled=True, size=80).encode(
+    points = base.mark_point(filled=True, size=80, cursor="pointer").encode(
         x=x, y=y, color=color, opacity=filled, tooltip=tooltip
     )
-    labels = base.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(
+    named = base.transform_filter("datum.pareto == 1") if len(frame) > FEW else base
+    labels = named.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(
         x=x, y=y, text="configuration:N"
     )
     title = alt.Title(
         "Energy against quality",
         subtitle="dashed and full points: Pareto front; bars: 95 % intervals",
     )
-    return (front + interval + points + labels).properties(width=640, height=380, title=title)
+    return (front + interval + points + labels).properties(width=WIDTH, height=380, title=title)
+
+
+def _spanning(values: pd.Series) -> alt.Scale:
+    """A scale over the points with some room, logarithmic where they differ much."""
+    if not len(values):
+        return alt.Scale()
+    least, most = values.min(), values.max()
+    if least > 0 and most > WIDE * least:
+        return alt.Scale(type="log", domain=[least / 1.3, most * 1.5], nice=False)
+    room = 0.12 * (most - least) or 0.1 * most or 1.0
+    return alt.Scale(domain=[least - room, most + 1.5 * room], nice=False, zero=False)
+
+
+def weight_sensitivity(frame: pd.DataFrame) -> Any:
+    """R over w of the cells that have the highest one somewhere, and of the baseline: lines, since
+    R is linear in w.
+    """
+    kept = frame[frame.wins_from.notna() | ((frame.efficiency == 0) & (frame.quality == 0))]
+    lines = pd.concat([kept.assign(w=0.0, R=kept.quality), kept.assign(w=1.0, R=kept.efficiency)])
+    chart = (
+        alt.Chart(lines)
+        .mark_line()
+        .encode(
+            x=alt.X("w:Q", title="weight w of energy"),
+            y=alt.Y("R:Q", title="score R"),
+            color=alt.Color(
+                "configuration:N", title=None, legend=alt.Legend(orient="bottom", labelLimit=320)
+            ),
+            detail="model:N",
+            tooltip=[
+                "configuration",
+                "place",
+                alt.Tooltip("wins_from:Q", format=".2f"),
+                alt.Tooltip("wins_to:Q", format=".2f"),
+            ],
+        )
+        .properties(height=260)
+    )
+    return _by_place(chart, lines, "Who wins at which weight")
+
+
+def metric_changes(frame: pd.DataFrame) -> Any:
+    """Each metric of each configuration against the baseline's, better to the right."""
+    chart = (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X("change:Q", title="change against the baseline", axis=alt.Axis(format="+%")),
+            y=alt.Y("configuration:N", title=None, axis=alt.Axis(labelLimit=320)),
+            color=alt.condition("datum.change < 0", alt.value("#D55E00"), alt.value("#009E73")),
+            tooltip=[
+                "configuration",
+                "metric",
+                alt.Tooltip("change:Q", format="+.2%"),
+                alt.Tooltip("value:Q", format=".4g"),
+            ],
+            row=alt.Row(
+                "metric:N",
+                title=None,
+                header=alt.Header(labelAngle=0, labelAlign="left", labelOrient="top"),
+            ),
+        )
+        .properties(width=WIDTH, title="Quality, metric by metric: better to the right")
+    )
+    return chart.resolve_scale(x="independent")
 
 
 def _legend(frame: pd.DataFrame) -> Any:
@@ -158,11 +173,18 @@ def energy_components(frame: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("sum(joules):Q", title="energy per generated token (J)"),
             y=alt.Y("configuration:N", sort=order, title=None, axis=alt.Axis(labelLimit=320)),
-            color=alt.Color("component:N", title="component", sort=list(COMPONENT_NAMES.values())),
+            color=alt.Color(
+                "component:N",
+                title=None,
+                sort=list(COMPONENT_NAMES.values()),
+                legend=alt.Legend(orient="bottom"),
+            ),
             opacity=alt.Opacity(
-                "basis:N",
-                title="basis",
-                scale=alt.Scale(domain=["measured", "estimated", "guess"], range=[1.0, 0.55, 0.25]),
+                "basis:O",
+                title=None,
+                sort=BASES,
+                legend=alt.Legend(orient="bottom"),
+                scale=alt.Scale(domain=BASES, range=[1.0, 0.55, 0.25]),
             ),
             tooltip=[
                 "configuration",
@@ -172,7 +194,6 @@ def energy_components(frame: pd.DataFrame) -> alt.Chart:
                 alt.Tooltip("joules:Q", format=".4g"),
             ],
         )
-        .properties(width=560)
     )
     return _by_place(chart, frame, "Energy by component")
 
@@ -187,19 +208,40 @@ def carbon_zones(frame: pd.DataFrame) -> alt.Chart:
             x=alt.X("grams:Q", title="gCO₂e per 1,000 generated tokens"),
             y=alt.Y("zone:N", sort=zones, title="zone"),
             color=alt.Color(
-                "configuration:N", title="configuration", legend=alt.Legend(labelLimit=320)
+                "configuration:N",
+                title=None,
+                legend=alt.Legend(labelLimit=320, orient="bottom", columns=4),
             ),
             tooltip=["configuration", "place", "zone", alt.Tooltip("grams:Q", format=".4g")],
         )
-        .properties(width=480, height=alt.Step(28))
+        .properties(height=alt.Step(28))
     )
     return _by_place(chart, frame, "CO₂e by zone")
+
+
+def grid_profile(profile: xr.DataArray) -> Any:
+    """Mean intensity by hour and month of every zone with an hourly series."""
+    frame = profile.drop_attrs().to_dataframe("grams").reset_index().dropna()
+    chart = (
+        alt.Chart(frame)
+        .mark_rect()
+        .encode(
+            x=alt.X("hour:O", title="hour (UTC)", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("month:O", title="month"),
+            color=alt.Color("grams:Q", title="g/kWh", scale=alt.Scale(scheme="viridis")),
+            tooltip=["zone", "month", "hour", alt.Tooltip("grams:Q", format=".0f")],
+        )
+        .properties(width=WIDTH, height=190)
+    )
+    row = alt.Row("zone:N", title=None, header=alt.Header(labelAngle=0, labelOrient="top"))
+    return chart.facet(row=row).properties(title="Carbon intensity by hour and month")
 
 
 def _by_place(chart: alt.Chart, frame: pd.DataFrame, title: str) -> Any:
     """The chart, once per hardware, engine and workload where there are several."""
     if frame.place.nunique() <= 1:
-        return chart.properties(title=title)
+        return chart.properties(title=title, width=WIDTH)
+    chart = chart.properties(width=WIDTH)
     row = alt.Row("place:N", title=None, header=alt.Header(labelAngle=0, labelAlign="left"))
     return chart.facet(row=row).properties(title=title)
 

@@ -5,50 +5,66 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import vl_convert
 import xarray as xr
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from joulegrid.analysis import comparison
+from joulegrid.analysis import carbon, comparison, ranked
+from joulegrid.analysis.answer import answer
 from joulegrid.analysis.variables import COMPONENTS
 from joulegrid.report import columns
+from joulegrid.study.grid import CELL_AXES
 
 # In the order of the page
 CAPTIONS = {
-    "energy_quality": "Each point is a cell. Left and up is better: less energy, more quality.",
+    "energy_quality": "Each point is a cell. Left and up is better: less energy, more quality. A "
+    "click on a point marks its row.",
+    "weight_sensitivity": "The score over the weight w of energy, of the cells that win somewhere.",
+    "metric_changes": "Change of each metric against the baseline; to the right is better.",
     "energy_components": "Pale bars are estimates of a model, full ones are readings of a counter.",
     "carbon_zones": "Energy × PUE × yearly intensity of the zone's electricity.",
+    "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
+FOLDER = Path(__file__).parent
+# Weights of energy for which ranks and answers stand in the page
+WEIGHTS = [n / 20 for n in range(21)]
+GRAMS = columns.Column(
+    "grams", "CO₂e", "g per 10⁶ tokens", ".4g", "energy × PUE × intensity of the chosen zone"
+)
 
 
 def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) -> str:
     """The whole page as text. User text is escaped; scripts are embedded."""
-    templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    ranking = tree["ranking"].to_dataset()
-    baseline = {
-        k.removeprefix("baseline_"): v
-        for k, v in ranking.attrs.items()
-        if k.startswith("baseline_")
-    }
+    templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
+    ranking, energy = tree["ranking"].to_dataset(), tree["energy"].to_dataset()
+    data = page_data(tree, study["study"])
+    varying = [axis for axis in CELL_AXES if energy.sizes[axis] > 1]
     return templates.get_template("page.html.j2").render(
         study=study,
         ranking=ranking.attrs,
-        baseline=baseline,
-        tables=tables(tree, baseline),
-        sessions=tree["energy"].sizes["session"],
+        baseline=comparison.chosen_in(ranking.attrs)["baseline"],
+        data=data,
+        data_json=_script(data),
+        filters={axis: [str(label) for label in energy[axis].values] for axis in varying},
+        sessions=energy.sizes["session"],
         methods=methods(tree),
         boards=boards(tree),
-        speeds=speeds(tree["energy"].to_dataset()),
-        warnings=warnings(tree["energy"].to_dataset()),
+        speeds=speeds(energy),
+        warnings=warnings(energy),
         accepted=accepted(tree),
         zones=zones(tree["carbon"].to_dataset()),
+        old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),
+        starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
         charts=[
             {"name": name, "caption": caption}
             for name, caption in CAPTIONS.items()
             if name in charts
         ],
         specs=_script(charts),
+        css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        javascript=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
         vega=Markup(_vega()),
         attributes=tree.attrs,
         study_json=json.dumps(study, indent=2, ensure_ascii=False),
@@ -56,31 +72,108 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
 
 
 def _vega() -> str:
-    """Vega, Vega-Lite and the code that embeds charts, as a script that can stand in a page."""
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub asks for a snippet
+    """Vega, Vega-Lite and vega-embed as one script; vl-convert carries them."""
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub asks for a snippet
     return bundle.replace("</script", "<\\/script")
 
 
-def tables(tree: xr.DataTree, baseline: dict[str, str]) -> list[dict[str, Any]]:
-    """A table for each place: its name, its columns, and its rows as texts."""
-    frame = comparison.table(tree, tree["ranking"].to_dataset())
+def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
+    """What the page's script shows: columns of numbers, and ranks and answers for each weight.
+
+    Returns
+    -------
+    `values`, key -> a value per row of `ranked.table`; `ranks`, per weight a rank per row;
+    `places`, each with its name, its rows and an answer per weight; and what controls need.
+    """
+    ranking = tree["ranking"].to_dataset()
+    chosen = comparison.chosen_in(ranking.attrs)
+    frame = ranked.table(tree, ranking)
+    pue = tree["carbon"].pue.to_series()
+    frame = frame.assign(pue=frame["hardware"].map(pue))
+    weights = sorted({*WEIGHTS, chosen["weight"]})
+    tables = [_at_weight(tree, chosen, weight, frame) for weight in weights]
+    shown = _columns(tree, frame)
+    keys = [*CELL_AXES, *(c.key for c in shown), "pareto", "pue"]
+    places = columns.places(frame, chosen["baseline"])
+    zones = tree["carbon"].intensity
+    return {
+        "study": name,
+        "weight": chosen["weight"],
+        "weights": weights,
+        "columns": [
+            {
+                "key": c.key,
+                "heading": c.heading,
+                "explanation": c.explanation,
+                "digits": c.format,
+                "scale": c.scale,
+                "brief": c.brief,
+            }
+            for c in shown
+        ],
+        "values": {key: _listed(frame[key]) for key in dict.fromkeys(keys) if key in frame},
+        "ranks": [_listed(table["rank"]) for table in tables],
+        "places": [
+            {
+                "name": place,
+                "rows": rows.index.tolist(),
+                "answers": [
+                    answer(table.loc[rows.index], chosen["baseline"], weight)
+                    for weight, table in zip(weights, tables, strict=True)
+                ],
+            }
+            for place, rows in places
+        ],
+        "limits": LIMITS,
+        "filters": [axis for axis in CELL_AXES if frame[axis].nunique() > 1],
+        "zones": dict(zip(zones.zone.values.tolist(), zones.values.tolist(), strict=True)),
+    }
+
+
+# What a reader may ask of the rows that are shown
+LIMITS = [
+    {"id": "min-quality", "title": "quality at least, %", "key": "quality", "scale": 1, "least": 1},
+    {
+        "id": "min-speed",
+        "title": "tokens/s at least",
+        "key": "tokens_per_s",
+        "scale": 1,
+        "least": 1,
+    },
+    {
+        "id": "max-energy",
+        "title": "J/token at most",
+        "key": "energy_per_token",
+        "scale": 1,
+        "least": 0,
+    },
+    {"id": "max-memory", "title": "GB at most", "key": "peak_memory", "scale": 1e9, "least": 0},
+]
+
+
+def _at_weight(
+    tree: xr.DataTree, chosen: dict[str, Any], weight: float, frame: pd.DataFrame
+) -> pd.DataFrame:
+    """The table at another weight, its rows in the order and with the index of `frame`."""
+    table = ranked.table(tree, comparison.compare(tree, {**chosen, "weight": weight}))
+    cells = pd.MultiIndex.from_frame(frame[list(CELL_AXES)])
+    return table.set_index(list(CELL_AXES), drop=False).loc[cells].set_index(frame.index)
+
+
+def _columns(tree: xr.DataTree, frame: pd.DataFrame) -> list[columns.Column]:
+    """The columns that say something in this study."""
     metrics = [str(name) for name in tree["quality"].metric.values]
     head, *rest = columns.RANKING
-    found = []
-    for name, rows in columns.places(frame, baseline):
-        shown = [head, *columns.of_axes(rows), *rest, *columns.of_metrics(metrics), columns.NOTE]
-        cells = [
-            [column.show(row[column.key]) for column in shown] for row in rows.to_dict("records")
-        ]
-        # a column of nothing says nothing
-        kept = [n for n in range(len(shown)) if any(row[n] != "–" for row in cells)]
-        shown = [shown[n] for n in kept]
-        cells = [[row[n] for n in kept] for row in cells]
-        fronts = [row == 1 for row in rows["pareto"]]
-        found.append(
-            {"place": name, "columns": shown, "rows": list(zip(cells, fronts, strict=True))}
-        )
-    return found
+    known = [head, *columns.of_axes(frame), *rest, *columns.of_metrics(metrics), columns.NOTE]
+    kept = [c for c in known if any(c.show(value) != "–" for value in frame[c.key])]
+    at = next(n for n, c in enumerate(kept) if c.key == "energy_per_token") + 2
+    return [*kept[:at], GRAMS, *kept[at:]]
+
+
+def _listed(column: pd.Series) -> list[Any]:
+    """A column as JSON has it: null where there is nothing, "inf" for infinity."""
+    plain = (None if pd.isna(value) else value for value in column.tolist())
+    return ["inf" if value == np.inf else value for value in plain]
 
 
 def boards(tree: xr.DataTree) -> list[dict[str, Any]]:
@@ -165,22 +258,38 @@ def methods(tree: xr.DataTree) -> list[dict[str, str]]:
     ]
 
 
-def zones(carbon: xr.Dataset) -> list[dict[str, Any]]:
+def zones(emitted: xr.Dataset) -> list[dict[str, Any]]:
     """Zones with the emissions of the best and worst measured cell, in g per 1,000 generated
     tokens.
     """
     rows = []
-    for zone in carbon.zone.values:
-        one = carbon.sel(zone=zone)
+    for zone in emitted.zone.values:
+        one = emitted.sel(zone=zone)
         grams = one.emissions_per_token.values[np.isfinite(one.emissions_per_token.values)] * 1000
         rows.append(
             {
                 "zone": str(zone),
                 "intensity": float(one.intensity),
                 "source": str(one.intensity_source.values),
+                "basis": str(one.intensity_basis.values),
                 "year": int(one.intensity_year) or "",
                 "least": float(grams.min()) if grams.size else None,
                 "most": float(grams.max()) if grams.size else None,
             }
         )
     return sorted(rows, key=lambda row: row["intensity"])
+
+
+def measured_in(energy: xr.Dataset) -> int:
+    """The year of the last session; 0 where there is none."""
+    return max((int(text[:4]) for text in energy.started.values.ravel() if text), default=0)
+
+
+def starts(grid: xr.Dataset) -> list[dict[str, Any]]:
+    """What the best start saves, as shares, by zone, length of the job and slack."""
+    now, best, known = (
+        grid.start_intensity.sel(start=name) for name in ("now", "foresight", "yesterday")
+    )
+    saved = xr.Dataset({"foresight": 1 - best / now, "yesterday": 1 - known / now})
+    rows = saved.to_dataframe().reset_index().to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]

@@ -19,14 +19,16 @@ CALLS = {
     "merge": ("joulegrid.analysis.dataset:merge",),
     "analyse": (
         "joulegrid.analysis.comparison:compare",
-        "joulegrid.analysis.comparison:table",
+        "joulegrid.analysis.ranked:table",
         "joulegrid.analysis.carbon:account",
+        "joulegrid.analysis.carbon:with_series",
         "joulegrid.analysis.carbon:table",
     ),
-    "draw": ("joulegrid.report.figures:draw",),
+    "draw": ("joulegrid.report.figures:draw", "joulegrid.report.figures:fitted"),
     "report": ("joulegrid.report.page:render",),
 }
-TEMPLATE = "scripts/joulegrid/report/page.html.j2"
+PAGE = "scripts/joulegrid/report/page"
+PARTS = (".html.j2", ".css", ".js")
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,21 @@ def _settings(study: Study) -> dict[str, dict[str, Any]]:
     return {
         "merge": {
             "study": measured,
-            "files": [[list(keys), ref] for keys, ref in sorted(study.files.items())],
+            "files": [
+                [list(keys), ref]
+                for keys, ref in sorted(study.files.items())
+                if keys[0] in measured
+            ],
         },
         "analyse": {
             "ranking": data["ranking"],
-            "zones": zones.resolve(data["carbon"]["zones"], study.source),
+            "zones": zones.resolve(study.zones, study.source),
             "pue": {label: entry["pue"] for label, entry in data["hardware"].items()},
         },
         "draw": {},
         "report": {
             "study": {key: value for key, value in data.items() if key != "site"},
-            "template": sha256_file(ROOT / TEMPLATE),
+            "page": [sha256_file(ROOT / f"{PAGE}{part}") for part in PARTS],
         },
     }
 

@@ -1,6 +1,6 @@
 """The grid: which configurations and cells a study has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import product
 from typing import NamedTuple
 
@@ -33,6 +33,12 @@ class Cell(NamedTuple):
     def configuration(self) -> Configuration:
         """The cell's weights."""
         return Configuration(*self[:4])
+
+
+def short_name(labels: Iterable[str]) -> str:
+    """Labels as one name; `none` says nothing where something else does."""
+    found = [str(label) for label in labels]
+    return " · ".join([label for label in found if label != "none"] or found[:1])
 
 
 def cells(axes: dict[str, dict], include: list[dict], exclude: list[dict]) -> list[Cell]:

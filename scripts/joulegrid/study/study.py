@@ -61,6 +61,11 @@ class Study:
         kept = {k: v for k, v in self.data[axis][label].items() if k not in ANALYSIS_KEYS}
         return _with_files(kept, (axis, label), self.files)
 
+    @property
+    def zones(self) -> dict[str, Any]:
+        """The zones of the carbon account, files as `{path, sha256}`."""
+        return _with_files(self.data["carbon"]["zones"], ("carbon", "zones"), self.files)
+
     def method(self, axis: str, label: str) -> str:
         """The method of an entry."""
         return method_name(axis, self.data[axis][label])

@@ -1,0 +1,106 @@
+"""The answer in words: which cell of a place to take, why, how sure that is, and what would change
+it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from joulegrid.study.grid import CELL_AXES, short_name
+
+# So many names stand in a sentence; more are counted
+MOST_NAMES = 3
+
+
+def answer(rows: pd.DataFrame, baseline: dict[str, str], weight: float) -> str:
+    """What to take of one place.
+
+    Parameters
+    ----------
+    rows
+        its rows of `ranked.table`.
+    baseline
+        the compared axes and their labels.
+    weight
+        of energy against quality, as the rows were ranked with.
+    """
+    ranked = rows[rows["rank"].notna()].sort_values("score", ascending=False, kind="stable")
+    name = _namer(rows, baseline)
+    if ranked.empty:
+        reasons = "; ".join(dict.fromkeys(text for text in rows["note"] if text))
+        return f"No answer yet: {reasons or 'nothing is measured'}."
+    best = ranked.iloc[0]
+    sentences = [_choice(best, name(best), _is_baseline(best, baseline))]
+    sentences += _alternatives(best, ranked, name)
+    sentences += _other_weights(rows, best, name, weight)
+    return " ".join([*sentences, *_caution(best)])
+
+
+def _namer(rows: pd.DataFrame, baseline: dict[str, str]) -> Any:
+    """A function from a row to its name: labels of the compared axes that differ."""
+    axes = [axis for axis in CELL_AXES if axis in baseline and rows[axis].nunique() > 1]
+    axes = axes or ["quantization"]
+    return lambda row: short_name(row[axis] for axis in axes)
+
+
+def _is_baseline(row: pd.Series, baseline: dict[str, str]) -> bool:
+    return all(str(row[axis]) == label for axis, label in baseline.items())
+
+
+def _choice(best: pd.Series, name: str, is_baseline: bool) -> str:
+    if is_baseline:
+        return f"Keep {name}, the baseline: nothing else has a higher score."
+    saved, half = 100 * best["efficiency"], 100 * best["efficiency_ci95"]
+    margin = "" if half != half else f" ± {_digits(half)}"
+    quality = best["quality"]
+    at = "" if quality != quality else f" at {100 * quality:+.1f} % quality"
+    verb = (
+        f"saves {saved:.0f} %{margin} of the"
+        if saved >= 0
+        else f"takes {-saved:.0f} %{margin} more"
+    )
+    unsure = half == half and abs(saved) < half
+    doubt = ", which its sessions do not make sure" if unsure else ""
+    return f"Take {name}: it {verb} energy{at}{doubt}."
+
+
+def _digits(half: float) -> str:
+    return f"{half:.0f}" if half >= 1 else f"{half:.1f}"
+
+
+def _alternatives(best: pd.Series, ranked: pd.DataFrame, name: Any) -> list[str]:
+    """Who shares the rank, and the probability that the best is the best."""
+    others = [name(row) for _, row in ranked.iloc[1:].iterrows() if row["rank"] == best["rank"]]
+    if others:
+        return [f"{_listed(others)} cannot be told apart from it."]
+    sure = best["best_probability"]
+    return [] if sure != sure or len(ranked) < 2 else [f"It is best with {sure:.0%} probability."]
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > MOST_NAMES:
+        return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _other_weights(rows: pd.DataFrame, best: pd.Series, name: Any, weight: float) -> list[str]:
+    """Who would win if quality, or energy, counted twice."""
+    doubled = {
+        "quality": weight / (weight + 2 * (1 - weight)),
+        "energy": 2 * weight / (2 * weight + 1 - weight),
+    }
+    said = []
+    for what, other in doubled.items():
+        wins = rows[(rows["wins_from"] <= other) & (other < rows["wins_to"])]
+        if weight not in (0, 1) and len(wins) and wins.index[0] != best.name:
+            said.append(f"{name(wins.iloc[0])} would win if {what} counted twice.")
+    return said
+
+
+def _caution(best: pd.Series) -> Iterable[str]:
+    """What of the numbers is no measurement."""
+    if best["estimated_share"] > 0:
+        yield f"{best['estimated_share']:.0%} of the energy is estimated, not measured."
+    if best["disturbed"] > 0:
+        yield "The machine was disturbed meanwhile."

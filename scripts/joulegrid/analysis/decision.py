@@ -1,0 +1,124 @@
+"""From scores to a decision: who is best and how sure that is, who would be at another weight, who
+meets what the study requires, and when the energy of making weights has paid off.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+# Draws behind a probability, and their seed
+DRAWS, SEED = 1000, 0
+GIGA = 1e9
+
+
+def best_probability(scores: np.ndarray, errors: np.ndarray, freedoms: np.ndarray) -> np.ndarray:
+    """Probability of each cell to have the highest score of its place.
+
+    Scores are drawn from Student's t distributions around their means, each for itself: what they
+    share through the baseline makes the probabilities careful, never bold.
+
+    Parameters
+    ----------
+    scores, errors, freedoms
+        shape (places, cells): mean, its standard error, degrees of freedom; NaN where there is no
+        score, or an error is not known.
+
+    Returns
+    -------
+    Shape (places, cells); NaN in places where some error is not known (one session).
+    """
+    found = np.full(scores.shape, np.nan)
+    for place, (mean, error, freedom) in enumerate(zip(scores, errors, freedoms, strict=True)):
+        known = np.flatnonzero(np.isfinite(mean))
+        if not known.size or not np.isfinite(error[known]).all():
+            continue
+        random = np.random.default_rng(SEED)
+        drawn = random.standard_t(np.nan_to_num(freedom[known], nan=1), (DRAWS, known.size))
+        drawn = mean[known] + error[known] * drawn
+        best = drawn == drawn.max(axis=1, keepdims=True)
+        found[place, known] = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
+    return found
+
+
+def winning_weights(phi: np.ndarray, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of weights w in which each cell has the highest R = w·φ + (1 − w)·ρ.
+
+    R is a line over w, so that the winners are the upper envelope of lines, and each of them wins
+    in one interval.
+
+    Parameters
+    ----------
+    phi, rho
+        shape (places, cells); NaN where there is none.
+
+    Returns
+    -------
+    Begin and end of the intervals, same shape; NaN where a cell never wins.
+    """
+    begins, ends = np.full(phi.shape, np.nan), np.full(phi.shape, np.nan)
+    for place, (saved, kept) in enumerate(zip(phi, rho, strict=True)):
+        weight, cell = 0.0, _winner(saved, kept, 0.0)
+        while cell is not None:
+            crossing, behind = _next_crossing(saved, kept, cell, weight)
+            begins[place, cell], ends[place, cell] = weight, min(crossing, 1.0)
+            weight, cell = crossing, behind
+    return begins, ends
+
+
+def _winner(saved: np.ndarray, kept: np.ndarray, weight: float) -> int | None:
+    """The cell with the highest score; of several, the one that gains most with the weight."""
+    scores = weight * saved + (1 - weight) * kept
+    known = np.flatnonzero(np.isfinite(scores))
+    if not known.size:
+        return None
+    best = known[scores[known] == scores[known].max()]
+    return int(best[np.argmax(saved[best] - kept[best])])
+
+
+def _next_crossing(
+    saved: np.ndarray, kept: np.ndarray, cell: int, weight: float
+) -> tuple[float, int | None]:
+    """Where the line of a cell that leads at `weight` is crossed first, and by which cell."""
+    slope, gap = saved - kept, kept[cell] - kept
+    with np.errstate(invalid="ignore", divide="ignore"):
+        at = np.where(slope > slope[cell], gap / (slope - slope[cell]), np.inf)
+    at = np.where(np.isfinite(at), np.maximum(at, weight), np.inf)
+    first = at.min()
+    if first >= 1:
+        return 1.0, None
+    crossing = np.flatnonzero(at == first)
+    return float(first), int(crossing[np.argmax(slope[crossing])])
+
+
+def meets(
+    require: dict[str, float], rho: xr.DataArray, speed: xr.DataArray, memory: xr.DataArray
+) -> xr.DataArray:
+    """1 where a cell meets what the study requires, 0 where not or where it is not known.
+
+    Parameters
+    ----------
+    require
+        `min_quality`, of the baseline's; `min_tokens_per_s`; `max_memory_gb`.
+    rho
+        relative change of quality for the better.
+    speed, memory
+        tokens per second; bytes.
+    """
+    passed = xr.ones_like(rho, dtype=bool)
+    if "min_quality" in require:
+        passed = passed & (1 + rho >= require["min_quality"])
+    if "min_tokens_per_s" in require:
+        passed = passed & (speed >= require["min_tokens_per_s"])
+    if "max_memory_gb" in require:
+        passed = passed & (memory <= require["max_memory_gb"] * GIGA)
+    return passed.astype("f8")
+
+
+def paid_off_after(making_j: Any, saved_j_per_token: Any) -> Any:
+    """Generated tokens after which what making the weights took is saved; infinite where nothing is
+    saved.
+    """
+    return xr.where(
+        making_j == 0, 0.0, making_j / xr.where(saved_j_per_token > 0, saved_j_per_token, 0.0)
+    ).where(saved_j_per_token.notnull())

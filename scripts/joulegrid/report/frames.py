@@ -1,0 +1,106 @@
+"""The tables behind the figures: one row per point, with short names."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from joulegrid.analysis import comparison, ranked
+from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, PLACE_AXES, short_name
+from joulegrid.units import J_PER_KWH
+
+Namer = Callable[[pd.DataFrame], pd.DataFrame]
+COMPONENT_NAMES = {"cpu": "CPU", "gpu": "GPU", "ram": "RAM"}
+
+
+def namer(tree: xr.DataTree) -> Namer:
+    """A function from a frame with the axes as columns to short names: only the axes with a choice
+    are named.
+    """
+    varying = [axis for axis in CELL_AXES if tree["energy"].sizes[axis] > 1]
+    configuration = [axis for axis in varying if axis not in PLACE_AXES] or ["quantization"]
+    place = [axis for axis in varying if axis in PLACE_AXES]
+
+    def name(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(
+            configuration=_joined(frame, configuration), place=_joined(frame, place) or "all"
+        )
+
+    return name
+
+
+def _joined(frame: pd.DataFrame, columns: list[str]) -> list[str]:
+    """The columns as one text per row; an empty list where there are no columns."""
+    return [short_name(row) for row in frame[columns].itertuples(index=False)] if columns else []
+
+
+def ranking_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
+    """One row per ranked cell: energy per token with its interval (J), quality, score, rank."""
+    columns = [
+        "energy_per_token",
+        "energy_per_token_ci95",
+        "efficiency",
+        "quality",
+        "score",
+        "rank",
+        "pareto",
+        "wins_from",
+        "wins_to",
+    ]
+    frame = (
+        tree["ranking"]
+        .to_dataset()[columns]
+        .drop_attrs()
+        .to_dataframe(dim_order=list(CELL_AXES))
+        .reset_index()
+    )
+    # where the cell stands in the page's table
+    order = ranked.table(tree, tree["ranking"].to_dataset())[list(CELL_AXES)]
+    frame = frame.merge(order.rename_axis("row").reset_index(), on=list(CELL_AXES))
+    frame = names(frame.dropna(subset=["energy_per_token", "quality"]))
+    half = frame.energy_per_token_ci95.fillna(0)
+    return frame.assign(low=frame.energy_per_token - half, high=frame.energy_per_token + half)
+
+
+def component_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
+    """One row per measured cell and component: J per generated token (mean over sessions), measured
+    or estimated.
+    """
+    energy = tree["energy"].to_dataset()
+    meanings = np.array(energy.basis.attrs["flag_meanings"].split())
+    order = [*CELL_AXES, "component"]
+    mean = (
+        (energy.energy / energy.tokens_written)
+        .mean("session")
+        .drop_attrs()
+        .to_dataframe("joules", dim_order=order)
+    )
+    basis = energy.basis.min("session").transpose(*order).values.ravel()
+    frame = mean.assign(basis=meanings[basis]).reset_index().dropna(subset=["joules"])
+    frame = frame[frame.basis != "absent"]
+    return names(
+        frame.assign(component=frame.component.map(COMPONENT_NAMES), kwh=frame.joules / J_PER_KWH)
+    )
+
+
+def carbon_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
+    """One row per measured cell and zone: gCO2e of 1,000 generated tokens."""
+    carbon = tree["carbon"].to_dataset()[["emissions_per_token"]].drop_attrs()
+    frame = (
+        carbon.to_dataframe(dim_order=[*CELL_AXES, "zone"])
+        .reset_index()
+        .dropna(subset=["emissions_per_token"])
+    )
+    return names(frame.assign(grams=frame.emissions_per_token * 1000))
+
+
+def change_frame(tree: xr.DataTree) -> pd.DataFrame:
+    """One row per configuration and metric: its value, and its relative change for the better."""
+    chosen = comparison.chosen_in(tree["ranking"].attrs)
+    quality = tree["quality"].to_dataset()
+    change = comparison.metric_changes(quality, chosen["baseline"], chosen["metrics"])
+    found = xr.Dataset({"change": change, "value": quality.quality.sel(metric=chosen["metrics"])})
+    frame = found.drop_attrs().to_dataframe().reset_index().dropna(subset=["change"])
+    varying = [a for a in CONFIGURATION_AXES if frame[a].nunique() > 1] or ["quantization"]
+    return frame.assign(configuration=_joined(frame, varying))
