@@ -40,12 +40,7 @@ class Column:
 
     def show(self, value: Any) -> str:
         """A value for people; – where there is none."""
-        if (
-            value is None
-            or value == ""
-            or (isinstance(value, float) and value != value)
-            or value is pd.NA
-        ):
+        if value is None or value is pd.NA or value == "" or value != value:
             return "–"
         return format(value / self.scale, self.format) if self.format else str(value)
 

@@ -8,10 +8,12 @@ import xarray as xr
 
 from joulegrid.report.frames import (
     COMPONENT_NAMES,
+    best_cells,
     carbon_frame,
     change_frame,
     component_frame,
     namer,
+    plain,
     ranking_frame,
 )
 
@@ -20,6 +22,26 @@ PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 # Points that can all be named; energies that differ by more times need a logarithmic axis
 FEW, WIDE = 12, 10
 WIDTH = 600  # pixels; in the page a chart is as wide as there is room
+# What each figure needs of its frame
+POINT = [
+    "row",
+    "configuration",
+    "place",
+    "model",
+    "energy_per_token",
+    "energy_per_token_ci95",
+    "low",
+    "high",
+    "quality",
+    "efficiency",
+    "score",
+    "rank",
+    "pareto",
+]
+LINE = ["configuration", "place", "model", "efficiency", "quality", "wins_from", "wins_to"]
+CHANGE = ["configuration", "model", "metric", "change", "value"]
+COMPONENT = ["configuration", "place", "component", "basis", "joules"]
+EMISSION = ["configuration", "place", "zone", "grams"]
 BASES = ["measured", "estimated", "guess"]
 ENERGY_TITLE = "energy per generated token (J)"
 
@@ -28,12 +50,17 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
     """All figures by name."""
     alt.data_transformers.disable_max_rows()
     names = namer(tree)
+    ranking = ranking_frame(tree, names)
+    changes, components, emitted = (
+        best_cells(frame, ranking)
+        for frame in (change_frame(tree), component_frame(tree, names), carbon_frame(tree, names))
+    )
     charts = {
-        "energy_quality": energy_quality(ranking_frame(tree, names)),
-        "weight_sensitivity": weight_sensitivity(ranking_frame(tree, names)),
-        "metric_changes": metric_changes(change_frame(tree)),
-        "energy_components": energy_components(component_frame(tree, names)),
-        "carbon_zones": carbon_zones(carbon_frame(tree, names)),
+        "energy_quality": energy_quality(plain(ranking, POINT)),
+        "weight_sensitivity": weight_sensitivity(plain(ranking, LINE)),
+        "metric_changes": metric_changes(plain(changes, CHANGE)),
+        "energy_components": energy_components(plain(components, COMPONENT)),
+        "carbon_zones": carbon_zones(plain(emitted, EMISSION)),
     }
     if "grid" in tree.children:
         charts["grid_profile"] = grid_profile(tree["grid"].profile)

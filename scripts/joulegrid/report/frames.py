@@ -13,6 +13,26 @@ from joulegrid.units import J_PER_KWH
 Namer = Callable[[pd.DataFrame], pd.DataFrame]
 COMPONENT_NAMES = {"cpu": "CPU", "gpu": "GPU", "ram": "RAM"}
 
+# Bars and points that a figure by name can hold; of more cells it shows the best
+MOST_NAMED = 40
+
+
+def best_cells(frame: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the cells with the highest scores, where there are more than one can name."""
+    if len(ranking) <= MOST_NAMED:
+        return frame
+    axes = [axis for axis in CELL_AXES if axis in frame]
+    best = ranking.sort_values("score", ascending=False, kind="stable")[axes].drop_duplicates()
+    return frame.merge(best.head(MOST_NAMED), on=axes)
+
+
+def plain(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The columns that a figure needs, numbers to five digits: they stand in the page."""
+    rounded = frame[columns].copy()
+    for name in rounded.select_dtypes("float"):
+        rounded[name] = [float(f"{value:.5g}") for value in rounded[name]]
+    return rounded
+
 
 def namer(tree: xr.DataTree) -> Namer:
     """A function from a frame with the axes as columns to short names: only the axes with a choice

@@ -28,8 +28,10 @@ CAPTIONS = {
     "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
 FOLDER = Path(__file__).parent
-# Weights of energy for which ranks and answers stand in the page
-WEIGHTS = [n / 20 for n in range(21)]
+# Weights of energy for which ranks and answers stand in the page; of many cells fewer, each takes
+# time and room
+WEIGHTS, FEWER_WEIGHTS, MANY = [n / 20 for n in range(21)], [0, 0.1, 0.3, 0.5, 0.7, 0.9, 1], 500
+DIGITS = 6
 GRAMS = columns.Column(
     "grams", "CO₂e", "g per 10⁶ tokens", ".4g", "energy × PUE × intensity of the chosen zone"
 )
@@ -90,7 +92,8 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     frame = ranked.table(tree, ranking)
     pue = tree["carbon"].pue.to_series()
     frame = frame.assign(pue=frame["hardware"].map(pue))
-    weights = sorted({*WEIGHTS, chosen["weight"]})
+    known = FEWER_WEIGHTS if len(frame) > MANY else WEIGHTS
+    weights = sorted({*known, chosen["weight"]})
     tables = [_at_weight(tree, chosen, weight, frame) for weight in weights]
     shown = _columns(tree, frame)
     keys = [*CELL_AXES, *(c.key for c in shown), "pareto", "pue"]
@@ -166,14 +169,15 @@ def _columns(tree: xr.DataTree, frame: pd.DataFrame) -> list[columns.Column]:
     head, *rest = columns.RANKING
     known = [head, *columns.of_axes(frame), *rest, *columns.of_metrics(metrics), columns.NOTE]
     kept = [c for c in known if any(c.show(value) != "–" for value in frame[c.key])]
-    at = next(n for n, c in enumerate(kept) if c.key == "energy_per_token") + 2
-    return [*kept[:at], GRAMS, *kept[at:]]
+    at = [n + 1 for n, c in enumerate(kept) if c.key.startswith("energy_per_token")]
+    return [*kept[: at[-1]], GRAMS, *kept[at[-1] :]] if at else kept
 
 
 def _listed(column: pd.Series) -> list[Any]:
-    """A column as JSON has it: null where there is nothing, "inf" for infinity."""
+    """A column as JSON has it: null where there is nothing, "inf" for infinity, six digits."""
     plain = (None if pd.isna(value) else value for value in column.tolist())
-    return ["inf" if value == np.inf else value for value in plain]
+    rounded = (float(f"{v:.{DIGITS}g}") if isinstance(v, float) else v for v in plain)
+    return ["inf" if value == np.inf else value for value in rounded]
 
 
 def boards(tree: xr.DataTree) -> list[dict[str, Any]]:
