@@ -2,7 +2,8 @@
 // Column arrays: `data.values[key][row]`; rows are numbers of rows in them.
 const data = JSON.parse(document.getElementById("data").textContent);
 const specs = JSON.parse(document.getElementById("specs").textContent);
-const FIRST = 200; // rows of a table until one asks for all
+// Rows of each table until one asks for all: so many that the page opens at once
+const FIRST = Math.max(5, Math.floor(600 / data.places.length));
 const CANVAS = 2000; // points of a chart that SVG still draws quickly
 const J_PER_KWH = 3.6e6;
 const element = id => document.getElementById(id);
@@ -223,5 +224,5 @@ function drawCharts() {
 readHash();
 listen();
 update();
-drawCharts();
+setTimeout(drawCharts); // the tables are there first
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
