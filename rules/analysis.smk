@@ -17,6 +17,7 @@ localrules:
     draw_figures,
     write_report,
     partial,
+    export,
 
 
 rule merge_measurements:
@@ -110,6 +111,24 @@ rule write_report:
     shell:
         "python scripts/write_report.py --spec {params.spec:q} --study {input.study:q} --charts {input.charts:q}"
         " --output {output.page:q} --stamp {output.stamp:q} > {log:q} 2>&1"
+
+
+# For other programs and for papers. It has no outputs: it is written anew each time.
+rule export:
+    input:
+        [f"{FOLDER}/{conclusion.stamp}" for conclusion in CONCLUSIONS.values()],
+        missing_after_merge,
+    log:
+        f"{FOLDER}/logs/export.log",
+    conda:
+        "../envs/python.yaml"
+    params:
+        study=f"{FOLDER}/study.nc",
+        folder=f"{FOLDER}/export",
+    message:
+        "Export to {params.folder}"
+    shell:
+        "python scripts/export_study.py --spec null --study {params.study:q} --folder {params.folder:q} > {log:q} 2>&1"
 
 
 # What an unfinished study has so far. It has no outputs: it is made anew each time, from the records that are there.

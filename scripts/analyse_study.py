@@ -4,7 +4,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from joulegrid.analysis import carbon, comparison, dataset, ranked
+from joulegrid.analysis import carbon, comparison, dataset, published, ranked
 from joulegrid.jobs import run
 from joulegrid.records import ROOT
 
@@ -21,6 +21,7 @@ def main(arguments, spec):
     table.to_csv(arguments.ranking, index=False, float_format="%.6g")
     carbon.table(emitted).to_csv(arguments.carbon, index=False, float_format="%.6g")
     tree["ranking"], tree["carbon"] = xr.DataTree(ranking), xr.DataTree(emitted)
+    tree["published"] = xr.DataTree(published.read())
     if grid:
         tree["grid"] = xr.DataTree(grid)
     dataset.write(tree, Path(arguments.study))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from joulegrid.jobs import devices, run
 from joulegrid.jobs.outcomes import outcome_from
+from joulegrid.metering.meter import Meter
 from joulegrid.quality.task import evaluate_task
 
 PACKAGES = (
@@ -14,6 +15,7 @@ PACKAGES = (
     "gptqmodel",
     "compressed-tensors",
     "lm-eval",
+    "codecarbon",
 )
 
 
@@ -24,11 +26,16 @@ def main(arguments, spec):
     gpus = devices.visible_gpus()
     hardware = {"device": "cuda", "gpus": len(gpus)} if gpus else {"device": "cpu"}
     memory = devices.free_memory(bool(gpus))
-    result = outcome_from(
-        weights, lambda: {"metrics": evaluate_task(spec, weights, hardware)}, memory
-    )
+    result = outcome_from(weights, lambda: evaluate(spec, weights, hardware), memory)
     run.say(f"{result}")
     run.write_record(arguments.output, spec, made, {"device": devices.describe(), **result})
+
+
+def evaluate(spec, weights, hardware):
+    """The metrics, and what the evaluation took: it is part of what a study costs."""
+    meter = Meter("machine", hardware)
+    metrics, cost = meter.measure(lambda: evaluate_task(spec, weights, hardware))
+    return {"metrics": metrics, "cost": meter.cost(cost)}
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def prune(source, folder, spec, device):
         **facts,
         **checked,
         "memory_bytes": {"ram": peak},
-        "cost": {"seconds": cost.seconds, "energy_j": cost.energy_j, "basis": meter.basis},
+        "cost": meter.cost(cost),
     }
 
 

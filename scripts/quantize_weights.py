@@ -50,7 +50,7 @@ def quantize(source, folder, spec, device):
         "notes": notes,
         **verification.describe_quantized(folder, entry),
         "memory_bytes": {"ram": peak},
-        "cost": {"seconds": cost.seconds, "energy_j": cost.energy_j, "basis": meter.basis},
+        "cost": meter.cost(cost),
     }
 
 

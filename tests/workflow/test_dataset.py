@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from joulegrid.analysis import dataset, reading
+from helpers import house
+from joulegrid.analysis import dataset, describe, export, published, reading
+from joulegrid.errors import InputError
 from joulegrid.study import shelf, study
 from joulegrid.study.specs import Specs
 
@@ -21,7 +23,16 @@ def tree(finished):
 
 
 def test_groups_and_dimensions(tree):
-    assert set(tree.children) == {"energy", "quality", "training", "weights", "ranking", "carbon"}
+    assert set(tree.children) == {
+        "energy",
+        "quality",
+        "training",
+        "weights",
+        "ranking",
+        "carbon",
+        "cost",
+        "published",
+    }
     cell = ("model", "training", "pruning", "quantization", "hardware", "engine", "workload")
     assert tree["energy"].energy.dims == (*cell, "session", "component")
     assert tree["quality"].quality.dims == (*cell[:4], "metric")
@@ -194,3 +205,75 @@ def test_a_tree_that_was_read_needs_its_file_no_more(finished, tmp_path):
     read = dataset.read(tmp_path / "study.nc")
     (tmp_path / "study.nc").write_bytes(b"")
     assert float(read["energy"].energy.sum()) > 0
+
+
+def test_the_documentation_is_in_step_with_the_code():
+    """After a change of variables: python scripts/describe_dataset.py."""
+    assert (house.ROOT / "docs/dataset.md").read_text() == describe.markdown()
+
+
+def test_every_variable_is_documented(tree):
+    documented = {name: set(table) for name, table, _, _ in describe.GROUPS}
+    for name in documented.keys() & tree.children.keys():
+        beside = {"method", "direction", "pue"}
+        found = {str(v) for v in tree[name].data_vars} - beside
+        assert {v for v in found if not v.startswith("intensity")} <= documented[name], name
+
+
+def test_what_the_study_took_is_counted_by_kind(tree):
+    cost = tree["cost"].to_dataset()
+    # 6 configurations on 2 machines in 2 sessions; 2 prunings... of each kind what the study has
+    assert cost.jobs.sel(kind="energy").item() == 12 * 2
+    assert cost.energy.sel(kind="weights").item() == pytest.approx(
+        3 * cost.jobs.sel(kind="weights").item()
+    )
+
+
+# ---------------------------------------------------------------- published results
+def published_kwh(model, version):
+    rows = published.read().to_dataframe()
+    rows = rows[(rows.publication == "dosquet2025") & (rows.unit == "kWh")]
+    chosen = rows[(rows.model == model) & (rows.configuration == version)]
+    return chosen.value.sum()
+
+
+@pytest.mark.parametrize(
+    ("model", "percent"),
+    [("LLaMA-7B", 26), ("LLaMA-30B", 1), ("Mistral-7B-v0.3", 22), ("Mistral-Small-3", 8)],
+)
+def test_dosquets_relative_changes(model, percent):
+    change = published_kwh(model, "compressed") / published_kwh(model, "full") - 1
+    assert 100 * change == pytest.approx(percent, abs=0.5)
+
+
+def test_wetzels_engine_factor():
+    rows = published.read().to_dataframe()
+    total = rows[(rows.publication == "wetzel2024") & (rows.quantity == "energy_total")]
+    total = total.set_index("configuration").value
+    assert total["transformers"] / total["vllm"] == pytest.approx(4.7, abs=0.05)
+
+
+def test_a_published_table_without_a_number_is_named(tmp_path):
+    head = ",".join(published.COLUMNS)
+    (tmp_path / "x.csv").write_text(f"{head}\n" + "a," * (len(published.COLUMNS) - 1) + "many\n")
+    with pytest.raises(InputError, match=r"x.csv:2: 'many' is no number"):
+        published.read(tmp_path)
+
+
+# ---------------------------------------------------------------- export
+def test_exports_hold_what_the_dataset_holds(tree):
+    sessions = export.sessions(tree)
+    measured = sessions[sessions.status == "ok"]
+    assert len(measured) == 12 * 2
+    one = measured[(measured["quantization"] == "nf4") & (measured.hardware == "here")]
+    assert one[one["pruning"] == "none"].energy_cpu.tolist() == [15, 18]
+    table = export.ranking(tree)
+    text = export.markdown(table)
+    assert len(text.splitlines()) == 2 + 12
+    assert text.startswith("| pruning | quantization | hardware | rank |")
+    latex = export.latex(table)
+    assert latex.count(r"\\") == 1 + 12
+    assert "_" not in latex.replace(r"\_", "")
+    card = export.card(tree, table, {"pruning": "none", "quantization": "fp32"})
+    assert card.startswith("---\ntags:")
+    assert "Take " in card or "Keep " in card

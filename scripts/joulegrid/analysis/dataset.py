@@ -20,8 +20,10 @@ from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import (
     COMPONENTS,
+    COST,
     DIRECTION,
     ENERGY,
+    KINDS,
     QUALITY,
     STATUS,
     WEIGHTS,
@@ -50,6 +52,7 @@ def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
         "/training": xr.Dataset(coords=_labels(specs, ("model", "training"))),
         "/weights": _weights(specs, records),
     }
+    groups["/cost"] = _cost(records)
     return xr.DataTree.from_dict(groups, name=specs.study.name), records.missing
 
 
@@ -163,8 +166,23 @@ def _made(record: Made) -> dict[str, Any]:
         "size": record.bytes,
         "sparsity": record.sparsity.mean if record.sparsity else None,
         "making_time": cost.seconds if cost else 0.0,
-        "making_energy": sum(cost.energy_j.values()) if cost else 0.0,
+        "making_energy": cost.joules if cost else 0.0,
     }
+
+
+def _cost(records: Records) -> xr.Dataset:
+    """What the jobs of the study took, kind by kind."""
+    kinds = [kind for kind in KINDS if records.spent.get(kind)]
+    rows = {kind: np.array(records.spent[kind]) for kind in kinds}
+    found = {
+        "jobs": [float(len(rows[kind])) for kind in kinds],
+        "duration": [rows[kind][:, 0].sum() for kind in kinds],
+        "energy": [rows[kind][:, 1].sum() for kind in kinds],
+    }
+    return xr.Dataset(
+        {name: ("kind", np.array(found[name], "f8"), v.attrs) for name, v in COST.items()},
+        coords={"kind": np.array(kinds, "O")},
+    )
 
 
 def _summary(

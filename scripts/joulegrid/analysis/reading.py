@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from msgspec import MsgspecError
 from msgspec.json import Decoder
 
-from joulegrid.analysis.recorded import Header
+from joulegrid.analysis.recorded import Evaluation, Header, Made, Model, Session
 from joulegrid.analysis.variables import STATUS
 from joulegrid.records import DISTURBED, OK, OOM, ROOT, SCHEMA_VERSION, UNSUPPORTED
 from joulegrid.study.accept import reasons
@@ -24,7 +24,7 @@ MISPLACED = "the file holds the record of another job: delete it and run snakema
 
 
 CHUNK = 1 << 16
-Shape = TypeVar("Shape", bound=Header)
+Shape = TypeVar("Shape", Session, Evaluation, Made, Model)
 
 
 class Records:
@@ -33,6 +33,8 @@ class Records:
     def __init__(self, shelf: Shelf):
         self.shelf = shelf
         self.missing: Missing = []
+        # kind of job -> (seconds, joules) of each whose result is there
+        self.spent: dict[str, list[tuple[float, float]]] = {}
 
     def row(
         self, job: Job, shape: type[Shape], extract: Callable[[Shape], dict[str, Any]]
@@ -58,6 +60,8 @@ class Records:
                     kept = _reasons(record.accepted) if record.accepted is not None else None
                     row = extract(found) if found is not None else {"reason": record.reason}
                     status, reason, accepted = record.status, record.reason, kept
+                    if found is not None:
+                        self.spent.setdefault(job.kind, []).append(found.spent)
             except (ArithmeticError, LookupError, TypeError, ValueError, MsgspecError):
                 row, reason = {}, DAMAGED
         if status != OK:

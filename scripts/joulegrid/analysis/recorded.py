@@ -3,7 +3,7 @@
 A record that does not have it is damaged. What nobody reads is skipped, its spec above all.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -16,6 +16,7 @@ class Header(Struct, kw_only=True):
     schema_version: int
     id: str
     status: str
+    elapsed_s: float = 0.0
     reason: str = ""
     accepted: dict[str, Any] | None = None
 
@@ -106,6 +107,13 @@ class Ways(Struct):
     ram: How
 
 
+class Spent(NamedTuple):
+    """What a job took: wall time in s and energy in J, of all components."""
+
+    seconds: float
+    joules: float
+
+
 class Session(Header, kw_only=True):
     """A measured session of a cell."""
 
@@ -125,6 +133,14 @@ class Session(Header, kw_only=True):
     kernels: dict[str, int]
     settings: dict[str, str]
 
+    @property
+    def spent(self) -> Spent:
+        """Of the whole job: warm-up and idling count with the mean power of what was metered."""
+        parts = [self.loading, *self.windows, *(self.prefill_windows or ())]
+        seconds = sum([part.seconds for part in parts])
+        joules = sum([sum(part.energy_j.listed()) for part in parts])
+        return Spent(self.elapsed_s, joules / seconds * self.elapsed_s)
+
 
 class Metric(Struct):
     """Value of a metric, its standard error, and which way it is better."""
@@ -134,23 +150,34 @@ class Metric(Struct):
     higher_is_better: bool
 
 
+class Cost(Struct):
+    """What a piece of work took."""
+
+    seconds: float
+    energy_j: dict[str, float]
+
+    @property
+    def joules(self) -> float:
+        """Of all components."""
+        return sum(self.energy_j.values())
+
+
 class Evaluation(Header, kw_only=True):
     """The metrics of a quality task."""
 
     metrics: dict[str, Metric]
+    cost: Cost | None = None
+
+    @property
+    def spent(self) -> Spent:
+        """Of the whole job, if it was metered."""
+        return Spent(self.elapsed_s, self.cost.joules if self.cost else 0.0)
 
 
 class Sparsity(Struct):
     """Share of zeros in the linear layers."""
 
     mean: float | None = None
-
-
-class Cost(Struct):
-    """What making weights took."""
-
-    seconds: float
-    energy_j: dict[str, float]
 
 
 class Made(Header, kw_only=True):
@@ -160,6 +187,11 @@ class Made(Header, kw_only=True):
     parameters: Count | None = None
     sparsity: Sparsity | None = None
     cost: Cost | None = None
+
+    @property
+    def spent(self) -> Spent:
+        """Of the whole job; the energy of making alone."""
+        return Spent(self.elapsed_s, self.cost.joules if self.cost else 0.0)
 
 
 class Model(Made, kw_only=True):

@@ -160,6 +160,19 @@ RANKING = {
     "other_board": Variable("1 if some session ran on another board than its baseline"),
 }
 # dims: the cell's axes, zone
+# Jobs that use energy, in the order of the pipeline
+KINDS = ("training", "pruned", "weights", "quality", "energy")
+# dims: kind
+COST = {
+    "jobs": Variable("number of jobs whose results are there"),
+    "duration": Variable("wall time of these jobs", "s"),
+    "energy": Variable(
+        "energy of these jobs, all components",
+        "J",
+        comment="of measuring jobs the mean power of what was metered times their whole time; "
+        "loading for quality and fetching are left out",
+    ),
+}
 # dims: zone, and what each has
 GRID = {
     "profile": Variable(

@@ -121,6 +121,10 @@ class Meter:
         self.recorded += sampler.samples
         return result, self.reading(sampler.samples, beside)
 
+    def cost(self, reading: Reading) -> dict[str, Any]:
+        """A reading as the record of a job stores what its work took."""
+        return {"seconds": reading.seconds, "energy_j": reading.energy_j, "basis": self.basis}
+
     def reading(self, samples: list[Sample], beside: dict[str, float]) -> Reading:
         """What samples say; `beside` is CodeCarbon's word."""
         equipment, seconds = self._equipment, samples[-1].t_s - samples[0].t_s

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import vl_convert
 import xarray as xr
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from joulegrid.analysis import carbon, comparison, ranked
-from joulegrid.analysis.answer import answer
+from joulegrid.analysis import carbon, comparison
 from joulegrid.analysis.variables import COMPONENTS
-from joulegrid.report import columns
+from joulegrid.report.data import page_data
 from joulegrid.study.grid import CELL_AXES
+from joulegrid.units import J_PER_KWH
 
 # In the order of the page
 CAPTIONS = {
@@ -28,13 +27,6 @@ CAPTIONS = {
     "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
 FOLDER = Path(__file__).parent
-# Weights of energy for which ranks and answers stand in the page; of many cells fewer, each takes
-# time and room
-WEIGHTS, FEWER_WEIGHTS, MANY = [n / 20 for n in range(21)], [0, 0.1, 0.3, 0.5, 0.7, 0.9, 1], 500
-DIGITS = 6
-GRAMS = columns.Column(
-    "grams", "CO₂e", "g per 10⁶ tokens", ".4g", "energy × PUE × intensity of the chosen zone"
-)
 
 
 def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) -> str:
@@ -58,6 +50,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         accepted=accepted(tree),
         zones=zones(tree["carbon"].to_dataset()),
         old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),
+        cost=cost(tree),
         starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
         charts=[
             {"name": name, "caption": caption}
@@ -77,107 +70,6 @@ def _vega() -> str:
     """Vega, Vega-Lite and vega-embed as one script; vl-convert carries them."""
     bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub asks for a snippet
     return bundle.replace("</script", "<\\/script")
-
-
-def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
-    """What the page's script shows: columns of numbers, and ranks and answers for each weight.
-
-    Returns
-    -------
-    `values`, key -> a value per row of `ranked.table`; `ranks`, per weight a rank per row;
-    `places`, each with its name, its rows and an answer per weight; and what controls need.
-    """
-    ranking = tree["ranking"].to_dataset()
-    chosen = comparison.chosen_in(ranking.attrs)
-    frame = ranked.table(tree, ranking)
-    pue = tree["carbon"].pue.to_series()
-    frame = frame.assign(pue=frame["hardware"].map(pue))
-    known = FEWER_WEIGHTS if len(frame) > MANY else WEIGHTS
-    weights = sorted({*known, chosen["weight"]})
-    tables = [_at_weight(tree, chosen, weight, frame) for weight in weights]
-    shown = _columns(tree, frame)
-    keys = [*CELL_AXES, *(c.key for c in shown), "pareto", "pue"]
-    places = columns.places(frame, chosen["baseline"])
-    zones = tree["carbon"].intensity
-    return {
-        "study": name,
-        "weight": chosen["weight"],
-        "weights": weights,
-        "columns": [
-            {
-                "key": c.key,
-                "heading": c.heading,
-                "explanation": c.explanation,
-                "digits": c.format,
-                "scale": c.scale,
-                "brief": c.brief,
-            }
-            for c in shown
-        ],
-        "values": {key: _listed(frame[key]) for key in dict.fromkeys(keys) if key in frame},
-        "ranks": [_listed(table["rank"]) for table in tables],
-        "places": [
-            {
-                "name": place,
-                "rows": rows.index.tolist(),
-                "answers": [
-                    answer(table.loc[rows.index], chosen["baseline"], weight)
-                    for weight, table in zip(weights, tables, strict=True)
-                ],
-            }
-            for place, rows in places
-        ],
-        "limits": LIMITS,
-        "filters": [axis for axis in CELL_AXES if frame[axis].nunique() > 1],
-        "zones": dict(zip(zones.zone.values.tolist(), zones.values.tolist(), strict=True)),
-    }
-
-
-# What a reader may ask of the rows that are shown
-LIMITS = [
-    {"id": "min-quality", "title": "quality at least, %", "key": "quality", "scale": 1, "least": 1},
-    {
-        "id": "min-speed",
-        "title": "tokens/s at least",
-        "key": "tokens_per_s",
-        "scale": 1,
-        "least": 1,
-    },
-    {
-        "id": "max-energy",
-        "title": "J/token at most",
-        "key": "energy_per_token",
-        "scale": 1,
-        "least": 0,
-    },
-    {"id": "max-memory", "title": "GB at most", "key": "peak_memory", "scale": 1e9, "least": 0},
-]
-
-
-def _at_weight(
-    tree: xr.DataTree, chosen: dict[str, Any], weight: float, frame: pd.DataFrame
-) -> pd.DataFrame:
-    """The table at another weight, its rows in the order and with the index of `frame`."""
-    table = ranked.table(tree, comparison.compare(tree, {**chosen, "weight": weight}))
-    cells = pd.MultiIndex.from_frame(frame[list(CELL_AXES)])
-    return table.set_index(list(CELL_AXES), drop=False).loc[cells].set_index(frame.index)
-
-
-def _columns(tree: xr.DataTree, frame: pd.DataFrame) -> list[columns.Column]:
-    """The columns that say something in this study."""
-    metrics = [str(name) for name in tree["quality"].metric.values]
-    head, *rest = columns.RANKING
-    known = [head, *columns.of_axes(frame), *rest, *columns.of_metrics(metrics), columns.NOTE]
-    kept = [c for c in known if any(c.show(value) != "–" for value in frame[c.key])]
-    at = [n + 1 for n, c in enumerate(kept) if c.key.startswith("energy_per_token")]
-    return [*kept[: at[-1]], GRAMS, *kept[at[-1] :]] if at else kept
-
-
-def _listed(column: pd.Series) -> list[Any]:
-    """A column as JSON has it: null where there is nothing, "inf" for infinity, six digits."""
-    plain = (None if pd.isna(value) else value for value in column.tolist())
-    rounded = (float(f"{v:.{DIGITS}g}") if isinstance(v, float) else v for v in plain)
-    return ["inf" if value == np.inf else value for value in rounded]
 
 
 def boards(tree: xr.DataTree) -> list[dict[str, Any]]:
@@ -297,3 +189,25 @@ def starts(grid: xr.Dataset) -> list[dict[str, Any]]:
     saved = xr.Dataset({"foresight": 1 - best / now, "yesterday": 1 - known / now})
     rows = saved.to_dataframe().reset_index().to_dict("records")
     return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def cost(tree: xr.DataTree) -> list[dict[str, Any]]:
+    """What the study itself took: jobs, hours and kWh by kind, and g CO2e in each zone."""
+    spent, zones = tree["cost"].to_dataset(), tree["carbon"].intensity
+    rows = []
+    for kind in spent.kind.values:
+        one = spent.sel(kind=kind)
+        joules = float(one.energy)
+        rows.append(
+            {
+                "kind": str(kind),
+                "jobs": int(one.jobs),
+                "hours": float(one.duration) / 3600,
+                "kwh": joules / J_PER_KWH,
+                "grams": {
+                    str(zone): carbon.emissions_g(joules, float(zones.sel(zone=zone)))
+                    for zone in zones.zone.values
+                },
+            }
+        )
+    return rows

@@ -22,11 +22,13 @@ CALLS = {
         "joulegrid.analysis.ranked:table",
         "joulegrid.analysis.carbon:account",
         "joulegrid.analysis.carbon:with_series",
+        "joulegrid.analysis.published:read",
         "joulegrid.analysis.carbon:table",
     ),
     "draw": ("joulegrid.report.figures:draw", "joulegrid.report.figures:fitted"),
     "report": ("joulegrid.report.page:render",),
 }
+PUBLISHED = "config/published"
 PAGE = "scripts/joulegrid/report/page"
 PARTS = (".html.j2", ".css", ".js")
 
@@ -85,6 +87,7 @@ def _settings(study: Study) -> dict[str, dict[str, Any]]:
         "analyse": {
             "ranking": data["ranking"],
             "zones": zones.resolve(study.zones, study.source),
+            "published": [sha256_file(path) for path in sorted((ROOT / PUBLISHED).glob("*.csv"))],
             "pue": {label: entry["pue"] for label, entry in data["hardware"].items()},
         },
         "draw": {},

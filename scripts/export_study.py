@@ -1,0 +1,30 @@
+"""Write what a study found for other programs: tidy tables, a ranking to print, a data-set card."""
+
+from pathlib import Path
+
+from joulegrid.analysis import comparison, dataset, export
+from joulegrid.jobs import run
+from joulegrid.records import ROOT
+
+
+def main(arguments, spec):
+    """Write measurements.csv, measurements.parquet, ranking.csv, ranking.md, ranking.tex and
+    README.md into --folder.
+    """
+    tree = dataset.read(Path(arguments.study))
+    folder = Path(arguments.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    sessions = export.sessions(tree)
+    sessions.to_csv(folder / "measurements.csv", index=False)
+    sessions.to_parquet(folder / "measurements.parquet", index=False)
+    table = export.ranking(tree)
+    table.to_csv(folder / "ranking.csv", index=False)
+    (folder / "ranking.md").write_text(export.markdown(table), encoding="utf-8")
+    (folder / "ranking.tex").write_text(export.latex(table), encoding="utf-8")
+    baseline = comparison.chosen_in(tree["ranking"].attrs)["baseline"]
+    (folder / "README.md").write_text(export.card(tree, table, baseline), encoding="utf-8")
+    run.say(f"exported: {folder.relative_to(ROOT) if folder.is_absolute() else folder}")
+
+
+if __name__ == "__main__":
+    run.run(main, "study", "folder")
