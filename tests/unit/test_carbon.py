@@ -143,6 +143,21 @@ def test_a_week_of_foresight_is_never_worse_than_a_day_of_it():
     assert best[1] < best[0]
 
 
+def test_a_short_or_gappy_series_does_not_end_the_analysis(tmp_path):
+    """A week says nothing of a week of slack; a first hour without a value is filled, a line
+    without a time left out.
+    """
+    assert np.isnan(intensity.best_start(days(7), 24, 168)).all()
+    path = tmp_path / "x.csv"
+    rows = [f"2024-01-01T{hour:02}:00,{hour or ''}" for hour in range(24)]
+    path.write_text("\n".join(["time,g", *rows, ","]))
+    found = intensity.hourly(intensity.read_series(path))
+    assert found.notnull().all()
+    path.write_text("time,g\n")
+    with pytest.raises(InputError, match="holds no values"):
+        intensity.read_series(path)
+
+
 def test_the_profile_has_a_mean_for_each_hour_and_month():
     found = intensity.profile(days(60))
     assert found.sizes == {"month": 12, "hour": 24}
@@ -157,6 +172,7 @@ def test_a_zone_with_a_series_takes_its_mean_and_tells_the_hours(tmp_path):
     found, grid = carbon.with_series(zones, tmp_path)
     assert found["X"]["intensity_g_per_kwh"] == 11.5
     assert found["X"]["year"] == 2024
+    assert found["X"]["basis"] == "direct"
     assert grid.profile.dims == ("zone", "month", "hour")
     assert grid.start_intensity.sel(zone="X", job_hours=1, slack_hours=24, start="now") > 11
 

@@ -258,6 +258,8 @@ NOT_REACHED = {
         ),
         "a docstring",
     ),
+    "joulegrid.analysis.describe": "the documentation of the dataset",
+    "joulegrid.analysis.export": "of a finished study, on demand",
     "joulegrid.metering.replay": "recordings in the place of a machine: no job uses them",
     **dict.fromkeys(
         ("joulegrid.models.hub", "joulegrid.models.path"),

@@ -186,6 +186,12 @@ def test_a_record_of_another_job_is_not_taken_for_one_of_another_joulegrid(recor
     assert missing[0]["reason"] == "made by another joulegrid (schema version 1)"
 
 
+def test_a_record_of_before_the_settings_is_no_damage(records, monkeypatch):
+    """`accept` takes over what an earlier joulegrid measured."""
+    _, missing, _ = merged(records, monkeypatch, ENERGY, lambda r: r.pop("settings"))
+    assert missing == []
+
+
 def test_a_metric_without_a_value_is_no_damage(records, monkeypatch):
     """A broken model has no perplexity."""
     none = {"value": None, "stderr": None, "higher_is_better": False}
@@ -273,7 +279,9 @@ def test_exports_hold_what_the_dataset_holds(tree):
     assert text.startswith("| pruning | quantization | hardware | rank |")
     latex = export.latex(table)
     assert latex.count(r"\\") == 1 + 12
-    assert "_" not in latex.replace(r"\_", "")
+    odd = table.head(2).assign(quantization=["a_b", "50 % & more"])
+    assert r"a\_b" in export.latex(odd)
+    assert r"50 \% \& more" in export.latex(odd)
     card = export.card(tree, table, {"pruning": "none", "quantization": "fp32"})
     assert card.startswith("---\ntags:")
     assert "Take " in card or "Keep " in card

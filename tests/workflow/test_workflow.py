@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -351,3 +352,47 @@ def test_sessions_follow_each_other_and_cells_are_shuffled(own):
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0] != orders[1]
     assert orders[0] != sorted(orders[0])
+
+
+def test_the_export_is_written_and_nothing_is_measured_for_it(own):
+    place, _ = own
+    energy = sorted((place / "results/energy").rglob("*.json"))
+    house.snakemake(place, "export", "--cores", "2")
+    folder = place / "results/studies/small/export"
+    assert {path.name for path in folder.iterdir()} == {
+        "measurements.csv",
+        "measurements.parquet",
+        "ranking.csv",
+        "ranking.md",
+        "ranking.tex",
+        "README.md",
+    }
+    frame = pd.read_parquet(folder / "measurements.parquet")
+    assert len(frame) == len(energy)
+    assert sorted((place / "results/energy").rglob("*.json")) == energy
+
+
+def test_an_hourly_series_tells_the_best_hours_and_its_change_is_seen(own):
+    place, data = own
+    rows = [
+        f"2024-01-{day:02}T{hour:02}:00,{100 + hour}" for day in range(1, 25) for hour in range(24)
+    ]
+    series = place / "config/hours.csv"
+    series.write_text("\n".join(["time,g", *rows]))
+    data["carbon"]["zones"]["MINE"] = {"series": "config/hours.csv", "source": "mine"}
+    house.write_study(place, data)
+    house.snakemake(place, "--cores", "2")
+    folder = place / "results/studies/small"
+    carbon = pd.read_csv(folder / "carbon.csv")
+    assert set(carbon[carbon.zone == "MINE"].intensity_g_per_kwh) == {111.5}
+    assert set(carbon[carbon.zone == "MINE"].intensity_basis) == {"unknown"}
+    page = (folder / "report.html").read_text()
+    assert "What the best start saves" in page
+    assert "Carbon intensity by hour and month" in page
+    assert house.planned(place) == set()
+    series.write_text("\n".join(["time,g", *rows, "2024-01-25T00:00,900"]))
+    assert {rule for rule, *_ in house.planned(place)} == {
+        "analyse_study",
+        "draw_figures",
+        "write_report",
+    }

@@ -112,7 +112,9 @@ def with_series(zones: dict[str, dict], root: Path) -> tuple[dict[str, dict], xr
 
 
 def starts(series: xr.DataArray) -> xr.DataArray:
-    """`intensity.best_start` for jobs and slacks of several lengths in h."""
+    """`intensity.best_start` for jobs and slacks of several lengths in h; NaN where the series is
+    too short for them.
+    """
     axes = {"job_hours": JOB_HOURS, "slack_hours": SLACK_HOURS}
     rows = [
         xr.concat([best_start(series, hours, slack) for slack in SLACK_HOURS], "slack_hours")

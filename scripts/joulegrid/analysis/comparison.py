@@ -78,7 +78,7 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     board = statistics.boards(energy)
     half, saves, error, freedom = _sureness(sessions, board, baseline)
     score = _score(phi, rho, weight)
-    passed = decision.meets(chosen["require"], rho, speed(energy), memory(energy))
+    passed = decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy))
     ranked = score.where(passed == 1)
     found = {
         "energy_per_token": joules["mean"],
@@ -184,7 +184,7 @@ def speed(energy: xr.Dataset) -> xr.DataArray:
     return (energy.tokens_written / energy.duration).mean("session")
 
 
-def memory(energy: xr.Dataset) -> xr.DataArray:
+def peak_bytes(energy: xr.Dataset) -> xr.DataArray:
     """Peak bytes: of the GPUs where there are any, else of the process."""
     return energy.peak_gpu_memory.fillna(energy.peak_memory).max("session")
 

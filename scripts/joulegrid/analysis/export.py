@@ -7,7 +7,7 @@ import xarray as xr
 
 from joulegrid.analysis import ranked
 from joulegrid.analysis.answer import answer
-from joulegrid.analysis.variables import COMPONENTS, STATUS
+from joulegrid.analysis.variables import BASIS, COMPONENTS, STATUS
 from joulegrid.study.grid import CELL_AXES
 
 # Of a ranking in print: column, heading, digits
@@ -26,14 +26,16 @@ SPECIAL |= {"±": r"$\pm$", "$": r"\$", "–": "--", "·": r"$\cdot$", "ω": r"$
 
 def sessions(tree: xr.DataTree) -> pd.DataFrame:
     """One row per measured session: its cell, every variable of the group `energy`, those by
-    component in columns of their own (`energy_cpu`), the status as a word. SI units.
+    component in columns of their own (`energy_cpu`), status and basis as words. SI units.
     """
     energy = tree["energy"].to_dataset().drop_vars("method")
     flat = energy.drop_dims("component")
-    for name in set(energy.data_vars) - set(flat.data_vars):
+    for name in [name for name in energy.data_vars if name not in flat.data_vars]:
         for component in COMPONENTS:
             flat[f"{name}_{component}"] = energy[name].sel(component=component, drop=True)
     frame = flat.drop_attrs().to_dataframe(dim_order=[*CELL_AXES, "session"]).reset_index()
+    for component in COMPONENTS:
+        frame[f"basis_{component}"] = [BASIS[code] for code in frame[f"basis_{component}"]]
     frame["status"] = [STATUS[code] for code in frame["status"]]
     return frame[frame["status"] != "excluded"].reset_index(drop=True)
 

@@ -21,10 +21,11 @@ LIFE_CYCLE_COLUMNS = (
     "carbon intensity gco₂eq/kwh (life cycle)",
 )
 ESTIMATED, ZONE = "data estimated", "zone id"
+STARTS = ("now", "foresight", "yesterday")
 HOUR = np.timedelta64(1, "h")
 
 
-def read_series(path: Path, basis: str = LIFE_CYCLE) -> xr.DataArray:
+def read_series(path: Path, basis: str | None = None) -> xr.DataArray:
     """Intensity in g/kWh over time (UTC) of a CSV file.
 
     Parameters
@@ -32,7 +33,8 @@ def read_series(path: Path, basis: str = LIFE_CYCLE) -> xr.DataArray:
     path
         a file of Electricity Maps (hourly to yearly), or one of two columns: time and g/kWh.
     basis
-        which column of Electricity Maps' is taken: "life cycle" or "direct".
+        which column of Electricity Maps' is taken, "life cycle" or "direct", where left out the
+        first; of other files what the values are.
 
     Returns
     -------
@@ -49,13 +51,14 @@ def read_series(path: Path, basis: str = LIFE_CYCLE) -> xr.DataArray:
     names = {str(name).strip().casefold(): str(name) for name in frame.columns}
     estimated, zone = np.nan, ""
     if TIME in names:
+        basis = basis or LIFE_CYCLE
         column = _electricity_maps(names, basis, path)
         time, values = frame[names[TIME]], frame[column]
         if ESTIMATED in names:
             estimated = float((frame[names[ESTIMATED]].str.casefold() == "true").mean())
         zone = frame[names[ZONE]].iloc[0] if ZONE in names and len(frame) else ""
     elif len(names) == 2:
-        time, values, basis = frame.iloc[:, 0], frame.iloc[:, 1], UNKNOWN
+        time, values, basis = frame.iloc[:, 0], frame.iloc[:, 1], basis or UNKNOWN
     else:
         raise InputError(
             f"{path}: expected a CSV file of Electricity Maps, or one with two columns, time and "
@@ -63,6 +66,10 @@ def read_series(path: Path, basis: str = LIFE_CYCLE) -> xr.DataArray:
         )
     when = _parsed(pd.to_datetime(time, errors="coerce", utc=True, format="ISO8601"), time, path)
     grams = _parsed(pd.to_numeric(values.where(values != "", "nan"), errors="coerce"), values, path)
+    there = when.notna() & grams.notna()
+    if not there.any():
+        raise InputError(f"{path}: holds no values")
+    when, grams = when[there], grams[there]
     series = xr.DataArray(
         grams.to_numpy("f8"),
         coords={"time": when.dt.tz_localize(None).to_numpy()},
@@ -106,7 +113,7 @@ def hourly(series: xr.DataArray) -> xr.DataArray:
     """
     if not is_hourly(series):
         raise InputError("a series with a value for each hour is needed")
-    return xr.DataArray.from_series(series.to_series().resample("1h").mean().ffill())
+    return xr.DataArray.from_series(series.to_series().resample("1h").mean().ffill().bfill())
 
 
 def profile(series: xr.DataArray) -> xr.DataArray:
@@ -137,22 +144,17 @@ def best_start(series: xr.DataArray, hours: int, slack: int) -> xr.DataArray:
     day = 24
     count = len(means) - slack - day
     if count < 1:
-        raise InputError(
-            f"a series of {len(values)} hours is too short for a job of {hours} h with {slack} h "
-            "of slack"
-        )
+        return xr.DataArray([np.nan] * len(STARTS), coords={"start": list(STARTS)})
     windows = np.lib.stride_tricks.sliding_window_view(means, slack + 1)
     # a day ago; only what was over by now is known of it
     before = np.lib.stride_tricks.sliding_window_view(means, min(slack, max(day - hours, 0)) + 1)
     today = windows[day : day + count]
-    found = {
-        "now": today[:, 0],
-        "foresight": today.min(axis=1),
-        "yesterday": today[np.arange(count), before[:count].argmin(axis=1)],
-    }
-    return xr.DataArray(
-        [float(each.mean()) for each in found.values()], coords={"start": list(found)}
+    found = (
+        today[:, 0],
+        today.min(axis=1),
+        today[np.arange(count), before[:count].argmin(axis=1)],
     )
+    return xr.DataArray([float(v.mean()) for v in found], coords={"start": list(STARTS)})
 
 
 def summary(series: xr.DataArray) -> dict[str, Any]:

@@ -59,9 +59,9 @@ class Records:
                 else:
                     kept = _reasons(record.accepted) if record.accepted is not None else None
                     row = extract(found) if found is not None else {"reason": record.reason}
-                    status, reason, accepted = record.status, record.reason, kept
                     if found is not None:
                         self.spent.setdefault(job.kind, []).append(found.spent)
+                    status, reason, accepted = record.status, record.reason, kept
             except (ArithmeticError, LookupError, TypeError, ValueError, MsgspecError):
                 row, reason = {}, DAMAGED
         if status != OK:

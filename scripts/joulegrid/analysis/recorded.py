@@ -131,7 +131,7 @@ class Session(Header, kw_only=True):
     memory_bytes: Memory
     weights_bytes: float
     kernels: dict[str, int]
-    settings: dict[str, str]
+    settings: dict[str, str] = {}  # records that were accepted may be older
 
     @property
     def spent(self) -> Spent:

@@ -16,8 +16,9 @@ from joulegrid.metering.samples import Zone
 
 POWERCAP = Path("/sys/class/powercap")
 # A DRAM counter above this many W per GB is one with a wrong unit (Granite Rapids shows some
-# 200 W): DDR4 under load was measured at 0.1 to 0.2 W/GB, RAPL itself says up to 0.3
-PLAUSIBLE_DRAM_W_PER_GB = 1.0
+# 200 W): DDR4 under load was measured at 0.1 to 0.2 W/GB, RAPL itself says up to 0.3. It is looked
+# at before the work: a unit that is wrong by little stays unseen
+PLAUSIBLE_DRAM_W_PER_GB = 0.4
 DRAM_LOOK_S = 0.1
 GRANT = "sudo chmod o+r /sys/class/powercap/intel-rapl*/energy_uj"
 

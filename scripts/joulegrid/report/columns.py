@@ -166,6 +166,8 @@ def of_axes(rows: pd.DataFrame) -> list[Column]:
 def places(frame: pd.DataFrame, compared: Iterable[str]) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each place, with its name: the labels of the axes on which places differ."""
     axes = [axis for axis in CELL_AXES if axis not in set(compared)]
+    if not axes:
+        return [("", frame)]
     naming = [axis for axis in axes if frame[axis].nunique() > 1]
     return [
         (" · ".join(str(rows[axis].iloc[0]) for axis in naming), rows)

@@ -15,6 +15,17 @@ from joulegrid.study.grid import CELL_AXES
 # time and room
 WEIGHTS, FEWER_WEIGHTS, MANY = [n / 20 for n in range(21)], [0, 0.1, 0.3, 0.5, 0.7, 0.9, 1], 500
 DIGITS = 6
+# What the script reads whatever is shown
+NEEDED = (
+    "energy_per_token",
+    "all_energy_per_token",
+    "efficiency",
+    "quality",
+    "tokens_per_s",
+    "peak_memory",
+    "pareto",
+    "pue",
+)
 GRAMS = columns.Column(
     "grams", "CO₂e", "g per 10⁶ tokens", ".4g", "energy × PUE × intensity of the chosen zone"
 )
@@ -44,7 +55,8 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
 
     Returns
     -------
-    `values`, key -> a value per row of `ranked.table`; `ranks`, per weight a rank per row;
+    `values`, key -> a value per row of `ranked.table`; `ranks` and `best`, per weight a rank and a
+    probability to be best per row;
     `places`, each with its name, its rows and an answer per weight; and what controls need.
     """
     ranking = tree["ranking"].to_dataset()
@@ -56,7 +68,7 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     weights = sorted({*known, chosen["weight"]})
     tables = [_at_weight(tree, chosen, weight, frame) for weight in weights]
     shown = _columns(tree, frame)
-    keys = [*CELL_AXES, *(c.key for c in shown), "pareto", "pue"]
+    keys = [*CELL_AXES, *(c.key for c in shown), *NEEDED]
     places = columns.places(frame, chosen["baseline"])
     zones = tree["carbon"].intensity
     return {
@@ -76,6 +88,7 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
         ],
         "values": {key: _listed(frame[key]) for key in dict.fromkeys(keys) if key in frame},
         "ranks": [_listed(table["rank"]) for table in tables],
+        "best": [_listed(table["best_probability"]) for table in tables],
         "places": [
             {
                 "name": place,
@@ -88,7 +101,9 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
             for place, rows in places
         ],
         "limits": LIMITS,
-        "filters": [axis for axis in CELL_AXES if frame[axis].nunique() > 1],
+        "filters": {
+            axis: sorted(frame[axis].unique()) for axis in CELL_AXES if frame[axis].nunique() > 1
+        },
         "zones": dict(zip(zones.zone.values.tolist(), zones.values.tolist(), strict=True)),
     }
 

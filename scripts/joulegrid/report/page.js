@@ -9,8 +9,9 @@ const J_PER_KWH = 3.6e6;
 const element = id => document.getElementById(id);
 const state = { w: data.weight, sort: "rank", down: 0, zone: "", pue: "", hide: "", all: 0, chosen: "" };
 for (const limit of data.limits) state[limit.id] = "";
-for (const axis of data.filters) state["f-" + axis] = "";
-state.hide = data.columns.filter(c => !c.brief).map(c => c.key).join(",");
+for (const column of Object.values(data.values)) column.forEach((v, n) => { if (v === "inf") column[n] = Infinity; });
+for (const axis of Object.keys(data.filters)) state["f-" + axis] = "";
+state.hide = data.columns.filter(c => !c.brief).map(c => c.key).join("|");
 const initial = { ...state };
 
 function readHash() {
@@ -19,14 +20,20 @@ function readHash() {
     const text = given.get(key);
     state[key] = text === null ? initial[key] : typeof initial[key] === "number" ? Number(text) : text;
   }
-  if (!data.weights.includes(state.w)) state.w = nearest(state.w);
+  state.w = nearest(state.w);
+  if (!data.columns.some(c => c.key === state.sort)) state.sort = "rank";
+  if (!(state.zone in data.zones)) state.zone = "";
+  for (const [axis, labels] of Object.entries(data.filters))
+    if (!labels.includes(state["f-" + axis])) state["f-" + axis] = "";
 }
 
 function writeHash() {
   const given = new URLSearchParams();
   for (const [key, value] of Object.entries(state)) if (value !== initial[key]) given.set(key, value);
   const hash = given.toString();
-  history.replaceState(null, "", hash ? "#" + hash : location.pathname);
+  try {
+    history.replaceState(null, "", hash ? "#" + hash : location.pathname + location.search);
+  } catch { /* a page without an address of its own, as in a viewer */ }
 }
 
 function nearest(weight) {
@@ -37,24 +44,25 @@ function nearest(weight) {
 function value(key, row) {
   const at = data.weights.indexOf(state.w);
   if (key === "rank") return data.ranks[at][row];
+  if (key === "best_probability") return data.best[at][row];
   if (key === "score") {
     const [phi, rho] = [data.values.efficiency[row], data.values.quality[row]];
     if (state.w === 1) return phi;
     return phi === null || rho === null ? null : state.w * phi + (1 - state.w) * rho;
   }
   if (key === "grams") {
-    const joules = data.values.energy_per_token[row];
+    const joules = data.values.all_energy_per_token[row];
     if (joules === null || !(state.zone in data.zones)) return null;
     const pue = state.pue === "" ? data.values.pue[row] : Number(state.pue);
     return (joules * 1e6 / J_PER_KWH) * pue * data.zones[state.zone];
   }
-  return data.values[key][row];
+  return data.values[key]?.[row] ?? null;
 }
 
 function format(column, number) {
   if (number === null || number === undefined || number === "") return "–";
   if (!column.digits) return String(number);
-  if (number === Infinity || number === "inf") return "never";
+  if (number === Infinity) return "never";
   const scaled = number / column.scale;
   if (column.digits.endsWith("%")) return (100 * scaled).toFixed(0) + " %";
   const sign = column.digits.startsWith("+") && scaled >= 0 ? "+" : "";
@@ -72,7 +80,7 @@ function passes(row) {
     const shown = number === null ? null : limit.key === "quality" ? 100 * (1 + number) : number / limit.scale;
     if (shown === null || (limit.least ? shown < Number(state[limit.id]) : shown > Number(state[limit.id]))) return false;
   }
-  return data.filters.every(axis => !state["f-" + axis] || data.values[axis][row] === state["f-" + axis]);
+  return Object.keys(data.filters).every(axis => !state["f-" + axis] || data.values[axis][row] === state["f-" + axis]);
 }
 
 function ordered(rows) {
@@ -87,7 +95,7 @@ function ordered(rows) {
 }
 
 function shownColumns() {
-  const hidden = new Set(state.hide.split(",").filter(Boolean));
+  const hidden = new Set(state.hide.split("|").filter(Boolean));
   return data.columns.filter(c => !hidden.has(c.key) && (c.key !== "grams" || state.zone));
 }
 
@@ -159,10 +167,9 @@ function csv() {
 }
 
 function fillControls() {
-  for (const id of Object.keys(state)) {
-    for (const input of [element(id), element(id + "-range")]) if (input) input.value = state[id];
-  }
-  const hidden = new Set(state.hide.split(",").filter(Boolean));
+  for (const id of Object.keys(state)) if (element(id) && element(id) !== document.activeElement) element(id).value = state[id];
+  element("w-range").value = data.weights.indexOf(state.w);
+  const hidden = new Set(state.hide.split("|").filter(Boolean));
   for (const box of document.querySelectorAll(".picker input")) box.checked = !hidden.has(box.value);
 }
 
@@ -173,20 +180,17 @@ function update() {
 }
 
 function listen() {
-  for (const id of Object.keys(state)) {
-    for (const input of [element(id), element(id + "-range")]) {
-      if (!input) continue;
-      input.addEventListener("input", () => {
-        state[id] = typeof initial[id] === "number" ? nearest(Number(input.value)) : input.value;
-        if (input.type === "number" && id === "w") { writeHash(); drawTables(); element("w-range").value = state.w; }
-        else update();
-      });
-    }
-  }
+  for (const id of Object.keys(state))
+    element(id)?.addEventListener("input", event => {
+      state[id] = typeof initial[id] === "number" ? nearest(Number(event.target.value)) : event.target.value;
+      update();
+    });
+  element("w").addEventListener("change", () => { element("w").value = state.w; });
+  element("w-range").addEventListener("input", event => { state.w = data.weights[event.target.value]; update(); });
   for (const box of document.querySelectorAll(".picker input"))
     box.addEventListener("change", () => {
       const hidden = [...document.querySelectorAll(".picker input")].filter(b => !b.checked).map(b => b.value);
-      state.hide = hidden.join(",");
+      state.hide = hidden.join("|");
       update();
     });
   element("all").addEventListener("click", () => { state.all = 1; update(); });
@@ -197,6 +201,7 @@ function listen() {
     link.click();
     URL.revokeObjectURL(link.href);
   });
+  element("copy").hidden = !navigator.clipboard;
   addEventListener("hashchange", () => { readHash(); update(); });
 }
 

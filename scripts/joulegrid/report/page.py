@@ -13,7 +13,6 @@ from markupsafe import Markup
 from joulegrid.analysis import carbon, comparison
 from joulegrid.analysis.variables import COMPONENTS
 from joulegrid.report.data import page_data
-from joulegrid.study.grid import CELL_AXES
 from joulegrid.units import J_PER_KWH
 
 # In the order of the page
@@ -34,14 +33,12 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
     templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
     ranking, energy = tree["ranking"].to_dataset(), tree["energy"].to_dataset()
     data = page_data(tree, study["study"])
-    varying = [axis for axis in CELL_AXES if energy.sizes[axis] > 1]
     return templates.get_template("page.html.j2").render(
         study=study,
         ranking=ranking.attrs,
         baseline=comparison.chosen_in(ranking.attrs)["baseline"],
         data=data,
         data_json=_script(data),
-        filters={axis: [str(label) for label in energy[axis].values] for axis in varying},
         sessions=energy.sizes["session"],
         methods=methods(tree),
         boards=boards(tree),

@@ -28,6 +28,7 @@ CALLS = {
     "draw": ("joulegrid.report.figures:draw", "joulegrid.report.figures:fitted"),
     "report": ("joulegrid.report.page:render",),
 }
+SHAPES = "scripts/joulegrid/analysis/recorded.py"
 PUBLISHED = "config/published"
 PAGE = "scripts/joulegrid/report/page"
 PARTS = (".html.j2", ".css", ".js")
@@ -78,6 +79,8 @@ def _settings(study: Study) -> dict[str, dict[str, Any]]:
     return {
         "merge": {
             "study": measured,
+            # what its annotations say is read, and annotations are in no digest of code
+            "shapes": sha256_file(ROOT / SHAPES),
             "files": [
                 [list(keys), ref]
                 for keys, ref in sorted(study.files.items())

@@ -62,7 +62,7 @@ def resolve(zones: dict[str, dict], where: str) -> dict[str, Intensity]:
 
 
 def _own(zone: dict) -> Intensity:
-    return {"year": None, "basis": LIFE_CYCLE if "series" in zone else UNKNOWN} | zone
+    return {"year": None, "basis": None if "series" in zone else UNKNOWN} | zone
 
 
 def _known(code: str, where: str) -> Intensity:
