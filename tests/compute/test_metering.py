@@ -13,7 +13,7 @@ import pytest
 
 from conftest import ROOT
 from joulegrid.errors import InputError
-from joulegrid.metering import disturbance, energy, estimates, floor, nvml, rapl, samples
+from joulegrid.metering import disturbance, energy, estimates, floor, nvml, rapl, reference, samples
 from joulegrid.metering.host import HostCounters
 from joulegrid.metering.meter import Meter
 from joulegrid.metering.replay import Recording
@@ -245,6 +245,12 @@ def test_a_part_of_a_board_is_refused(monkeypatch):
 def test_a_machine_without_nvml_says_so():
     with pytest.raises(InputError, match="NVML cannot be read"):
         nvml.NvmlCounters(["GPU-mine"])
+
+
+def test_without_gpus_there_is_no_reference_work_on_them():
+    import torch
+
+    assert reference.gpu_reference_seconds() == [] or torch.cuda.is_available()
 
 
 def test_a_gpu_cell_without_gpus_is_an_error():

@@ -8,6 +8,7 @@ import pytest
 
 from joulegrid.jobs import devices
 from joulegrid.jobs.outcomes import outcome
+from joulegrid.metering import reference
 
 torch = pytest.importorskip("torch")
 
@@ -99,6 +100,12 @@ def test_short_windows_are_biased(uuid, table, seconds):
         f"window of {seconds} s: {statistics.fmean(watts):.1f} W ± {statistics.stdev(watts):.1f}"
     )
     assert min(watts) > 0
+
+
+def test_the_reference_work_takes_as_long_again():
+    first, second = reference.gpu_reference_seconds(), reference.gpu_reference_seconds()
+    assert len(first) == torch.cuda.device_count()
+    assert second[0] == pytest.approx(first[0], rel=0.2)
 
 
 def test_the_device_check_knows_this_board():

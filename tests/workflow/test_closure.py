@@ -21,14 +21,14 @@ from joulegrid.study.syntax import bound
 pytestmark = pytest.mark.slow
 
 TRACING = house.ROOT / "tests/helpers/tracing"
-# Making weights is metered, but what that took is no part of what they are; and files that are
-# fetched are named by what is in them, whoever fetches them
+# Making weights and evaluating them are metered, but what that took is no part of what they are;
+# and files that are fetched are named by what is in them, whoever fetches them
 BESIDE = {
     "pruned": ("joulegrid.metering.",),
     "weights": ("joulegrid.metering.", "joulegrid.models."),
     "models": ("joulegrid.models.",),
     "energy": (),
-    "quality": (),
+    "quality": ("joulegrid.metering.",),
 }
 SCRIPTS = (
     "fetch_model.py",

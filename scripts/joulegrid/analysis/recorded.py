@@ -122,6 +122,7 @@ class Session(Header, kw_only=True):
     device: Device
     components: Ways
     reference_s: float
+    reference_gpu_s: list[float] = []
     idle: IdleTimes
     loading: Loading
     windows: list[Window]

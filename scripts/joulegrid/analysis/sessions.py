@@ -27,6 +27,7 @@ def session_row(record: Session) -> dict[str, Any]:
         "neighbours_cpu": max([window.neighbours_cpu or 0.0 for window in windows]),
         "cpu_clock": _mean([window.cpu_mhz for window in windows]),
         "reference_time": record.reference_s,
+        "reference_gpu_time": max(record.reference_gpu_s, default=None),
         "idle_power": _power(idle.loaded),
         "idle_power_before": _power(idle.before),
         "idle_power_end": _power(idle.end),

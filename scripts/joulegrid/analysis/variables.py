@@ -84,6 +84,7 @@ ENERGY = {
     "neighbours_cpu": Variable("load of the machine's CPUs that are not the job's"),
     "cpu_clock": Variable("mean clock of the job's CPUs, where the machine says it", "MHz"),
     "reference_time": Variable("wall time of a fixed piece of work before the session", "s"),
+    "reference_gpu_time": Variable("the same on the slowest of the GPUs", "s"),
     "prefill_energy": Variable(
         "energy of all windows with one generated token per request", "J", _PER_COMPONENT
     ),

@@ -16,7 +16,7 @@ from joulegrid.jobs.implementation import implementation
 from joulegrid.jobs.run import say, terminable
 from joulegrid.metering import floor, samples
 from joulegrid.metering.meter import COMPONENTS, MEASURED, Meter
-from joulegrid.metering.reference import reference_seconds
+from joulegrid.metering.reference import gpu_reference_seconds, reference_seconds
 from joulegrid.records import Spec
 
 # Warm-up ends when a run takes as long as the one before, up to this share, or after so many runs
@@ -71,6 +71,7 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
     meter = Meter(protocol["tracking"], hardware)
     idle = {"before": measure_idle(meter, protocol["idle_seconds"])}
     engines = implementation("engines", spec["engine"]["method"])
+    on_gpus = gpu_reference_seconds() if hardware["device"] == "cuda" else []
     engine, loading = meter.measure(
         lambda: engines.load(weights, spec["quantization"], hardware, spec["engine"])
     )
@@ -88,6 +89,7 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
         samples.write(stream, meter.equipment, meter.recorded)
     return {
         "reference_s": reference,
+        **({"reference_gpu_s": on_gpus} if on_gpus else {}),
         "components": meter.basis,
         "loading": loading.facts(),
         "idle": idle,

@@ -105,19 +105,24 @@ def _reasons(tree: xr.DataTree, groups: tuple[str, ...]) -> list[tuple[str, int]
 
 
 def speeds(energy: xr.Dataset) -> list[dict[str, Any]]:
-    """For each machine how long the reference work took before sessions: least, median, most in s,
-    and how much longer it took at the end of the study than at its begin.
+    """For each machine, and its GPUs, how long the reference work took before sessions: least,
+    median, most in s, and how much longer it took at the end of the study than at its begin.
     """
-    names = ["host", "started", "reference_time"]
-    frame = energy[names].to_dataframe()[names].dropna(subset=["reference_time"])
+    times = {"": "reference_time", " (GPU)": "reference_gpu_time"}
+    frame = energy[["host", "started", *times.values()]].to_dataframe()
     found = []
-    for host, rows in frame.sort_values("started").groupby("host"):
-        times = rows["reference_time"].to_numpy()
-        third = max(len(times) // 3, 1)
-        first, last = np.median(times[:third]), np.median(times[-third:])
-        spread = {"least": times.min(), "median": np.median(times), "most": times.max()}
-        found.append({"host": host, "sessions": len(times), **spread, "drift": last / first - 1})
+    for what, name in times.items():
+        known = frame.dropna(subset=[name]).sort_values("started")
+        for host, rows in known.groupby("host"):
+            found.append({"host": f"{host}{what}", **_spread(rows[name].to_numpy())})
     return found
+
+
+def _spread(times: np.ndarray) -> dict[str, Any]:
+    third = max(len(times) // 3, 1)
+    drift = np.median(times[-third:]) / np.median(times[:third]) - 1
+    spread = {"least": times.min(), "median": np.median(times), "most": times.max()}
+    return {"sessions": len(times), **spread, "drift": drift}
 
 
 def warnings(energy: xr.Dataset) -> list[str]:
