@@ -205,17 +205,21 @@ def _summary(
     }
 
 
-def _numeric(node: xr.DataTree) -> list[str]:
-    """The variables that can be compressed: texts have no fixed length."""
-    variables = node.to_dataset().data_vars.items()
-    return [str(name) for name, v in variables if v.ndim and v.dtype.kind not in "UO"]
+def _encoding(node: xr.DataTree) -> dict[str, dict[str, Any]]:
+    """How the variables of a group are stored: compressed, texts as characters, since texts of
+    any length cannot be compressed and take most of the file.
+    """
+    return {
+        str(name): {"zlib": True, "complevel": 4}
+        | ({"dtype": "S1"} if variable.dtype.kind in "UO" else {})
+        for name, variable in node.to_dataset().data_vars.items()
+        if variable.ndim
+    }
 
 
 def write(tree: xr.DataTree, path: Path) -> None:
     """Write the tree as NetCDF-4, compressed, in one step: a reader never sees half a file."""
-    encoding = {
-        n.path: {name: {"zlib": True, "complevel": 4} for name in _numeric(n)} for n in tree.subtree
-    }
+    encoding = {node.path: _encoding(node) for node in tree.subtree}
     temporary = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     tree.to_netcdf(temporary, engine="netcdf4", encoding={k: v for k, v in encoding.items() if v})

@@ -45,21 +45,21 @@ class Table:
 
     def dataset(self) -> xr.Dataset:
         """All rows over the axes; NaN, an empty text or the last flag where there is no row."""
+        shape = tuple(len(labels) for labels in self.axes.values())
         columns = zip(*self._labels, strict=True)
-        index = tuple(
+        index = [
             np.array([*map({label: n for n, label in enumerate(labels)}.__getitem__, column)])
             for labels, column in zip(self.axes.values(), columns, strict=False)
-        )
-        shape = tuple(len(labels) for labels in self.axes.values())
+        ]
+        # one index for all axes: NumPy takes several times as long with one per axis
+        flat = np.ravel_multi_index(index, shape) if self._labels else None
         arrays = {}
         for name, variable in self.variables.items():
-            full = np.full(
-                (*shape, *(len(self.extra[d]) for d in variable.extra)),
-                variable.fill,
-                variable.dtype,
-            )
-            if self._labels:
-                full[index] = np.array(self._column(name), variable.dtype)
+            extra = tuple(len(self.extra[d]) for d in variable.extra)
+            full = np.full((*shape, *extra), variable.fill, variable.dtype)
+            if flat is not None:
+                values = np.array(self._column(name), variable.dtype)
+                full.reshape(-1, *extra)[flat] = values
             # CF: which variable says why a number is missing
             linked = (
                 {"ancillary_variables": "status"}

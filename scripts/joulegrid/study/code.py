@@ -174,23 +174,25 @@ class _Module:
             tree = ast.parse(self.path.read_text(encoding="utf-8"))
         except SyntaxError as error:
             raise InputError(f"{self.path}:{error.lineno}: {error.msg}") from None
-        self._names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        for node in ast.walk(tree):
-            self._note_import(node)
+        nodes = list(ast.walk(tree))
+        self._names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        for node in nodes:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self._note_import(node)
         cleaned = clean(tree, self._plumbing_names())
         for statement in cleaned.body:
             self._note_definition(statement)
 
-    def _note_import(self, node: ast.AST) -> None:
+    def _note_import(self, node: ast.Import | ast.ImportFrom) -> None:
         if isinstance(node, ast.Import):
             for item in node.names:
                 whole = item.name if item.asname else item.name.split(".")[0]
                 self.imports[item.asname or whole] = (whole, None)
-        elif isinstance(node, ast.ImportFrom):
-            if node.level or node.module is None or node.names[0].name == "*":
-                raise InputError(
-                    f"{self.path}:{node.lineno}: import names, absolutely: they are followed"
-                )
+        elif node.level or node.module is None or node.names[0].name == "*":
+            raise InputError(
+                f"{self.path}:{node.lineno}: import names, absolutely: they are followed"
+            )
+        else:
             for item in node.names:
                 self.imports[item.asname or item.name] = (node.module, item.name)
 

@@ -91,6 +91,7 @@ class Specs:
         self.energy = cache(self._energy)
         self.quality = cache(self._quality)
         self._loaded = cache(self._loaded_parts)
+        self._runs = cache(self._engine_parts)
         self._protocol = {
             k: v for k, v in study.data["protocol"].items() if k not in ("sessions", "record")
         }
@@ -175,21 +176,16 @@ class Specs:
 
     def _energy(self, cell: Cell, session: int) -> Job:
         """The measurement of a cell in one of its sessions."""
-        engine = self.study.method("engine", cell.engine)
-        used = [("engine", engine), ("workload", self.study.method("workload", cell.workload))]
-        if engine == "transformers":  # which loads each kind of weights its own way
-            used.append(("loading", self.study.method("quantization", cell.quantization)))
+        configuration = cell.configuration
         parts = {
             "kind": _ENERGY,
-            **self._loaded(cell.configuration),
+            **self._loaded(configuration),
             "hardware": self._part("hardware", cell.hardware),
-            "engine": self._part("engine", cell.engine),
-            "workload": self._part("workload", cell.workload),
+            **self._runs(cell.engine, cell.workload, cell.quantization),
             "protocol": self._protocol_part,
             "session": _session(session),
-            **self._code(CALLS["energy"], tuple(used), METHODS["engine"][engine].environment),
         }
-        return Job("energy", (*cell, str(session)), parts, self.holder(cell.configuration))
+        return Job("energy", (*cell, str(session)), parts, self.holder(configuration))
 
     def _quality(self, configuration: Configuration, task: str) -> Job:
         """The evaluation of a configuration by one task."""
@@ -235,6 +231,18 @@ class Specs:
         code = self._source.used_by(starts)
         locked = packages.computing(ROOT / environment / "uv.lock", code.imports)
         return {"code": self._listed(code.definitions), "packages": self._listed(locked)}
+
+    def _engine_parts(self, engine: str, workload: str, quantization: str) -> dict[str, Part]:
+        """What runs the requests of a cell, and the code and packages that do it."""
+        method = self.study.method("engine", engine)
+        used = [("engine", method), ("workload", self.study.method("workload", workload))]
+        if method == "transformers":  # which loads each kind of weights its own way
+            used.append(("loading", self.study.method("quantization", quantization)))
+        return {
+            "engine": self._part("engine", engine),
+            "workload": self._part("workload", workload),
+            **self._code(CALLS["energy"], tuple(used), METHODS["engine"][method].environment),
+        }
 
     def _listed(self, content: dict[str, str]) -> Part:
         """A list by its digest; what it holds is kept in `listings`."""

@@ -25,15 +25,20 @@ def is_text(statement: ast.stmt) -> bool:
 def collect(node: ast.AST, found: list[tuple[str, list[str]]]) -> None:
     """Add to `found` every name that a tree mentions, with the attributes behind it."""
     attributes: list[str] = []
-    inner = node
-    while isinstance(inner, ast.Attribute):
-        attributes.insert(0, inner.attr)
-        inner = inner.value
-    if isinstance(inner, ast.Name):
-        found.append((inner.id, attributes))
+    while isinstance(node, ast.Attribute):
+        attributes.insert(0, node.attr)
+        node = node.value
+    if isinstance(node, ast.Name):
+        found.append((node.id, attributes))
         return
-    for child in ast.iter_child_nodes(inner if attributes else node):
-        collect(child, found)
+    for name in node._fields:
+        child = getattr(node, name, None)
+        if isinstance(child, ast.AST):
+            collect(child, found)
+        elif isinstance(child, list):
+            for each in child:
+                if isinstance(each, ast.AST):
+                    collect(each, found)
 
 
 def clean(tree: ast.Module, plumbing: set[str]) -> ast.Module:
@@ -95,11 +100,12 @@ def canonical(node: object) -> str:
     this does not.
     """
     if isinstance(node, ast.AST):
-        fields = ((name, getattr(node, name, None)) for name in node._fields)
-        inner = ",".join(
-            f"{name}={canonical(v)}" for name, v in fields if v is not None and v != []
-        )
-        return f"{type(node).__name__}({inner})"
+        inner = []
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is not None and value != []:
+                inner.append(f"{name}={canonical(value)}")
+        return f"{type(node).__name__}({','.join(inner)})"
     if isinstance(node, list):
-        return "[" + ",".join(map(canonical, node)) + "]"
+        return "[" + ",".join([canonical(each) for each in node]) + "]"
     return repr(node)
