@@ -22,13 +22,13 @@ def test_a_metric_of_several_filters_must_be_chosen():
     ):
         metric_of("exact_match", GSM8K, BETTER, {})
     strict = metric_of("exact_match,strict-match", GSM8K, BETTER, {})
-    assert strict == {"value": 0.02, "stderr": 0.004, "higher_is_better": True}
+    assert strict == {"value": 0.02, "stderr": 0.004, "higher_is_better": True, "samples": None}
     assert metric_of("exact_match,flexible-extract", GSM8K, BETTER, {})["stderr"] is None
 
 
 def test_one_filter_needs_no_name():
     found = metric_of("acc", {"acc,none": 0.25, "acc_stderr,none": 0.1}, {"acc": True}, {})
-    assert found == {"value": 0.25, "stderr": 0.1, "higher_is_better": True}
+    assert found == {"value": 0.25, "stderr": 0.1, "higher_is_better": True, "samples": None}
 
 
 @pytest.mark.parametrize("name", ["f1", "exact_match,strict", "exact_match_stderr"])
@@ -44,3 +44,15 @@ def test_an_unknown_direction_is_asked_for():
     with pytest.raises(InputError, match="does not say which way 'loss' is better"):
         metric_of("loss", results, {}, {})
     assert metric_of("loss", results, {}, {"loss": "lower"})["higher_is_better"] is False
+
+
+def test_the_samples_are_those_of_the_chosen_filter_in_the_order_of_the_documents():
+    logged = [
+        {"doc_id": 1, "filter": "strict-match", "exact_match": 1.0},
+        {"doc_id": 0, "filter": "strict-match", "exact_match": 0.0},
+        {"doc_id": 0, "filter": "flexible-extract", "exact_match": 1.0},
+        {"doc_id": 1, "filter": "flexible-extract", "exact_match": 1.0},
+    ]
+    results = {"exact_match,strict-match": 0.5, "exact_match,flexible-extract": 1.0}
+    found = metric_of("exact_match,strict-match", results, BETTER, {}, logged)
+    assert found["samples"] == {"link": "mean", "total": [0, 1], "weight": None}

@@ -7,7 +7,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from joulegrid.quality.perplexity import sliding_window_perplexity
+from joulegrid.quality.perplexity import PIECE, metric_of, sliding_window_losses
+
+
+def sliding_window_perplexity(*arguments):
+    return metric_of(sliding_window_losses(*arguments))["value"]
 
 
 class Uniform:
@@ -59,3 +63,18 @@ def test_each_token_is_scored_once_given_the_tokens_before_it_in_its_window(tiny
     assert sliding_window_perplexity(model, ids, window, stride) == pytest.approx(
         expected, rel=1e-4
     )
+
+
+def test_the_samples_are_pieces_of_the_text_and_give_the_perplexity_and_its_error():
+    losses = torch.rand(10 * PIECE + 7, generator=torch.Generator().manual_seed(0)).double()
+    found = metric_of(losses)
+    assert found["samples"]["weight"] == [PIECE] * 10 + [7]
+    assert sum(found["samples"]["total"]) == pytest.approx(float(losses.sum()))
+    assert found["value"] == pytest.approx(math.exp(losses.mean()))
+    assert 0.3 < found["stderr"] / (found["value"] * losses.std() / len(losses) ** 0.5) < 2
+
+
+def test_the_losses_of_neighbouring_tokens_do_not_make_the_error_small():
+    losses = torch.rand(40, generator=torch.Generator().manual_seed(0)).repeat_interleave(PIECE)
+    each = torch.rand(40 * PIECE, generator=torch.Generator().manual_seed(0))
+    assert metric_of(losses)["stderr"] > 4 * metric_of(each)["stderr"]

@@ -19,7 +19,7 @@ from joulegrid.engines import transformers as engine
 from joulegrid.models import wheel
 from joulegrid.models.describe import describe
 from joulegrid.models.files import stored_bytes
-from joulegrid.quality.perplexity import sliding_window_perplexity
+from joulegrid.quality.perplexity import metric_of, sliding_window_losses
 from joulegrid.texts.calibration import calibration_tokens
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def dense(folder):
 def perplexity(folder):
     text = (ROOT / "config/texts/evaluation.txt").read_text(encoding="utf-8")
     ids = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")["input_ids"][0][:1024]
-    return lambda model: sliding_window_perplexity(model, ids, 512, 512)
+    return lambda model: metric_of(sliding_window_losses(model, ids, 512, 512))["value"]
 
 
 def test_perplexity_orders_as_the_literature_says(dense, tokens, perplexity):

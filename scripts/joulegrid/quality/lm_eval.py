@@ -1,6 +1,7 @@
 """Tasks of lm-evaluation-harness, through its Python interface."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from lm_eval import simple_evaluate
@@ -8,6 +9,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from joulegrid.errors import InputError
+from joulegrid.quality.samples import behind
 from joulegrid.records import ROOT
 
 
@@ -34,7 +36,7 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
         task_manager=manager,
         num_fewshot=entry["fewshot"],
         limit=entry.get("limit"),
-        log_samples=False,
+        log_samples=True,
         random_seed=seed,
         numpy_random_seed=seed,
         torch_random_seed=seed,
@@ -42,13 +44,19 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
     )
     results = answer["results"][entry["task"]]
     better = answer["higher_is_better"].get(entry["task"], {})
+    samples = answer["samples"][entry["task"]]
     return {
-        name: metric_of(name, results, better, entry["directions"]) for name in entry["metrics"]
+        name: metric_of(name, results, better, entry["directions"], samples)
+        for name in entry["metrics"]
     }
 
 
 def metric_of(
-    wanted: str, results: dict[str, Any], better: dict[str, Any], directions: dict[str, str]
+    wanted: str,
+    results: dict[str, Any],
+    better: dict[str, Any],
+    directions: dict[str, str],
+    samples: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """One metric out of lm-eval's results.
 
@@ -94,9 +102,12 @@ def metric_of(
             "study: "
             f"directions: {{{wanted!r}: higher}} or lower"
         )
-    stderr = found.get(f"{name}_stderr,{chosen}")
+    stderr, value = found.get(f"{name}_stderr,{chosen}"), float(found[f"{name},{chosen}"])
+    documents = [s for s in samples if s["filter"] == chosen and name in s]
+    each = [s[name] for s in sorted(documents, key=lambda s: s["doc_id"])]
     return {
-        "value": float(found[f"{name},{chosen}"]),
+        "value": value,
         "stderr": float(stderr) if stderr is not None and math.isfinite(stderr) else None,
         "higher_is_better": direction == "higher",
+        "samples": behind(value, each) if each else None,
     }

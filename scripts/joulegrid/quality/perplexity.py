@@ -9,7 +9,11 @@ from torch.nn.functional import cross_entropy
 from joulegrid.errors import InputError, Unsupported
 from joulegrid.jobs.run import say
 from joulegrid.models.context import context_of
+from joulegrid.quality.samples import samples, standard_error, value_of
 from joulegrid.texts.files import text_of
+
+# Tokens whose losses are added up to one sample
+PIECE = 64
 
 
 def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, dict]:
@@ -34,13 +38,29 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
         raise Unsupported(
             f"a window of {entry['window']} tokens is more than the model's context of {context}"
         )
-    value = sliding_window_perplexity(model, ids[:wanted], entry["window"], entry["stride"])
-    return {"perplexity": {"value": value, "stderr": None, "higher_is_better": False}}
+    losses = sliding_window_losses(model, ids[:wanted], entry["window"], entry["stride"])
+    return {"perplexity": {**metric_of(losses), "higher_is_better": False}}
 
 
-def sliding_window_perplexity(model: Any, ids: torch.Tensor, window: int, stride: int) -> float:
-    """Exp of the mean negative log-likelihood of every token but the first, each given the tokens
-    before it.
+def metric_of(losses: torch.Tensor) -> dict[str, Any]:
+    """Perplexity, its standard error, and the losses behind it, added up over pieces of `PIECE`
+    tokens: those of neighbouring tokens go together, those of pieces hardly do.
+
+    Parameters
+    ----------
+    losses
+        negative log-likelihood of each token, shape (n,).
+    """
+    pieces = losses.split(PIECE)
+    found = samples("exp", (float(p.sum()) for p in pieces), (len(p) for p in pieces))
+    value = value_of(found)
+    if not math.isfinite(value):
+        return {"value": value, "stderr": None, "samples": None}
+    return {"value": value, "stderr": standard_error(found), "samples": found}
+
+
+def sliding_window_losses(model: Any, ids: torch.Tensor, window: int, stride: int) -> torch.Tensor:
+    """Negative log-likelihood of every token but the first, each given the tokens before it.
 
     A window starts every `stride` tokens and holds at most `window`; of each, only the tokens that
     no earlier window
@@ -56,8 +76,12 @@ def sliding_window_perplexity(model: Any, ids: torch.Tensor, window: int, stride
     ----------
     ids
         token ids, shape (n,).
+
+    Returns
+    -------
+    Shape (tokens scored,), float64, on the CPU.
     """
-    total, scored, done = 0.0, 0, 1  # done: the first token has nothing before it
+    losses, done = [], 1  # done: the first token has nothing before it
     for start in range(0, len(ids), stride):
         end = min(start + window, len(ids))
         piece = ids[start:end].to(model.device)
@@ -65,13 +89,10 @@ def sliding_window_perplexity(model: Any, ids: torch.Tensor, window: int, stride
             logits = model(input_ids=piece[None]).logits[0, :-1].float()
         fresh = min(end - done, len(logits))
         if fresh > 0:
-            total += float(cross_entropy(logits[-fresh:], piece[-fresh:], reduction="sum"))
-            scored += fresh
+            found = cross_entropy(logits[-fresh:], piece[-fresh:], reduction="none")
+            losses.append(found.double().cpu())
         done = end
-        say(f"perplexity: {done}/{len(ids)} tokens, mean loss {total / scored:.4f} so far")
+        say(f"perplexity: {done}/{len(ids)} tokens, mean loss {losses[-1].mean():.4f} in the last")
         if end == len(ids):
             break
-    try:
-        return math.exp(total / scored)
-    except OverflowError:
-        return math.inf
+    return torch.cat(losses)

@@ -13,7 +13,8 @@ from joulegrid.records import Spec
 
 
 def evaluate_task(spec: Spec, weights: Path, hardware: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every metric of the task: value, standard error, and which way it is better.
+    """Every metric of the task: value, standard error, which way it is better, and the samples
+    behind it where it is a mean over some.
 
     Parameters
     ----------
