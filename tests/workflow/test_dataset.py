@@ -26,6 +26,7 @@ def test_groups_and_dimensions(tree):
     assert set(tree.children) == {
         "energy",
         "quality",
+        "samples",
         "training",
         "weights",
         "ranking",
@@ -115,6 +116,9 @@ DAMAGES = [
     (QUALITY, lambda r: r["metrics"]["perplexity"].pop("value")),
     (QUALITY, lambda r: r["metrics"]["perplexity"].update(value="x")),
     (QUALITY, lambda r: r["metrics"]["perplexity"].update(stderr=[1])),
+    (QUALITY, lambda r: r["metrics"]["perplexity"]["samples"].update(link="sum")),
+    (QUALITY, lambda r: r["metrics"]["perplexity"]["samples"].update(total=[])),
+    (QUALITY, lambda r: r["metrics"]["perplexity"]["samples"]["weight"].pop()),
     (QUALITY, lambda r: r.update(metrics=[])),
     (QUALITY, lambda r: r.update(metrics={})),
     (QUALITY, lambda r: r.update(accepted={"reason": 5})),
@@ -190,6 +194,17 @@ def test_a_record_of_before_the_settings_is_no_damage(records, monkeypatch):
     """`accept` takes over what an earlier joulegrid measured."""
     _, missing, _ = merged(records, monkeypatch, ENERGY, lambda r: r.pop("settings"))
     assert missing == []
+
+
+def test_samples_of_quality_give_the_metric_and_the_interval_of_its_change(finished):
+    tree = dataset.read(finished[0] / "results/studies/small/study.nc")
+    samples = tree["samples/text"].sel(metric="text.perplexity")
+    value = np.exp(samples.total.sum("sample") / samples.weight.sum("sample"))
+    xr.testing.assert_allclose(
+        value, tree["quality"].quality.sel(metric="text.perplexity"), check_dim_order=False
+    )
+    # the stand-in has the same loss for every sample
+    assert tree["ranking"].quality_ci95.max().item() < 1e-9
 
 
 def test_a_metric_without_a_value_is_no_damage(records, monkeypatch):

@@ -53,8 +53,9 @@ def _choice(best: pd.Series, name: str, is_baseline: bool) -> str:
         return f"Keep {name}, the baseline: nothing else has a higher score."
     saved, half = 100 * best["efficiency"], 100 * best["efficiency_ci95"]
     margin = "" if half != half else f" ± {_digits(half)}"
-    quality = best["quality"]
-    at = "" if quality != quality else f" at {100 * quality:+.1f} % quality"
+    quality, spread = best["quality"], 100 * best["quality_ci95"]
+    within = "" if spread != spread else f" ± {spread:.1f}"
+    at = "" if quality != quality else f" at {100 * quality:+.1f}{within} % quality"
     verb = (
         f"saves {saved:.0f} %{margin} of the"
         if saved >= 0

@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis import decision, statistics
+from joulegrid.analysis import decision, samples, statistics
 from joulegrid.analysis.statistics import mean_over_sessions
 from joulegrid.analysis.variables import RANKING
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
+
+# Standard error and degrees of freedom
+Error = tuple[xr.DataArray, xr.DataArray]
 
 
 def relative_change(value: xr.DataArray, base: xr.DataArray) -> xr.DataArray:
@@ -46,9 +49,30 @@ def metric_changes(
 ) -> xr.DataArray:
     """The relative change of each metric for the better against the baseline."""
     chosen = quality.sel(metric=metrics)
+    return _changes(chosen.quality, chosen.direction, baseline)
+
+
+def _changes(values: xr.DataArray, direction: xr.DataArray, baseline: dict[str, str]) -> Any:
     own = {axis: label for axis, label in baseline.items() if axis in CONFIGURATION_AXES}
-    change = relative_change(chosen.quality, chosen.quality.sel(own, drop=True))
-    return xr.where(chosen.direction == 1, change, -change)
+    change = relative_change(values, values.sel(own, drop=True))
+    return xr.where(direction == 1, change, -change)
+
+
+def resampled_quality(
+    tree: xr.DataTree, baseline: dict[str, str], metrics: list[str]
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """ρ over resamples of the samples behind its metrics, and the degrees of freedom of their
+    spread: those of the metric with the fewest samples.
+
+    NaN where a metric has no samples.
+    """
+    quality = tree["quality"].to_dataset()
+    found = samples.resampled(tree, metrics)
+    if found is None:
+        nothing = relative_quality(quality, baseline, metrics) * np.nan
+        return nothing.expand_dims(draw=1), nothing
+    changes = _changes(found.quality, quality.direction.sel(metric=metrics), baseline)
+    return changes.mean("metric", skipna=False), found.freedom.min("metric", skipna=False)
 
 
 def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
@@ -77,6 +101,10 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     phi, rho = xr.broadcast(phi, rho)
     board = statistics.boards(energy)
     half, saves, error, freedom = _sureness(sessions, board, baseline)
+    drawn, rho_freedom = resampled_quality(tree, baseline, metrics)
+    rho_error = samples.error_of(drawn, rho_freedom)
+    rho_half = samples.half_width(rho_error, rho_freedom).broadcast_like(rho)
+    both = _error_of_score(weight, (error, freedom), (rho_error, rho_freedom))
     score = _score(phi, rho, weight)
     passed = decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy))
     ranked = score.where(passed == 1)
@@ -87,11 +115,10 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
         "efficiency_ci95": half,
         "saves_probability": saves,
         "quality": rho,
+        "quality_ci95": rho_half,
         "score": score,
-        "score_ci95": weight * half.where(score.notnull()),
-        "best_probability": _by_place(
-            decision.best_probability, baseline, ranked, weight * error, freedom
-        ),
+        "score_ci95": samples.half_width(*both).where(score.notnull()),
+        "best_probability": _by_place(decision.best_probability, baseline, ranked, *both),
         "wins_from": _by_place(_begins, baseline, phi.where(passed == 1), rho),
         "wins_to": _by_place(_ends, baseline, phi.where(passed == 1), rho),
         "meets": passed,
@@ -103,6 +130,7 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
             baseline,
             _score(efficiency(sessions, baseline), rho, weight).where(passed == 1),
             board,
+            (1 - weight) * drawn,
         ),
         "pareto": _by_place(pareto_front, baseline, joules["mean"], rho),
         "estimated_share": statistics.estimated_share(energy).mean("session"),
@@ -150,10 +178,20 @@ def _score(phi: xr.DataArray, rho: xr.DataArray, weight: float) -> xr.DataArray:
     return rho.where(phi.notnull()) if weight == 0 else weight * phi + (1 - weight) * rho
 
 
-def _ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
-    """Ranks of (places, cells) out of (places, cells, sessions)."""
-    rows = zip(scores, board, strict=True)
-    return np.array([statistics.ranks(score.T, text.T) for score, text in rows])
+def _error_of_score(weight: float, energy: Error, quality: Error) -> Error:
+    """Standard error of R and its degrees of freedom, out of those of φ and ρ; of φ alone where
+    that of ρ is not known.
+    """
+    if weight == 0:
+        return quality
+    parts = (weight * energy[0], energy[1]), ((1 - weight) * quality[0].fillna(0), quality[1])
+    return statistics.together(*parts)
+
+
+def _ranks(scores: np.ndarray, board: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Ranks of (places, cells) out of (places, cells, sessions) and (places, cells, draws)."""
+    rows = zip(scores, board, drawn, strict=True)
+    return np.array([statistics.ranks(s.T, text.T, draws.T) for s, text, draws in rows])
 
 
 def _begins(phi: np.ndarray, rho: np.ndarray) -> np.ndarray:
@@ -201,10 +239,11 @@ def _by_place(
     """`compute` on arrays of shape (places, compared cells, …), spread over the cell axes again."""
     compared = [axis for axis in CELL_AXES if axis in baseline]
     places = [axis for axis in CELL_AXES if axis not in baseline]
-    full = [array.transpose(*places, *compared, ...) for array in xr.broadcast(*arrays)]
-    shape, rest = full[0].shape[: len(CELL_AXES)], full[0].shape[len(CELL_AXES) :]
+    alike = xr.broadcast(*arrays, exclude=("session", "draw"))
+    full = [array.transpose(*places, *compared, ...) for array in alike]
+    shape = full[0].shape[: len(CELL_AXES)]
     cells = int(np.prod(shape[len(places) :]))
-    result = compute(*(array.values.reshape(-1, cells, *rest) for array in full))
+    result = compute(*(a.values.reshape(-1, cells, *a.shape[len(shape) :]) for a in full))
     dims = (*places, *compared)
     coords = {axis: full[0][axis] for axis in dims}
     return xr.DataArray(np.asarray(result, "f8").reshape(shape), dims=dims, coords=coords)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from joulegrid.analysis import samples
 from joulegrid.analysis.reading import Missing, Records
-from joulegrid.analysis.recorded import Evaluation, Made, Model, Session, Ways
+from joulegrid.analysis.recorded import Evaluation, Made, Metric, Model, Session, Ways
 from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import (
@@ -48,7 +49,7 @@ def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
     groups = {
         "/": xr.Dataset(attrs=_attributes(specs)),
         "/energy": _energy(specs, records),
-        "/quality": _quality(specs, records),
+        **_quality(specs, records),
         "/training": xr.Dataset(coords=_labels(specs, ("model", "training"))),
         "/weights": _weights(specs, records),
     }
@@ -104,11 +105,13 @@ def _said(ways: list[Ways], component: str) -> str:
     return "; ".join(f"{basis}: {method}" for basis, method in sorted(found))
 
 
-def _quality(specs: Specs, records: Records) -> xr.Dataset:
-    study = specs.study
+def _quality(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
+    """The group quality, and the samples of every task that has some."""
+    study, labels = specs.study, _labels(specs, CONFIGURATION_AXES)
     metrics = sorted(metric_names(study.data))
-    table = Table({**_labels(specs, CONFIGURATION_AXES), "metric": metrics}, QUALITY)
+    table = Table({**labels, "metric": metrics}, QUALITY)
     higher = dict.fromkeys(metrics, 1)
+    answered: dict[str, dict[str, samples.Found]] = {}
     names = {
         task: metric_names({"quality": {task: entry}})
         for task, entry in study.data["quality"].items()
@@ -117,28 +120,30 @@ def _quality(specs: Specs, records: Records) -> xr.Dataset:
         for task in study.labels("quality"):
             extract = partial(_metrics, task=task, names=names[task])
             row = records.row(specs.quality(configuration, task), Evaluation, extract)
-            values = row.pop("values", {})
-            higher |= row.pop("higher", {})
+            found: dict[str, Metric] = row.pop("metrics", {})
             for name in names[task]:
-                table.add((*configuration, name), {**row, **values.get(name, {})})
+                metric = found.get(name)
+                if metric is None:
+                    table.add((*configuration, name), row)
+                    continue
+                higher[name] = int(metric.higher_is_better)
+                values = {"quality": metric.value, "stderr": metric.stderr}
+                table.add((*configuration, name), {**row, **values})
+                if metric.samples is not None:
+                    answers = answered.setdefault(task, {}).setdefault(name, {})
+                    answers[configuration] = metric.samples
     dataset = table.dataset()
     flags = {"flag_values": np.array([0, 1], "i1"), "flag_meanings": " ".join(DIRECTION)}
-    values = np.array([higher[m] for m in metrics], "i1")
-    dataset["direction"] = (
-        "metric",
-        values,
-        {"long_name": "which way the metric is better", **flags},
-    )
-    return dataset
+    directions = np.array([higher[m] for m in metrics], "i1")
+    about = {"long_name": "which way the metric is better", **flags}
+    dataset["direction"] = ("metric", directions, about)
+    groups = {f"/samples/{task}": samples.group(labels, answered[task]) for task in answered}
+    return {"/quality": dataset, **groups}
 
 
 def _metrics(record: Evaluation, task: str, names: list[str]) -> dict[str, Any]:
-    """Value and direction of every metric of a task, by the name it has in the dataset."""
-    found = {name: record.metrics[name.removeprefix(f"{task}.")] for name in names}
-    return {
-        "values": {n: {"quality": m.value, "stderr": m.stderr} for n, m in found.items()},
-        "higher": {name: int(metric.higher_is_better) for name, metric in found.items()},
-    }
+    """Every metric of a task, by the name it has in the dataset."""
+    return {"metrics": {name: record.metrics[name.removeprefix(f"{task}.")] for name in names}}
 
 
 def _weights(specs: Specs, records: Records) -> xr.Dataset:

@@ -16,6 +16,12 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         "metrics of every configuration; `direction` says which way a metric is better",
     ),
     (
+        "samples/TASK",
+        variables.SAMPLES,
+        "model, training, pruning, quantization, metric, sample",
+        "what the metrics of a task are made of, where they are means over samples",
+    ),
+    (
         "weights",
         variables.WEIGHTS,
         "model, training, pruning, quantization",

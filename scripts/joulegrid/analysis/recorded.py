@@ -3,7 +3,7 @@
 A record that does not have it is damaged. What nobody reads is skipped, its spec above all.
 """
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -143,12 +143,26 @@ class Session(Header, kw_only=True):
         return Spent(self.elapsed_s, joules / seconds * self.elapsed_s)
 
 
+class Samples(Struct):
+    """What a metric is made of, see `quality.samples`."""
+
+    link: Literal["mean", "exp"]
+    total: Annotated[list[float], Meta(min_length=1)]
+    weight: list[float] | None
+
+    def __post_init__(self) -> None:
+        """One weight per sample."""
+        if self.weight is not None and len(self.weight) != len(self.total):
+            raise ValueError("as many weights as samples")
+
+
 class Metric(Struct):
-    """Value of a metric, its standard error, and which way it is better."""
+    """Value of a metric, its standard error, which way it is better, and its samples."""
 
     value: float | None
     stderr: float | None
     higher_is_better: bool
+    samples: Samples | None = None
 
 
 class Cost(Struct):

@@ -5,7 +5,7 @@ or three numbers say about a mean.
 """
 
 from functools import cache
-from math import isfinite, sqrt
+from math import hypot, isfinite, sqrt
 
 import numpy as np
 import xarray as xr
@@ -17,6 +17,8 @@ CONFIDENCE = 0.95
 UPPER = (1 + CONFIDENCE) / 2
 # Cells up to which the studentized range is integrated
 MANY_CELLS = 50
+# Degrees of freedom of what samples of quality say, of which there are many
+MANY_SAMPLES = 1000
 MEASURED = BASIS.index("measured")
 # Mean, its standard error and degrees of freedom; a squared error and its degrees of freedom
 Estimate = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -123,6 +125,18 @@ def saving(joules: np.ndarray, base: np.ndarray, same: np.ndarray) -> Estimate:
         )
 
 
+def together(
+    one: tuple[xr.DataArray, xr.DataArray], other: tuple[xr.DataArray, xr.DataArray]
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Standard error and degrees of freedom of the sum of two independent values with such
+    (Welch and Satterthwaite); those of the first where both errors are 0.
+    """
+    variance = one[0] ** 2 + other[0] ** 2
+    parts = (error**4 / freedom for error, freedom in (one, other))
+    shares = sum(part.where(part > 0, 0) for part in parts)
+    return variance**0.5, xr.where(shares > 0, variance**2 / shares, one[1])
+
+
 def half_width(estimate: Estimate) -> np.ndarray:
     """Of the 95 % interval, mean ± half width."""
     _, error, freedom = estimate
@@ -161,8 +175,8 @@ def _paired_or_welch(
     return mean, error, freedom
 
 
-def ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
-    """Ranks by mean score, shared by neighbours that sessions cannot tell apart.
+def ranks(scores: np.ndarray, board: np.ndarray, drawn: np.ndarray | None = None) -> np.ndarray:
+    """Ranks by mean score, shared by neighbours that sessions and samples cannot tell apart.
 
     From the best downwards, a cell shares the rank of the best one above it that is not better for
     sure; otherwise its rank is its place. For sure is: by Student's t of both at 95 %, and by
@@ -176,25 +190,42 @@ def ranks(scores: np.ndarray, board: np.ndarray) -> np.ndarray:
     board
         on what each ran, same shape: sessions of two cells are compared in pairs if they ran on
         the same.
+    drawn
+        what quality adds to the scores over resamples of its samples, shape (draws, cells); NaN
+        where that is not known.
     """
     found = np.full(scores.shape[1], np.nan)
     known = np.flatnonzero(np.isfinite(scores).any(axis=0))
     means = np.nanmean(scores[:, known], axis=0)
     least = honest_difference(scores[:, known], board[:, known])
+    many = _tukey(known.size, MANY_SAMPLES) / sqrt(2) if known.size > 1 else 0.0
     order = known[np.argsort(-means, kind="stable")]
     leader, rank = None, 1
     for place, cell in enumerate(order, 1):
-        if leader is None or _apart(scores, board, leader, cell, least):
+        error = 0.0 if leader is None or drawn is None else _spread(drawn, leader, cell)
+        gap = hypot(least, many * error)
+        if leader is None or _apart(scores, board, leader, cell, gap, error):
             leader, rank = cell, place
         found[cell] = rank
     return found
 
 
-def _apart(scores: np.ndarray, board: np.ndarray, best: int, own: int, least: float) -> bool:
-    """Whether a cell is better than another by more than `least`, and for sure."""
+def _spread(drawn: np.ndarray, one: int, other: int) -> float:
+    """Standard error of the difference that quality makes; 0 where it is not known."""
+    error = float(np.std(drawn[:, one] - drawn[:, other]))
+    return error if isfinite(error) else 0.0
+
+
+def _apart(
+    scores: np.ndarray, board: np.ndarray, best: int, own: int, least: float, error: float
+) -> bool:
+    """Whether a cell is better than another by more than `least`, and for sure; `error` is that of
+    their difference in quality.
+    """
     if np.nanmean(scores[:, best]) - np.nanmean(scores[:, own]) <= least:
         return False
-    return _surely_better(scores[:, best], scores[:, own], board[:, best] == board[:, own])
+    same = board[:, best] == board[:, own]
+    return _surely_better(scores[:, best], scores[:, own], same, error)
 
 
 def honest_difference(scores: np.ndarray, board: np.ndarray) -> float:
@@ -236,9 +267,9 @@ def _tukey(cells: int, freedom: int) -> float:
     return float(np.sqrt(2) * stats.t.isf((1 - CONFIDENCE) / (cells * (cells - 1)), freedom))
 
 
-def _surely_better(best: np.ndarray, own: np.ndarray, same: np.ndarray) -> bool:
+def _surely_better(best: np.ndarray, own: np.ndarray, same: np.ndarray, error: float) -> bool:
     """Whether the sessions of one cell are better than those of another for sure; in plain Python,
-    since it is asked for every cell, and arrays of three numbers are slow.
+    since it is asked for every cell, and arrays of three numbers are slow. `error` as in `_apart`.
     """
     rows = list(zip(best.tolist(), own.tolist(), same.tolist(), strict=True))
     pairs = [a - b for a, b, _ in rows if isfinite(a) and isfinite(b)]
@@ -252,7 +283,7 @@ def _surely_better(best: np.ndarray, own: np.ndarray, same: np.ndarray) -> bool:
         freedom = int(variance**2 / parts) if parts else a_freedom
     margin = _quantile(freedom) * sqrt(variance) if freedom else 0.0
     # what two sums of the same numbers differ by in the last digits is no difference
-    return mean > max(margin, 1e-12)
+    return mean > max(hypot(margin, _quantile(MANY_SAMPLES) * error), 1e-12)
 
 
 def _moments(values: list[float]) -> tuple[float, float, int]:

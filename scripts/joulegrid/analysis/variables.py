@@ -13,6 +13,7 @@ import numpy as np
 STATUS = ("ok", "oom", "unsupported", "missing", "excluded")
 BASIS = ("measured", "estimated", "guess", "absent")
 DIRECTION = ("lower_is_better", "higher_is_better")
+LINKS = ("mean", "exp")
 COMPONENTS = ("cpu", "gpu", "ram")
 
 
@@ -123,6 +124,14 @@ QUALITY = {
     "reason": _text("why there is no number"),
     "accepted": _ACCEPTED,
 }
+# dims: model, training, pruning, quantization, metric, sample; link: metric
+SAMPLES = {
+    "total": Variable("what a sample adds to the metric", comment="a metric is Σ total / Σ weight"),
+    "weight": Variable("what the total of a sample is divided by"),
+    "link": Variable(
+        "whether the metric is that mean or its exponential", None, flags=LINKS, dtype="i1"
+    ),
+}
 # dims: model, training, pruning, quantization
 WEIGHTS = {
     "parameters": Variable("weights of the model, after structured pruning"),
@@ -142,11 +151,18 @@ RANKING = {
     "efficiency_ci95": Variable("half width of the 95 % interval of phi, over sessions"),
     "saves_probability": Variable("probability that phi is above 0, over sessions"),
     "quality": Variable("rho, mean relative change of quality for the better against the baseline"),
+    "quality_ci95": Variable(
+        "half width of the 95 % interval of rho, over resamples of the samples of its metrics",
+        comment="NaN where a metric has no samples",
+    ),
     "score": Variable("R = w phi + (1 - w) rho"),
     "score_ci95": Variable(
-        "half width of the 95 % interval of R", comment="of energy over sessions; rho is as exact"
+        "half width of the 95 % interval of R",
+        comment="of energy over sessions and, where quality_ci95 is there, of rho over samples",
     ),
-    "best_probability": Variable("probability to have the highest R of its place, over sessions"),
+    "best_probability": Variable(
+        "probability to have the highest R of its place, over sessions and samples"
+    ),
     "wins_from": Variable("least weight w with which it has the highest R of its place"),
     "wins_to": Variable("greatest weight w with which it has the highest R of its place"),
     "meets": Variable("1 if it meets what the study requires"),
@@ -154,7 +170,9 @@ RANKING = {
         "generated tokens after which the energy of making the weights is saved",
         comment="infinite where nothing is saved",
     ),
-    "rank": Variable("rank in its place, 1 is best; shared where sessions tell no difference"),
+    "rank": Variable(
+        "rank in its place, 1 is best; shared where sessions and samples tell no difference"
+    ),
     "pareto": Variable("on the energy-quality Pareto front of its place"),
     "estimated_share": Variable("share of the energy that no counter measured"),
     "disturbed": Variable("share of the windows that count although the machine was disturbed"),

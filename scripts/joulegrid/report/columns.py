@@ -51,7 +51,7 @@ RANKING = (
         "rank",
         "",
         ".0f",
-        "within its place; 1 is best; shared where sessions tell no difference",
+        "within its place; 1 is best; shared where sessions and samples tell no difference",
     ),
     Column(
         "energy_per_token", "energy", "J/token", ".4g", "per generated token, mean over sessions"
@@ -94,11 +94,18 @@ RANKING = (
         "mean relative change of the metrics for the better, against the baseline",
     ),
     Column(
+        "quality_ci95",
+        "± ρ",
+        "",
+        ".2g",
+        "half width of the 95 % interval of ρ, configurations compared on the same samples",
+    ),
+    Column(
         "best_probability",
         "P(best)",
         "",
         ".0%",
-        "probability to have the highest score of its place, over sessions",
+        "probability to have the highest score of its place, over sessions and samples",
         brief=False,
     ),
     Column("score", "score R", "", "+.3f", "w·φ + (1 − w)·ρ"),

@@ -1,0 +1,113 @@
+"""Quality sample by sample: the groups /samples/TASK, and what they say of differences between
+configurations that answered the same samples.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy import stats
+
+from joulegrid.analysis.recorded import Samples
+from joulegrid.analysis.statistics import UPPER
+from joulegrid.analysis.variables import LINKS, SAMPLES
+from joulegrid.study.grid import CONFIGURATION_AXES
+
+# Resamples behind an interval, and their seed
+DRAWS, SEED = 1000, 0
+Found = dict[tuple[str, ...], Samples]
+
+
+def group(labels: Mapping[str, Sequence[str]], found: Mapping[str, Found]) -> xr.Dataset:
+    """The samples of one task.
+
+    Parameters
+    ----------
+    labels
+        the configuration axes with their labels.
+    found
+        metric -> configuration -> its samples.
+
+    Returns
+    -------
+    The variables of `variables.SAMPLES` over configuration axes, metric and sample; NaN where a
+    configuration has fewer samples than another, or none.
+    """
+    places = [{label: n for n, label in enumerate(names)} for names in labels.values()]
+    most = max(len(s.total) for rows in found.values() for s in rows.values())
+    shape = (*map(len, places), len(found), most)
+    total, weight = np.full(shape, np.nan), np.full(shape, np.nan)
+    for m, rows in enumerate(found.values()):
+        for configuration, each in rows.items():
+            index = (*(p[label] for p, label in zip(places, configuration, strict=True)), m)
+            total[index][: len(each.total)] = each.total
+            weight[index][: len(each.total)] = 1 if each.weight is None else each.weight
+    links = [LINKS.index(next(iter(rows.values())).link) for rows in found.values()]
+    arrays = {"total": total, "weight": weight, "link": np.array(links, "i1")}
+    dims = [*CONFIGURATION_AXES, "metric", "sample"]
+    return xr.Dataset(
+        {
+            name: (("metric",) if name == "link" else dims, arrays[name], variable.attrs)
+            for name, variable in SAMPLES.items()
+        },
+        coords={**{axis: list(names) for axis, names in labels.items()}, "metric": list(found)},
+    )
+
+
+def resampled(tree: xr.DataTree, metrics: Sequence[str]) -> xr.Dataset | None:
+    """Metrics over resamples of their samples (the bootstrap of Efron), the same resamples for all
+    configurations: what they share through the samples falls out of their differences.
+
+    Returns
+    -------
+    `quality` over configuration axes, metric and draw, NaN where a metric has no samples there;
+    `freedom`, the samples less one, over configuration axes and metric. None if no metric has any.
+    """
+    tasks = tree["samples"].children if "samples" in tree.children else {}
+    found = []
+    for metric in metrics:
+        task = tasks.get(metric.split(".")[0])
+        if task is not None and metric in task.metric.values:
+            found.append(_draws(task.to_dataset().sel(metric=metric)))
+    return xr.concat(found, "metric").reindex(metric=list(metrics)) if found else None
+
+
+def _draws(samples: xr.Dataset) -> xr.Dataset:
+    """One metric over resamples."""
+    axes = samples.total.dims[:-1]
+    shape = samples.total.shape
+    total, weight = (samples[v].values.reshape(-1, shape[-1]) for v in ("total", "weight"))
+    count = np.isfinite(total).sum(axis=1)
+    values = np.full((len(total), DRAWS), np.nan)
+    for n in np.unique(count[count > 1]):
+        rows, times = count == n, _times_drawn(str(samples.metric.values), int(n))
+        mean = (total[rows, :n] @ times) / (weight[rows, :n] @ times)
+        values[rows] = np.exp(mean) if LINKS[int(samples.link)] == "exp" else mean
+    return xr.Dataset(
+        {
+            "quality": ((*axes, "draw"), values.reshape(*shape[:-1], DRAWS)),
+            "freedom": (axes, np.where(count > 1, count - 1.0, np.nan).reshape(shape[:-1])),
+        },
+        coords={axis: samples[axis] for axis in axes} | {"metric": samples.metric},
+    )
+
+
+def _times_drawn(metric: str, n: int) -> np.ndarray:
+    """How often each of n samples is in each resample, shape (n, draws); the same for all metrics
+    of a task, which are of the same samples.
+    """
+    random = np.random.default_rng([SEED, n, *metric.split(".")[0].encode()])
+    drawn = random.integers(0, n, (DRAWS, n))
+    return np.stack([np.bincount(row, minlength=n) for row in drawn], axis=1).astype("f8")
+
+
+def error_of(draws: xr.DataArray, freedom: xr.DataArray) -> xr.DataArray:
+    """Standard error out of resamples, which spread by (n - 1) / n too little; 0 is 0."""
+    return draws.std("draw") * np.sqrt((freedom + 1) / freedom)
+
+
+def half_width(error: xr.DataArray, freedom: xr.DataArray) -> xr.DataArray:
+    """Of the 95 % interval, Student's t."""
+    quantile: Any = xr.apply_ufunc(stats.t.ppf, UPPER, freedom)
+    return quantile * error

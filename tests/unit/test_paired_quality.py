@@ -1,0 +1,114 @@
+"""Differences of quality between configurations that answered the same samples."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from joulegrid.analysis import samples
+from joulegrid.analysis.recorded import Samples
+from joulegrid.study.grid import CONFIGURATION_AXES
+from unit.test_comparison import BASELINE, LABELS, compare, tree
+
+AXES = {axis: LABELS[axis] for axis in CONFIGURATION_AXES}
+METRIC = "facts.acc"
+
+
+def with_samples(data, **totals):
+    """`data` with samples of facts.acc for some quantizations."""
+    found = {
+        ("m", "none", "none", label): Samples("mean", list(total), None)
+        for label, total in totals.items()
+    }
+    groups = {node.path: node.to_dataset() for node in data.subtree}
+    group = samples.group(AXES, {METRIC: found})
+    return xr.DataTree.from_dict({**groups, "/samples/facts": group})
+
+
+def data(*accuracy):
+    """Half the energy for each further quantization; `accuracy` of full, half, low."""
+    return tree([[100, 101], [50, 50.5], [25, 25.25]], accuracy, [20, 20, 20])
+
+
+def interval(full, half):
+    """Half width of the interval of ρ of `half`."""
+    chosen = data(full.mean(), half.mean(), np.nan)
+    found = compare(with_samples(chosen, full=full, half=half), 0.5, BASELINE, [METRIC])
+    return found.quality_ci95.values.ravel()[1]
+
+
+def test_the_interval_is_that_of_the_differences_of_the_samples():
+    random = np.random.default_rng(0)
+    full = random.normal(10, 3, 200)
+    half = full - random.normal(0.5, 0.2, 200)
+    # the error of a ratio of means of pairs (Cochran, Sampling Techniques, 6.4), times t
+    left = half - half.mean() / full.mean() * full
+    by_hand = 1.972 * left.std(ddof=1) / np.sqrt(200) / full.mean()
+    assert interval(full, half) == pytest.approx(by_hand, rel=0.1)
+    # not compared on the same samples it would be ten times as wide
+    assert interval(full, half[::-1]) > 5 * by_hand
+
+
+def test_intervals_cover_in_93_to_97_percent_of_studies():
+    """Each model is a study of its own."""
+    random, studies = np.random.default_rng(1), [str(n) for n in range(2000)]
+    right = random.random((2000, 40)) < 0.7
+    # what is expected of `kept` is 0.8 · 0.7 + 0.2 · 0.5
+    kept = np.where(random.random((2000, 40)) < 0.8, right, random.random((2000, 40)) < 0.5)
+    answers = {"full": right.astype(float), "half": kept.astype(float)}
+    rows = {
+        (study, "none", "none", label): Samples("mean", values[n].tolist(), None)
+        for label, values in answers.items()
+        for n, study in enumerate(studies)
+    }
+    group = samples.group({**AXES, "model": studies}, {METRIC: rows})
+    drawn = samples.resampled(xr.DataTree.from_dict({"/samples/facts": group}), [METRIC])
+    base = drawn.quality.sel(quantization="full")
+    error = samples.error_of(drawn.quality / base - 1, drawn.freedom)
+    half_width = samples.half_width(error, drawn.freedom).sel(quantization="half").values.ravel()
+    change = answers["half"].mean(axis=1) / answers["full"].mean(axis=1) - 1
+    inside = np.abs(change - (0.66 / 0.7 - 1)) <= half_width
+    assert 0.93 <= inside.mean() <= 0.97
+
+
+def test_an_exponential_of_a_mean_is_resampled_as_one():
+    found = {("m", "none", "none", "full"): Samples("exp", [20.0, 10.0, 30.0], [10.0, 5.0, 15.0])}
+    group = samples.group(AXES, {"text.perplexity": found})
+    chosen = xr.DataTree.from_dict({"/samples/text": group})
+    drawn = samples.resampled(chosen, ["text.perplexity"]).quality
+    # every sample has a loss of 2 per token
+    assert drawn.sel(quantization="full").values == pytest.approx(np.exp(2))
+    assert np.isnan(drawn.sel(quantization="half").values).all()
+
+
+def test_a_metric_without_samples_has_no_interval_and_that_of_the_score_is_of_energy():
+    full = np.tile([0.0, 1.0], 50)
+    chosen = with_samples(data(0.5, 0.5, 0.4), full=full, half=full)
+    found = compare(chosen, 0.7, BASELINE, [METRIC, "text.perplexity"])
+    assert np.isnan(found.quality_ci95.values).all()
+    plain = compare(data(0.5, 0.5, 0.4), 0.7, BASELINE, [METRIC, "text.perplexity"])
+    xr.testing.assert_allclose(found.score_ci95, plain.score_ci95)
+
+
+def test_cells_whose_quality_few_samples_tell_apart_share_a_rank():
+    """One of twenty answers more is luck, of two thousand it is not."""
+    for copies, expected in ((1, 1), (100, 3)):
+        full = np.tile([1.0] * 12 + [0.0] * 8, copies)
+        half = np.tile([1.0] * 11 + [0.0] * 9, copies)
+        low = np.tile([0.0] + [1.0] * 10 + [0.0] * 9, copies)
+        means = [full.mean(), half.mean(), low.mean()]
+        chosen = with_samples(
+            tree([[50, 50.1], [50, 50.1], [50, 50.1]], means, [20] * 3),
+            full=full,
+            half=half,
+            low=low,
+        )
+        found = compare(chosen, 0, BASELINE, [METRIC])
+        assert found["rank"].values.ravel()[-1] == expected
+
+
+def test_at_quality_alone_the_interval_of_the_score_is_that_of_quality():
+    random = np.random.default_rng(0)
+    full, half = random.random(50), random.random(50)
+    chosen = with_samples(data(full.mean(), half.mean(), np.nan), full=full, half=half)
+    found = compare(chosen, 0, BASELINE, [METRIC])
+    assert found.score_ci95.values.ravel()[1] == found.quality_ci95.values.ravel()[1] > 0
