@@ -1,9 +1,12 @@
 """Metrics out of lm-eval's results: by name and filter, with a direction that somebody said."""
 
 import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from conftest import ROOT
 from joulegrid.errors import InputError
-from joulegrid.quality.lm_eval import metric_of
+from joulegrid.quality.lm_eval import evaluate, metric_of
+from joulegrid.quality.samples import standard_error, value_of
 
 # What lm-eval 0.4.13 gives for gsm8k
 GSM8K = {
@@ -56,3 +59,22 @@ def test_the_samples_are_those_of_the_chosen_filter_in_the_order_of_the_document
     results = {"exact_match,strict-match": 0.5, "exact_match,flexible-extract": 1.0}
     found = metric_of("exact_match,strict-match", results, BETTER, {}, logged)
     assert found["samples"] == {"link": "mean", "total": [0, 1], "weight": None}
+
+
+def test_a_real_task_keeps_the_answer_to_each_of_its_documents(tiny, monkeypatch):
+    monkeypatch.chdir(ROOT)  # the task names its data relative to the repository
+    model = AutoModelForCausalLM.from_pretrained(tiny)
+    entry = {
+        "task": "facts",
+        "folder": {"path": "config/tasks/facts"},
+        "metrics": ["acc", "acc_norm"],
+        "batch_size": 8,
+        "fewshot": 0,
+        "directions": {},
+    }
+    found = evaluate(model, AutoTokenizer.from_pretrained(tiny), entry, 0)
+    for metric in found.values():
+        assert len(metric["samples"]["total"]) == 40
+        assert value_of(metric["samples"]) == metric["value"]
+        # lm-eval's own is of the same samples
+        assert standard_error(metric["samples"]) == pytest.approx(metric["stderr"])
