@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from joulegrid.analysis import carbon, intensity
+from joulegrid.analysis import carbon, footprint, intensity
 from joulegrid.errors import InputError
+from joulegrid.study import embodied
 from joulegrid.study import zones as zones_of
 from joulegrid.units import J_PER_KWH
 from unit.test_comparison import DATA
@@ -183,3 +184,81 @@ def test_old_figures_are_said():
         "B": {"intensity_g_per_kwh": 1.0, "source": "s", "year": 2023, "basis": "direct"},
     }
     assert carbon.old_figures(carbon.account(DATA, zones, {"h": 1.0}), 2026) == ["A (2021)"]
+
+
+# ---------------------------------------------------------------- beside operational emissions
+BLOOM = {"preset": "bloom", "server_share": 1.0}
+SERVER = {"device": "cuda", "gpus": 8}
+
+
+def test_the_published_embodied_share_of_bloom():
+    """1,082,990 GPU hours on servers of 8: 7.57 t of servers, 3.64 t of GPUs, 11.2 t together; 56 g
+    an hour of a server.
+    """
+    machine = embodied.resolve({"embodied": {"a": BLOOM}}, {"a": SERVER})["embodied"]["a"]
+    tonnes = footprint.embodied_g(1_082_990 / 8, machine) / 1e6
+    assert tonnes == pytest.approx(11.2, abs=0.05)
+    servers = footprint.embodied_g(1_082_990 / 8, {**machine, "gpus": 0}) / 1e6
+    assert servers == pytest.approx(7.57, abs=0.01)
+    assert tonnes - servers == pytest.approx(3.64, abs=0.01)
+    assert footprint.embodied_g(1, {**machine, "gpus": 0}) == pytest.approx(56, abs=0.5)
+
+
+def test_the_example_of_the_sci_specification():
+    """1,000 kg over four years, reserved for an hour: around 28 g (version 1.1, embodied
+    emissions).
+    """
+    own = {"server_kg": 1000, "years": 4, "utilisation": 1, "server_share": 1.0, "source": "SCI"}
+    machine = embodied.resolve({"embodied": {"a": own}}, {"a": {"device": "cpu"}})["embodied"]["a"]
+    assert footprint.embodied_g(1, machine) == pytest.approx(28, abs=0.6)
+    # with 1 kWh at 100 g/kWh that serves 2 requests
+    assert footprint.sci(1, 100, footprint.embodied_g(1, machine), 2) == pytest.approx(
+        64.27, abs=0.01
+    )
+
+
+ZONES = {
+    "A": {"intensity_g_per_kwh": 36.0, "source": "t", "year": None, "basis": "unknown"},
+    "B": {"intensity_g_per_kwh": 360.0, "source": "s", "year": 2024, "basis": "direct"},
+}
+
+
+def beside(zones=ZONES, **carbon_block):
+    machines = embodied.resolve(carbon_block, {"h": SERVER})
+    emitted = carbon.account(DATA, zones, {"h": 1.5})
+    return emitted, footprint.account(DATA, emitted, zones, machines, {"w": 5})
+
+
+def test_what_stands_beside_is_in_no_operational_figure():
+    contract = {"market_g_per_kwh": 0.0, "market_source": "hydro, NO"}
+    water = {"h": {"litres_per_kwh": 1.8, "source": "report"}}
+    zones = {**ZONES, "A": {**ZONES["A"], **contract}}
+    plain, none = beside()
+    emitted, found = beside(zones, embodied={"h": BLOOM}, water=water)
+    assert not none
+    xr.testing.assert_identical(plain, emitted)
+    one = found.sel(quantization="full").squeeze()
+    # market-based where the zone says what its contract stands for, and nowhere else
+    assert one.market_emissions.sel(zone="A") == 0
+    assert np.isnan(one.market_emissions.sel(zone="B"))
+    # 100 J a run at 1.8 L/kWh, without PUE; 2 s of a server with 8 GPUs at 82.8 g/h
+    assert one.water.item() == pytest.approx(100 / 3.6e6 * 1.8)
+    assert one.embodied.item() == pytest.approx(2 / 3600 * 3_700_000 / (6 * 8760 * 0.85))
+    # SCI is the sum: 10 tokens and 2 requests a run, 0.015 g operational in B
+    whole = 0.015 + one.embodied.item()
+    assert one.sci_per_million_tokens.sel(zone="B").item() == pytest.approx(whole * 1e5)
+    assert one.sci_per_thousand_requests.sel(zone="B").item() == pytest.approx(whole * 500)
+    rows = carbon.table(emitted, found)
+    assert {"embodied_g", "water_l", "market_emissions_g"} <= set(rows)
+    assert rows["emissions_g"].tolist() == carbon.table(plain)["emissions_g"].tolist()
+
+
+def test_a_market_based_figure_goes_with_codecarbons_and_with_a_series(tmp_path):
+    contract = {"market_g_per_kwh": 5, "market_source": "contract"}
+    found = zones_of.resolve({"FRA": contract, "X": {**ZONES["B"], **contract}}, "study")
+    assert "CodeCarbon" in found["FRA"]["source"]
+    assert found["FRA"]["market_g_per_kwh"] == found["X"]["market_g_per_kwh"] == 5
+    assert found["X"]["intensity_g_per_kwh"] == 360
+    (tmp_path / "x.csv").write_text("time,g\n2024-01-01T00:00,100\n")
+    series = {"series": {"path": "x.csv"}, "source": "mine", "basis": None, **contract}
+    assert carbon.with_series({"X": series}, tmp_path)[0]["X"]["market_g_per_kwh"] == 5

@@ -218,6 +218,13 @@ def test_the_documentation_is_in_step_with_the_code():
     assert (house.ROOT / "docs/dataset.md").read_text() == describe.markdown()
 
 
+def test_udunits_knows_the_units_of_every_table():
+    """Those that this study has no data for too."""
+    for _, table, _, _ in describe.GROUPS:
+        for name, variable in table.items():
+            assert variable.units is None or not cf_units.Unit(variable.units).is_unknown(), name
+
+
 def test_every_variable_is_documented(tree):
     documented = {name: set(table) for name, table, _, _ in describe.GROUPS}
     for name in documented.keys() & tree.children.keys():

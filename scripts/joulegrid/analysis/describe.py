@@ -29,6 +29,13 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         "emissions; beside them `intensity`, `intensity_basis`, `intensity_source` and "
         "`intensity_year` of every zone and the `pue` of every machine",
     ),
+    (
+        "footprint",
+        variables.FOOTPRINT,
+        CELL,
+        "what the study gives numbers for beside the operational emissions, never added to them; "
+        "intensities and sources are over zone or hardware alone",
+    ),
     ("grid", variables.GRID, "zone", "of zones with an hourly series, where there are any"),
     ("cost", variables.COST, "kind", "what the study itself took"),
 )

@@ -197,3 +197,39 @@ CARBON = {
     "emissions_ci95": Variable("half width of the 95 % interval of the emissions of one run", "g"),
     "emissions_per_token": Variable("emissions per generated token", "g"),
 }
+# dims: the cell's axes; what the study gives no number for is not there
+FOOTPRINT = {
+    "market_emissions": Variable(
+        "market-based emissions of one run of the workload",
+        "g",
+        ("zone",),
+        comment="energy times PUE times what contracts say of the electricity; the other "
+        "emissions are location-based",
+    ),
+    "market_intensity": Variable("market-based carbon intensity", "g kW-1 h-1"),
+    "market_source": _text("source of the market-based intensity"),
+    "embodied": Variable(
+        "embodied emissions of the machine during one run of the workload",
+        "g",
+        comment="an estimate; in no other variable but sci",
+    ),
+    "embodied_source": _text("source of the embodied emissions"),
+    "water": Variable(
+        "water of the data centre during one run of the workload",
+        "L",
+        comment="energy of the machine times litres per kWh; PUE is not in it",
+    ),
+    "water_source": _text("source of the litres per kWh"),
+    "sci_per_thousand_requests": Variable(
+        "software carbon intensity (ISO/IEC 21031) of 1,000 requests",
+        "g",
+        ("zone",),
+        comment="operational, location-based, plus embodied",
+    ),
+    "sci_per_million_tokens": Variable(
+        "software carbon intensity (ISO/IEC 21031) of a million generated tokens",
+        "g",
+        ("zone",),
+        comment="operational, location-based, plus embodied",
+    ),
+}

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from joulegrid.analysis import carbon, comparison
 from joulegrid.analysis.variables import COMPONENTS
+from joulegrid.report import beside
 from joulegrid.report.data import page_data
 from joulegrid.units import J_PER_KWH
 
@@ -48,6 +49,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         zones=zones(tree["carbon"].to_dataset()),
         old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),
         cost=cost(tree),
+        footprint=beside.footprint(tree),
         starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
         charts=[
             {"name": name, "caption": caption}

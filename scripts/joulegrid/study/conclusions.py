@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from joulegrid.records import ROOT, Spec, digest, identity, sha256_file
-from joulegrid.study import packages, zones
+from joulegrid.study import embodied, packages, zones
 from joulegrid.study.code import Source
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.study.specs import Job
@@ -22,6 +22,7 @@ CALLS = {
         "joulegrid.analysis.ranked:table",
         "joulegrid.analysis.carbon:account",
         "joulegrid.analysis.carbon:with_series",
+        "joulegrid.analysis.footprint:account",
         "joulegrid.analysis.published:read",
         "joulegrid.analysis.carbon:table",
     ),
@@ -92,6 +93,12 @@ def _settings(study: Study) -> dict[str, dict[str, Any]]:
             "zones": zones.resolve(study.zones, study.source),
             "published": [sha256_file(path) for path in sorted((ROOT / PUBLISHED).glob("*.csv"))],
             "pue": {label: entry["pue"] for label, entry in data["hardware"].items()},
+            "machines": embodied.resolve(data["carbon"], data["hardware"]),
+            "new_tokens": {
+                label: entry["new_tokens"]
+                for label, entry in data["workload"].items()
+                if entry["method"] == "batch"
+            },
         },
         "draw": {},
         "report": {
