@@ -4,7 +4,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from joulegrid.analysis import carbon, comparison, dataset, footprint, published, ranked
+from joulegrid.analysis import carbon, comparison, dataset, footprint, levers, published, ranked
 from joulegrid.jobs import run
 from joulegrid.records import ROOT
 
@@ -23,7 +23,8 @@ def main(arguments, spec):
     carbon.table(emitted, beside).to_csv(arguments.carbon, index=False, float_format="%.6g")
     tree["ranking"], tree["carbon"] = xr.DataTree(ranking), xr.DataTree(emitted)
     tree["published"] = xr.DataTree(published.read())
-    for name, group in {"grid": grid, "footprint": beside}.items():
+    weighed = levers.account(tree, ranking, emitted, grid)
+    for name, group in {"grid": grid, "footprint": beside, "levers": weighed}.items():
         if group:
             tree[name] = xr.DataTree(group)
     dataset.write(tree, Path(arguments.study))

@@ -31,6 +31,7 @@ def test_groups_and_dimensions(tree):
         "ranking",
         "carbon",
         "cost",
+        "levers",
         "published",
     }
     cell = ("model", "training", "pruning", "quantization", "hardware", "engine", "workload")

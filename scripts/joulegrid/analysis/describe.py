@@ -37,6 +37,13 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         "intensities and sources are over zone or hardware alone",
     ),
     ("grid", variables.GRID, "zone", "of zones with an hourly series, where there are any"),
+    (
+        "levers",
+        variables.LEVERS,
+        f"{CELL}; of move and shift those below alone",
+        "what compressing, moving and shifting save, each by itself; where there are several zones "
+        "or an hourly series",
+    ),
     ("cost", variables.COST, "kind", "what the study itself took"),
 )
 HEAD = """# The dataset

@@ -160,7 +160,6 @@ RANKING = {
     "disturbed": Variable("share of the windows that count although the machine was disturbed"),
     "other_board": Variable("1 if some session ran on another board than its baseline"),
 }
-# dims: the cell's axes, zone
 # Jobs that use energy, in the order of the pipeline
 KINDS = ("training", "pruned", "weights", "quality", "energy")
 # dims: kind
@@ -188,6 +187,26 @@ GRID = {
     ),
     "estimated_share": Variable("share of the values that the source itself estimated"),
 }
+# dims: see each; there only where zones or hours can be weighed against compressing
+LEVERS = {
+    "compress": Variable(
+        "share of the emissions saved against the baseline of the place, in one zone",
+        comment="of all components, dims of the cell",
+    ),
+    "compress_ci95": Variable("half width of its 95 % interval, over sessions"),
+    "move": Variable(
+        "share of the emissions saved by running in the zone `to` instead",
+        extra=("zone", "to"),
+        comment="of their intensities alone: same machine, same PUE; missing between direct and "
+        "life-cycle figures",
+    ),
+    "shift": Variable(
+        "share of the emissions saved by a start within the slack instead of now",
+        extra=("zone", "job_hours", "slack_hours", "start"),
+        comment="foresight is a bound; yesterday is the hour that was best a day before",
+    ),
+}
+# dims: the cell's axes, zone
 CARBON = {
     "emissions": Variable(
         "emissions of one run of the workload",

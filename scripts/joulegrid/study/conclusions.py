@@ -23,6 +23,7 @@ CALLS = {
         "joulegrid.analysis.carbon:account",
         "joulegrid.analysis.carbon:with_series",
         "joulegrid.analysis.footprint:account",
+        "joulegrid.analysis.levers:account",
         "joulegrid.analysis.published:read",
         "joulegrid.analysis.carbon:table",
     ),
