@@ -15,7 +15,7 @@ def main(arguments, spec):
     """
     tree = dataset.read(Path(arguments.measurements))
     ranking = comparison.compare(tree, spec["ranking"])
-    zones, grid = carbon.with_series(spec["zones"], ROOT)
+    zones, grid = carbon.with_series(spec["zones"], ROOT, spec["time_zone"])
     emitted = carbon.account(tree, zones, spec["pue"])
     table = ranked.table(tree, ranking)
     table.to_csv(arguments.ranking, index=False, float_format="%.6g")

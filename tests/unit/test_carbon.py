@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from joulegrid.analysis import carbon, footprint, intensity
+from joulegrid.analysis import begin, carbon, footprint, intensity
 from joulegrid.errors import InputError
-from joulegrid.study import embodied
+from joulegrid.study import embodied, sites
 from joulegrid.study import zones as zones_of
 from joulegrid.units import J_PER_KWH
 from unit.test_comparison import DATA
@@ -262,3 +262,60 @@ def test_a_market_based_figure_goes_with_codecarbons_and_with_a_series(tmp_path)
     (tmp_path / "x.csv").write_text("time,g\n2024-01-01T00:00,100\n")
     series = {"series": {"path": "x.csv"}, "source": "mine", "basis": None, **contract}
     assert carbon.with_series({"X": series}, tmp_path)[0]["X"]["market_g_per_kwh"] == 5
+
+
+# ---------------------------------------------------------------- when to begin
+NOON = [100] * 12 + [40] + [100] * 11  # 40 g/kWh from 12 to 13 UTC, 100 else: 97.5 in the mean
+
+
+def test_a_job_begins_in_the_clean_hour_on_the_clusters_clock():
+    """January and February in Brussels are UTC+1, Kolkata UTC+5:30."""
+    for zone, clock in (("UTC", "12:00"), ("Europe/Brussels", "13:00"), ("Asia/Kolkata", "17:30")):
+        found = begin.begins(days(50, NOON), (1,), zone).sel(job_hours=1)
+        assert begin.on_clock(found.begin_hour.sel(month=2).item()) == clock
+        assert found.begin_saved.sel(month=2).item() == pytest.approx(1 - 40 / 97.5, abs=0.002)
+        assert found.begin_hour.sel(month=7).isnull()
+
+
+def test_a_job_of_several_hours_begins_so_that_the_clean_ones_are_in_it():
+    """Of two hours a day at 10 g, the 7th and the 8th, a job of two has both."""
+    hours = [100] * 6 + [10, 10] + [100] * 16
+    found = begin.begins(days(40, hours), (2,), "UTC")
+    assert found.begin_hour.sel(month=1, job_hours=2) == 6
+    # in summer the clock is an hour on: the same hours of UTC are told as 8:00
+    summer = days(40, hours).assign_coords(time=days(40).time + np.timedelta64(182, "D"))
+    assert begin.begins(summer, (2,), "Europe/Brussels").begin_hour.sel(month=7, job_hours=2) == 8
+
+
+def grid_of(tmp_path, time_zone):
+    series = days(50, NOON)
+    rows = [f"{t},{v}" for t, v in zip(series.time.values, series.values, strict=True)]
+    (tmp_path / "x.csv").write_text("\n".join(["time,g", *rows]))
+    zones = {"X": {"series": {"path": "x.csv"}, "source": "mine", "basis": "direct"}}
+    return carbon.with_series(zones, tmp_path, time_zone)[1]
+
+
+def test_the_suggestion_says_clock_zone_bound_and_what_a_day_old_profile_reaches(tmp_path):
+    text = begin.suggestion(grid_of(tmp_path, "Europe/Brussels"), "X", 1, 1)
+    assert "sbatch --begin=13:00" in text
+    assert "13:00 (Europe/Brussels)" in text
+    assert "best a day before saves 59%" in text
+    assert "perfect foresight, a bound, 59%" in text
+    assert begin.suggestion(grid_of(tmp_path, "Europe/Brussels"), "X", 7, 1) == ""
+
+
+def test_without_the_clusters_time_zone_no_command_is_suggested(tmp_path):
+    text = begin.suggestion(grid_of(tmp_path, None), "X", 1, 1)
+    assert "12:00 (UTC)" in text
+    assert "--begin=" not in text
+    assert "time_zone" in text
+
+
+def test_a_site_names_its_time_zone(tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text("time_zone: Europe/Brussels\nhardware: {}\n")
+    assert sites.time_zone_of(str(path)) == "Europe/Brussels"
+    path.write_text("time_zone: Europe/Brusels\nhardware: {}\n")
+    with pytest.raises(InputError, match=r"time_zone: got 'Europe/Brusels'.*'Europe/Brussels'"):
+        sites.time_zone_of(str(path))
+    assert sites.time_zone_of(None) is None

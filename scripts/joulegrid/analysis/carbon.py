@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from joulegrid.analysis.begin import begins
 from joulegrid.analysis.intensity import best_start, is_hourly, profile, read_series, summary
 from joulegrid.analysis.statistics import mean_over_sessions, per_token
 from joulegrid.analysis.variables import CARBON, GRID
@@ -88,8 +89,15 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
     return dataset
 
 
-def with_series(zones: dict[str, dict], root: Path) -> tuple[dict[str, dict], xr.Dataset]:
+def with_series(
+    zones: dict[str, dict], root: Path, time_zone: str | None = None
+) -> tuple[dict[str, dict], xr.Dataset]:
     """Zones with the mean of their series in its place, and what the hourly ones tell of time.
+
+    Parameters
+    ----------
+    time_zone
+        of the cluster, for when to begin; UTC where it is not known.
 
     Returns
     -------
@@ -112,11 +120,13 @@ def with_series(zones: dict[str, dict], root: Path) -> tuple[dict[str, dict], xr
         if is_hourly(series):
             part = xr.Dataset({"profile": profile(series), "start_intensity": starts(series)})
             part["estimated_share"] = facts["estimated_share"]
+            part = part.merge(begins(series, JOB_HOURS, time_zone or "UTC"))
             parts.append(part.expand_dims(zone=[code]))
     if not parts:
         return found, xr.Dataset()
     grid = xr.concat(parts, "zone")
-    return found, grid.map(lambda v: v.assign_attrs(GRID[str(v.name)].attrs))
+    described = grid.map(lambda v: v.assign_attrs(GRID[str(v.name)].attrs))
+    return found, described.assign_attrs(time_zone=time_zone or "")
 
 
 def starts(series: xr.DataArray) -> xr.DataArray:

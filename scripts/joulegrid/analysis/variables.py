@@ -186,6 +186,17 @@ GRID = {
         comment="foresight is a bound: no forecast does better",
     ),
     "estimated_share": Variable("share of the values that the source itself estimated"),
+    "begin_hour": Variable(
+        "time of day at which a job was cleanest, hours after midnight",
+        "h",
+        ("month", "job_hours"),
+        comment="on the clock of the group's attribute time_zone, the site's; UTC where that is "
+        "empty; of a past series, no forecast",
+    ),
+    "begin_saved": Variable(
+        "share of the emissions saved by always starting then instead of at any hour",
+        extra=("month", "job_hours"),
+    ),
 }
 # dims: see each; there only where zones or hours can be weighed against compressing
 LEVERS = {

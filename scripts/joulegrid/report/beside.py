@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from joulegrid.analysis.begin import MONTHS, on_clock, suggestion
 from joulegrid.report.frames import namer
 from joulegrid.study.grid import CELL_AXES, PLACE_AXES
 
+# The job of which is said in words when to begin it, in h
+JOB = 6
 # Of /footprint: variable, heading, times what; those of one run are shown per 1,000 tokens
 PER_THOUSAND = {
     "market_emissions": "market-based, g per 1,000 tokens",
@@ -72,3 +75,32 @@ def footprint(tree: xr.DataTree) -> dict[str, Any]:
 def _value(array: xr.DataArray, at: dict[str, Any]) -> float | None:
     value = float(array.sel({dim: at[str(dim)] for dim in array.dims}))
     return value if np.isfinite(value) else None
+
+
+def begins(tree: xr.DataTree) -> dict[str, Any]:
+    """When jobs were cleanest to begin, by zone, length and month; and in words for the month of
+    the last measurement. Empty where no zone has an hourly series.
+    """
+    grid = tree["grid"].to_dataset() if "grid" in tree.children else xr.Dataset()
+    if "begin_hour" not in grid:
+        return {}
+    hours = grid.begin_hour.transpose("zone", "job_hours", "month")
+    last = max((str(text)[5:7] for text in tree["energy"].started.values.ravel()), default="")
+    found = [suggestion(grid, str(zone), int(last or 1), JOB) for zone in grid.zone.values]
+    return {
+        "clock": grid.attrs["time_zone"] or "UTC (the site file names no time_zone)",
+        "months": [name[:3] for name in MONTHS],
+        "rows": [
+            {
+                "zone": str(zone),
+                "job_hours": int(length),
+                "times": [
+                    on_clock(hour) if hour == hour else "–"
+                    for hour in hours.sel(zone=zone, job_hours=length).values.tolist()
+                ],
+            }
+            for zone in grid.zone.values
+            for length in grid.job_hours.values
+        ],
+        "sentences": [text for text in found if text],
+    }

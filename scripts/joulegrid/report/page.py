@@ -56,6 +56,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         footprint=beside.footprint(tree),
         break_even=levers.sentences(tree),
         starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
+        begins=beside.begins(tree),
         charts=[
             {"name": name, "caption": caption}
             for name, caption in CAPTIONS.items()
