@@ -61,8 +61,8 @@ STEP_RULES = {
     "draw": "draw_figures",
     "report": "write_report",
 }
-# What --config tells the targets accept and retract, and is nothing of a study
-COMMANDS = {"accept"}
+# What --config tells the targets accept, retract and fetch_intensity, and is nothing of a study
+COMMANDS = {"accept", "fetch"}
 STUDY, SITE, SPECS, JOBS, CONCLUSIONS = load_study()
 FOLDER = f"results/studies/{STUDY.name}"
 LOGS = "results/logs"
