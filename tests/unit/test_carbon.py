@@ -1,9 +1,14 @@
 """Emissions against published numbers."""
 
+import os
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 
+import shift_savings
 from joulegrid.analysis import begin, carbon, footprint, intensity
 from joulegrid.errors import InputError
 from joulegrid.study import embodied, sites
@@ -319,3 +324,60 @@ def test_a_site_names_its_time_zone(tmp_path):
     with pytest.raises(InputError, match=r"time_zone: got 'Europe/Brusels'.*'Europe/Brussels'"):
         sites.time_zone_of(str(path))
     assert sites.time_zone_of(None) is None
+
+
+# ---------------------------------------------------------------- what shifting saves
+@pytest.fixture
+def say_savings(monkeypatch, capsys):
+    """A function that runs the script on a file and gives what it prints."""
+
+    def say(path):
+        monkeypatch.setattr(sys, "argv", ["shift_savings.py", str(path)])
+        shift_savings.main()
+        return capsys.readouterr().out
+
+    return say
+
+
+def test_the_script_says_what_shifting_saves(tmp_path, say_savings):
+    """40 g/kWh for one hour a day, 100 g else, thus 97.5 g: an hour within a day goes down to 40 g,
+    known a day ahead or not; six hours within a day to 90 g; a whole day cannot be shifted away
+    from anything.
+    """
+    path, series = tmp_path / "x.csv", days(60, NOON)
+    rows = [f"{t},{v}" for t, v in zip(series.time.values, series.values, strict=True)]
+    path.write_text("\n".join(["time,g", *rows]))
+    text = say_savings(path)
+    assert "2024-01-01T00 to 2024-02-29T23, mean 97.5 g/kWh" in text
+    cells = [line.split() for line in text.splitlines()[3:]]
+    saved = {(int(job), int(slack)): (float(a), float(b)) for job, slack, a, _, b, _ in cells}
+    assert saved[1, 24] == (pytest.approx(100 * (1 - 40 / 97.5), abs=0.1),) * 2
+    assert saved[6, 24][0] == pytest.approx(100 * (1 - 90 / 97.5), abs=0.1)
+    assert saved[24, 24] == (0, 0)
+
+
+def test_the_script_says_what_is_no_series(tmp_path, say_savings):
+    with pytest.raises(InputError, match=r"none\.csv: no such file"):
+        say_savings(tmp_path / "none.csv")
+    (tmp_path / "x.csv").write_text("time,g\n2024-01-01,1\n2024-02-01,2\n")
+    with pytest.raises(InputError, match=r"x\.csv: expected a value for each hour"):
+        say_savings(tmp_path / "x.csv")
+
+
+# From the files of Electricity Maps, 2024, life cycle, which their licence keeps out of here
+PUBLISHED_SAVINGS = {
+    "DE-LU_2024.csv": {(1, 24): 28.9, (6, 24): 25.5, (24, 24): 9.8, (24, 168): 32.7},
+    "US-CAL-CISO_2024.csv": {(1, 24): 44.6, (6, 24): 41.6, (24, 24): 4.7, (24, 168): 16.4},
+}
+SERIES_FOLDER = os.environ.get("JOULEGRID_SERIES", "")
+
+
+@pytest.mark.parametrize("name", PUBLISHED_SAVINGS)
+@pytest.mark.skipif(not SERIES_FOLDER, reason="JOULEGRID_SERIES names no folder of hourly files")
+def test_the_savings_of_real_grids(name):
+    starts = carbon.starts(intensity.read_series(Path(SERIES_FOLDER, name)))
+    saved = 100 * (1 - starts.sel(start="foresight") / starts.sel(start="now"))
+    for (job, slack), percent in PUBLISHED_SAVINGS[name].items():
+        assert float(saved.sel(job_hours=job, slack_hours=slack)) == pytest.approx(
+            percent, abs=0.05
+        )

@@ -7,15 +7,15 @@ are not asked here.
 import hashlib
 import http.server
 import json
-import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlparse
 
 import pytest
+import yaml
 
-from conftest import ROOT
+import fetch_intensity
 from joulegrid.analysis import intensity, open_data
 from joulegrid.errors import InputError
 
@@ -177,13 +177,26 @@ def test_what_cannot_be_asked_for(tmp_path, zone, year, part):
         open_data.fetch(zone, year, tmp_path, "http://127.0.0.1:9")
 
 
-def test_offline_the_script_says_so_and_ends_well():
-    command = [sys.executable, "scripts/fetch_intensity.py", "GB", "2024"]
-    offline = [*command, "--base", "http://127.0.0.1:9"]
-    done = subprocess.run(offline, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert done.stdout.startswith("not reached: http://127.0.0.1:9/intensity/2024-01-01T00:00Z/")
-    assert "zones without a file have a yearly figure" in done.stdout
-    wrong = subprocess.run([*command[:2], "DEU", "2024"], cwd=ROOT, capture_output=True, text=True)
-    assert wrong.returncode == 1
-    assert wrong.stderr.startswith("error: fetch: got the zone 'DEU'")
+def test_offline_the_script_says_so_and_ends_well(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fetch_intensity, "ROOT", tmp_path)
+    offline = ["fetch_intensity.py", "GB", "2024", "--base", "http://127.0.0.1:9"]
+    monkeypatch.setattr(sys, "argv", offline)
+    fetch_intensity.main()
+    text = capsys.readouterr().out
+    assert text.startswith("not reached: http://127.0.0.1:9/intensity/2024-01-01T00:00Z/")
+    assert "nothing was written" in text
+    (tmp_path / "results/intensity").mkdir(parents=True)
+    (tmp_path / "results/intensity/GB_2024.csv").touch()
+    fetch_intensity.main()
+    assert "results/intensity/GB_2024.csv of before stays" in capsys.readouterr().out
+
+
+def test_the_script_gives_the_lines_that_a_study_takes(serve, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fetch_intensity, "ROOT", tmp_path)
+    asked = ["fetch_intensity.py", "gb", "2024", "--base", serve(neso)]
+    monkeypatch.setattr(sys, "argv", asked)
+    fetch_intensity.main()
+    entry = yaml.safe_load(capsys.readouterr().out.splitlines()[-1])["GB"]
+    assert (tmp_path / entry["series"]).is_file()
+    assert entry["source"].startswith("NESO Carbon Intensity API, fetched 2")
+    assert entry["basis"] == "direct"
