@@ -206,6 +206,16 @@ def command_of(target, *more):
     return shlex.join(["snakemake", target, *options])
 
 
+def what_to_fetch(wildcards):
+    """The zone and the year that --config names."""
+    wanted = str(config.get("fetch", "")).split()
+    if len(wanted) != 2 or not wanted[1].isdigit():
+        raise WorkflowError(
+            'say of which zone and year: snakemake fetch_intensity --config fetch="GB 2025"'
+        )
+    return wanted
+
+
 def as_setting(value):
     """A value as --config takes it."""
     if value is None:

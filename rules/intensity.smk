@@ -5,16 +5,6 @@ localrules:
     fetch_intensity,
 
 
-def what_to_fetch(wildcards):
-    """The zone and the year that --config names."""
-    wanted = str(config.get("fetch", "")).split()
-    if len(wanted) != 2 or not wanted[1].isdigit():
-        raise WorkflowError(
-            'say of which zone and year: snakemake fetch_intensity --config fetch="GB 2025"'
-        )
-    return wanted
-
-
 rule fetch_intensity:
     log:
         f"{LOGS}/fetch_intensity.log",
