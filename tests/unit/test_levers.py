@@ -104,7 +104,10 @@ def test_the_figure_has_three_levers_and_their_intervals():
     assert set(frame[frame["lever"] == "shift"]["zone"]) == {"DE"}
     drawn = figures.levers.chart(frame, 600).to_dict()
     assert len(drawn["layer"]) == 2
-    assert len(pd.DataFrame(next(iter(drawn["datasets"].values())))) == len(frame)
+    assert len(next(iter(drawn["datasets"].values()))) == len(frame)
+    # in the page it is as wide as there is room, also with several places
+    two = pd.concat([frame, frame.assign(place="there")])
+    assert figures.fitted(figures.levers.chart(two, 600).to_dict())["width"] == "container"
 
 
 def test_one_zone_without_hours_leaves_no_empty_place():

@@ -64,8 +64,8 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
         "carbon_zones": carbon_zones(plain(emitted, EMISSION)),
     }
     if "levers" in tree.children and len(frame := levers.lever_frame(tree)):
-        shown = ["place", "zone", "lever", "what", "saved", "low", "high"]
-        charts["carbon_levers"] = levers.chart(plain(frame, shown), WIDTH)
+        shown = plain(frame, [*levers.ABOUT, *levers.NUMBERS])
+        charts["carbon_levers"] = levers.chart(shown, WIDTH)
     if "grid" in tree.children:
         charts["grid_profile"] = grid_profile(tree["grid"].profile)
     return {name: _themed(chart) for name, chart in charts.items()}

@@ -15,6 +15,7 @@ MOST_ZONES = 8
 # The job whose shift is shown, in h
 JOB, SLACK = 6, 24
 LEVER = ["compress", "move", "shift"]
+ABOUT, NUMBERS = ["place", "zone", "lever", "what"], ["saved", "low", "high"]
 
 
 def lever_frame(tree: xr.DataTree) -> pd.DataFrame:
@@ -29,8 +30,7 @@ def lever_frame(tree: xr.DataTree) -> pd.DataFrame:
         for zone in _zones(tree):
             found = [_compress(levers, cell), *_move(levers, zone), *_shift(levers, zone)]
             rows += [{"place": cell["place"], "zone": zone, **row} for row in found]
-    columns = ["place", "zone", "lever", "what", "saved", "low", "high"]
-    return pd.DataFrame(rows, columns=columns).dropna(subset=["saved"])
+    return pd.DataFrame(rows, columns=[*ABOUT, *NUMBERS]).dropna(subset=["saved"])
 
 
 def compressed(tree: xr.DataTree) -> pd.DataFrame:
@@ -77,27 +77,25 @@ def _shift(levers: xr.Dataset, zone: str) -> list[dict[str, object]]:
     return [_row("shift", what, known, min(known, bound), bound)]
 
 
-def chart(frame: pd.DataFrame, width: int) -> alt.LayerChart | alt.FacetChart:
-    """Share of emissions saved by each lever from each zone."""
-    share = alt.Axis(format="%")
-    base = alt.Chart().encode(
-        y=alt.Y("zone:N", title="zone", sort=list(dict.fromkeys(frame.zone))),
+def chart(frame: pd.DataFrame, width: int) -> alt.LayerChart:
+    """Share of emissions saved by each lever from each zone, of several places one below the other:
+    in one chart, which can be as wide as there is room.
+    """
+    several = frame.place.nunique() > 1
+    frame = frame.assign(of=frame.zone + (" (" + frame.place + ")" if several else ""))
+    base = alt.Chart(frame).encode(
+        y=alt.Y("of:N", title=None, sort=list(dict.fromkeys(frame.of))),
         yOffset=alt.YOffset("lever:N", sort=LEVER),
         color=alt.Color("lever:N", title=None, sort=LEVER, legend=alt.Legend(orient="bottom")),
     )
-    tooltip = ["place", "zone", "lever", "what", alt.Tooltip("saved:Q", format="+.1%")]
+    share, tooltip = alt.Axis(format="%"), [*ABOUT, alt.Tooltip("saved:Q", format="+.1%")]
     interval = base.mark_rule(strokeWidth=3, opacity=0.5).encode(
         x=alt.X("low:Q", axis=share, title="share of the emissions saved"), x2="high:Q"
     )
     points = base.mark_point(filled=True, size=70).encode(x=alt.X("saved:Q"), tooltip=tooltip)
-    layered = alt.layer(interval, points, data=frame).properties(
-        width=width, height=alt.Step(18, **{"for": "offset"})
-    )
+    height = alt.Step(18, **{"for": "offset"})
     title = "Compress, move, shift: what each saves"
-    if frame.place.nunique() <= 1:
-        return layered.properties(title=title)
-    row = alt.Row("place:N", title=None, header=alt.Header(labelAngle=0, labelOrient="top"))
-    return layered.facet(row=row).properties(title=title)
+    return (interval + points).properties(width=width, height=height, title=title)
 
 
 def sentences(tree: xr.DataTree) -> list[str]:
