@@ -142,7 +142,7 @@ BAD = [
     ),
     (
         lambda s: s["carbon"].update(embodied={"here": {"preset": "blom"}}),
-        ["carbon.embodied.here.preset: got 'blom'", "valid: bloom"],
+        ["carbon.embodied.here.preset: got 'blom'", "did you mean 'bloom'?"],
     ),
     (
         lambda s: s["carbon"].update(embodied={"here": {"server_kg": 900}}),

@@ -4,16 +4,27 @@ published ones by name.
 
 from typing import Any
 
-# Luccioni, Viguier and Ligozat, section 4.1: an HPE ProLiant DL345 Gen10 Plus without GPUs, a
-# lower bound for an A100, and what IDRIS said of lifetime and use of its machines
+# Of LLMCarbon's server for 8 GPUs (data/hardware.csv of its code): the CPU's die, 256 GB of DRAM,
+# 32 TB of SSD, the dies of everything else. Of a GPU it counts the die alone, without memory and
+# board, and it spreads all over five years without idle time
+LLMCARBON = {
+    "server_kg": 1.47 + 102.4 + 576 + 148.2,
+    "years": 5.0,
+    "utilisation": 1.0,
+    "source": "Faiz et al. 2024 (LLMCarbon), arXiv 2309.14393, and the hardware table of its code",
+}
+# BLOOM: Luccioni, Viguier and Ligozat, section 4.1: an HPE ProLiant DL345 Gen10 Plus without GPUs,
+# a lower bound for an A100, and what IDRIS said of lifetime and use of its machines
 PRESETS: dict[str, dict[str, Any]] = {
+    "llmcarbon-v100": {**LLMCARBON, "gpu_kg": 9.78},
+    "llmcarbon-h100": {**LLMCARBON, "gpu_kg": 14.652},
     "bloom": {
         "server_kg": 2500.0,
         "gpu_kg": 150.0,
         "years": 6.0,
         "utilisation": 0.85,
         "source": "Luccioni et al. 2023 (BLOOM), JMLR 24(253), section 4.1",
-    }
+    },
 }
 
 
