@@ -251,7 +251,7 @@ def beside(zones=ZONES, **carbon_block):
 
 def test_what_stands_beside_is_in_no_operational_figure():
     contract = {"market_g_per_kwh": 0.0, "market_source": "hydro, NO"}
-    water = {"h": {"litres_per_kwh": 1.8, "source": "report"}}
+    water = {"h": {"litres_per_kwh": 1.8, "source": "report", "year": 2024}}
     zones = {**ZONES, "A": {**ZONES["A"], **contract}}
     plain, none = beside()
     emitted, found = beside(zones, embodied={"h": BLOOM}, water=water)
@@ -261,6 +261,7 @@ def test_what_stands_beside_is_in_no_operational_figure():
     # market-based where the zone says what its contract stands for, and nowhere else
     assert one.market_emissions.sel(zone="A") == 0
     assert np.isnan(one.market_emissions.sel(zone="B"))
+    assert one.water_source.item() == "report, 2024"
     # 100 J a run at 1.8 L/kWh, without PUE; 2 s of a server with 8 GPUs at 82.8 g/h
     assert one.water.item() == pytest.approx(100 / 3.6e6 * 1.8)
     assert one.embodied.item() == pytest.approx(2 / 3600 * 3_700_000 / (6 * 8760 * 0.85))

@@ -71,6 +71,10 @@ def test_shifting_is_between_a_day_old_hour_and_foresight():
     one = found.sel(zone="BE", job_hours=1, slack_hours=24)
     assert one.sel(start="foresight").item() == pytest.approx(1 - 40 / 97.5, abs=0.001)
     assert found.sel(zone="NL").isnull().all()
+    # one zone with hours is two levers, and nowhere to move to
+    made = weighed({"BE": ZONES["BE"]}, grid)
+    assert set(shown.lever_frame(made)["lever"]) == {"compress", "shift"}
+    assert shown.sentences(made) == []
 
 
 def test_direct_and_life_cycle_figures_are_not_weighed_against_each_other():

@@ -41,7 +41,7 @@ def resolve(carbon: dict[str, Any], hardware: dict[str, dict]) -> dict[str, dict
     Returns
     -------
     `embodied`, label -> server_kg, gpu_kg (kg CO2e), years, utilisation, server_share, gpus,
-    source; `water`, label -> litres_per_kwh, source, year or None. Empty where the study asks for
+    source; `water`, label -> litres_per_kwh, source with its year. Empty where the study asks for
     neither.
     """
     embodied = {}
@@ -51,5 +51,11 @@ def resolve(carbon: dict[str, Any], hardware: dict[str, dict]) -> dict[str, dict
         gpus = machine.get("gpus", 1) if machine["device"] == "cuda" else 0
         known = PRESETS.get(entry.get("preset", ""), {})
         embodied[label] = {"gpu_kg": 0.0, **known, **own, "gpus": gpus}
-    water = {label: {"year": None, **entry} for label, entry in carbon.get("water", {}).items()}
+    water = {label: _with_year(entry) for label, entry in carbon.get("water", {}).items()}
     return {"embodied": embodied, "water": water}
+
+
+def _with_year(entry: dict[str, Any]) -> dict[str, Any]:
+    """The year stands in the source, which is shown wherever the number is."""
+    year = f", {entry['year']}" if "year" in entry else ""
+    return {"litres_per_kwh": entry["litres_per_kwh"], "source": f"{entry['source']}{year}"}
