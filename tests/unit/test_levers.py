@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from joulegrid.analysis import carbon, levers
-from joulegrid.report import figures
+from joulegrid.analysis import begin, carbon, footprint, levers
+from joulegrid.report import beside, figures
 from joulegrid.report import levers as shown
+from joulegrid.study import embodied
 from unit.test_carbon import days
 from unit.test_comparison import BASELINE, DATA, METRICS, compare, tree
 
@@ -19,10 +20,17 @@ ZONES = {
 }
 
 
+def of(data, **ranking):
+    return compare(data, 0.7, BASELINE, METRICS, **ranking)
+
+
+RANKED = of(DATA)
+
+
 def weighed(zones=ZONES, grid=None, data=DATA, pue=1.5, **ranking):
     """The tree as the report reads it, with all groups that the levers have."""
     made = data.copy()
-    made["ranking"] = xr.DataTree(compare(data, 0.7, BASELINE, METRICS, **ranking))
+    made["ranking"] = xr.DataTree(RANKED if data is DATA and not ranking else of(data, **ranking))
     made["carbon"] = xr.DataTree(carbon.account(data, zones, {"h": pue}))
     grid = xr.Dataset() if grid is None else grid
     parts = (made[name].to_dataset() for name in ("ranking", "carbon"))
@@ -126,3 +134,43 @@ def test_where_the_baseline_is_best_nothing_is_called_compressing():
     assert len(shown.compressed(made)) == 0
     assert set(shown.lever_frame(made)["lever"]) <= {"move"}
     assert shown.sentences(made) == []
+
+
+# ---------------------------------------------------------------- what the page says beside
+def test_the_page_has_a_column_for_each_figure_and_their_sources():
+    made = weighed({"BE": ZONES["BE"]})
+    machines = {
+        "embodied": {"h": {**embodied.PRESETS["bloom"], "server_share": 1.0, "gpus": 0}},
+        "water": {"h": {"litres_per_kwh": 1.8, "source": "report, 2024"}},
+    }
+    found = footprint.account(DATA, made["carbon"].to_dataset(), ZONES, machines, {"w": 5})
+    made["footprint"] = xr.DataTree(found)
+    table = beside.footprint(made)
+    (row,) = table["rows"]
+    at = dict(zip(table["numbers"], row["numbers"], strict=True))
+    parts = at["operational, g per 1,000 tokens"] + at["embodied, g per 1,000 tokens"]
+    assert at["SCI, g per 10⁶ tokens"] == pytest.approx(1000 * parts)
+    assert not any("market" in head for head in at)
+    assert "water (h): report, 2024" in table["sources"]
+
+
+def test_a_study_without_these_numbers_has_no_such_table():
+    assert beside.footprint(weighed()) == {}
+    assert beside.begins(weighed()) == {}
+
+
+def test_the_page_tells_when_to_begin_for_every_month_and_the_last_measured():
+    series = days(60, [100] * 12 + [40] + [100] * 11)
+    grid = xr.merge([begin.begins(series, (1, 6), "Europe/Brussels"), starts_of(series)])
+    made = weighed({"BE": ZONES["BE"]})
+    made["grid"] = xr.DataTree(grid.expand_dims(zone=["BE"]).assign_attrs(time_zone=""))
+    made["energy"]["started"] = made["energy"].host.copy().astype("O").where(False, "2026-02-03T04")
+    table = beside.begins(made)
+    assert [row["job_hours"] for row in table["rows"]] == [1, 6]
+    assert table["rows"][0]["times"] == ["13:00", "13:00", *["–"] * 10]
+    assert "UTC" in table["clock"]
+    assert table["sentences"][0].startswith("In BE a job of 6 h was cleanest in February")
+
+
+def starts_of(series):
+    return carbon.starts(series).sel(job_hours=[1, 6]).to_dataset(name="start_intensity")

@@ -28,7 +28,7 @@ def begins(series: xr.DataArray, job_hours: tuple[int, ...], time_zone: str) -> 
     -------
     Over `month` (1 to 12, local) and `job_hours`: `begin_hour`, in h after midnight, local; and
     `begin_saved`, what starting always at this time would have saved against starting at any, as a
-    share. NaN where the series has nothing.
+    share. NaN for months that the series does not have whole days of.
     """
     full = hourly(series)
     clock = pd.DatetimeIndex(full.time.values).tz_localize("UTC").tz_convert(time_zone)
@@ -48,7 +48,8 @@ def _begin(local: xr.DataArray, hours: int) -> xr.Dataset:
         return xr.Dataset({"begin_hour": empty, "begin_saved": empty})
     by_clock = means.groupby(["month", "clock"]).mean().reindex(month=range(1, 13))
     month = means.groupby("month").mean().reindex(month=range(1, 13))
-    known = by_clock.notnull().any("clock")
+    # a month of which there are some hours only says nothing of the others
+    known = by_clock.notnull().all("clock")
     best = by_clock.fillna(np.inf).argmin("clock")
     saved = 1 - by_clock.min("clock") / month.where(month > 0)
     hour = xr.DataArray(by_clock.clock.values[best.values], best.coords, best.dims)
