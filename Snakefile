@@ -8,6 +8,7 @@
 #   snakemake partial …                                        merge and rank what is there, list what is missing
 #   snakemake export …                                         CSV, Parquet, Markdown, LaTeX, a data-set card
 #   snakemake accept …                                         results that an upgrade left behind, to be taken over
+#   snakemake fetch_intensity --config fetch="GB 2025"         hourly carbon intensity from an open service
 #   snakemake unused …                                         results that no study names, with their sizes
 from snakemake.utils import min_version
 
@@ -34,3 +35,4 @@ include: "rules/energy.smk"
 include: "rules/quality.smk"
 include: "rules/analysis.smk"
 include: "rules/housekeeping.smk"
+include: "rules/intensity.smk"

@@ -61,8 +61,8 @@ STEP_RULES = {
     "draw": "draw_figures",
     "report": "write_report",
 }
-# What --config tells the targets accept and retract, and is nothing of a study
-COMMANDS = {"accept"}
+# What --config tells the targets accept, retract and fetch_intensity, and is nothing of a study
+COMMANDS = {"accept", "fetch"}
 STUDY, SITE, SPECS, JOBS, CONCLUSIONS = load_study()
 FOLDER = f"results/studies/{STUDY.name}"
 LOGS = "results/logs"
@@ -204,6 +204,16 @@ def command_of(target, *more):
         *(["--config", *values] if values else []),
     ]
     return shlex.join(["snakemake", target, *options])
+
+
+def what_to_fetch(wildcards):
+    """The zone and the year that --config names."""
+    wanted = str(config.get("fetch", "")).split()
+    if len(wanted) != 2 or not wanted[1].isdigit():
+        raise WorkflowError(
+            'say of which zone and year: snakemake fetch_intensity --config fetch="GB 2025"'
+        )
+    return wanted
 
 
 def as_setting(value):

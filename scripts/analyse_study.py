@@ -4,26 +4,29 @@ from pathlib import Path
 
 import xarray as xr
 
-from joulegrid.analysis import carbon, comparison, dataset, published, ranked
+from joulegrid.analysis import carbon, comparison, dataset, footprint, levers, published, ranked
 from joulegrid.jobs import run
 from joulegrid.records import ROOT
 
 
 def main(arguments, spec):
-    """Write study.nc (the measurements with the groups ranking and carbon), ranking.csv and
-    carbon.csv.
+    """Write study.nc (the measurements with the groups ranking, carbon and what the study has for
+    others), ranking.csv and carbon.csv.
     """
     tree = dataset.read(Path(arguments.measurements))
     ranking = comparison.compare(tree, spec["ranking"])
-    zones, grid = carbon.with_series(spec["zones"], ROOT)
+    zones, grid = carbon.with_series(spec["zones"], ROOT, spec["time_zone"])
     emitted = carbon.account(tree, zones, spec["pue"])
     table = ranked.table(tree, ranking)
     table.to_csv(arguments.ranking, index=False, float_format="%.6g")
-    carbon.table(emitted).to_csv(arguments.carbon, index=False, float_format="%.6g")
+    beside = footprint.account(tree, emitted, zones, spec["machines"], spec["new_tokens"])
+    carbon.table(emitted, beside).to_csv(arguments.carbon, index=False, float_format="%.6g")
     tree["ranking"], tree["carbon"] = xr.DataTree(ranking), xr.DataTree(emitted)
     tree["published"] = xr.DataTree(published.read())
-    if grid:
-        tree["grid"] = xr.DataTree(grid)
+    weighed = levers.account(tree, ranking, emitted, grid)
+    for name, group in {"grid": grid, "footprint": beside, "levers": weighed}.items():
+        if group:
+            tree[name] = xr.DataTree(group)
     dataset.write(tree, Path(arguments.study))
 
 

@@ -4,16 +4,20 @@ results/studies/STUDY.
 
 import sys
 import textwrap
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from joulegrid.analysis import comparison, dataset
 from joulegrid.analysis.answer import answer
+from joulegrid.analysis.begin import suggestion
 from joulegrid.report import columns
 from joulegrid.study.grid import CELL_AXES
 
 WIDTH = 100
+# Of the job whose start is suggested
+JOB_HOURS = 6
 
 
 def main(folder: Path) -> None:
@@ -34,9 +38,18 @@ def main(folder: Path) -> None:
         print()
         print(textwrap.fill(answer(rows, baseline, float(attrs["weight"])), WIDTH))
         print()
+    for text in suggestions(folder / "study.nc", datetime.now(UTC).month):
+        print(f"{textwrap.fill(text, WIDTH)}\n")
     named = ", ".join(f"{axis} {attrs[f'baseline_{axis}']}" for axis in compared)
     print(f"against {named}; R = {attrs['weight']:g}·φ + {1 - attrs['weight']:g}·ρ")
     print(f"report:  {folder / 'report.html'}\ndataset: {folder / 'study.nc'}")
+
+
+def suggestions(path: Path, month: int) -> list[str]:
+    """When to begin a job in each zone with an hourly series, this month."""
+    grid = dataset.read_group(path, "grid")
+    zones = grid.zone.values if "begin_hour" in grid else []
+    return [text for zone in zones if (text := suggestion(grid, str(zone), month, JOB_HOURS))]
 
 
 def print_table(shown: list[columns.Column], rows: pd.DataFrame) -> None:

@@ -443,7 +443,7 @@ tracker = Tracker("machine", [], 5.0, 7.0)
 inner = tracker._tracker
 tracker.start()
 found = tracker.stop()
-print(inner._gpu_ids, inner._measure_power_secs, inner._pue, inner._output_methods,
+print(inner._gpu_ids, inner._measure_power_secs, inner._pue, inner._wue, inner._output_methods,
       inner._conf["cpu_count"] == os.cpu_count(), inner._ram_power.W)
 """
 
@@ -463,6 +463,7 @@ def test_codecarbon_sees_neither_settings_nor_slurm(tmp_path):
         "CODECARBON_GPU_IDS": "2",
         "CODECARBON_FORCE_CPU_POWER": "900",
         "CODECARBON_PUE": "3",
+        "CODECARBON_WUE": "2",
     }
     done = subprocess.run(
         [sys.executable, "-c", HOSTILE],
@@ -473,7 +474,7 @@ def test_codecarbon_sees_neither_settings_nor_slurm(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[] 1 1.0 [] True 7.0"
+    assert done.stdout.splitlines()[-1] == "[] 1 1.0 0.0 [] True 7.0"
     assert not list(tmp_path.glob("emissions*"))
 
 

@@ -260,6 +260,7 @@ NOT_REACHED = {
     ),
     "joulegrid.analysis.describe": "the documentation of the dataset",
     "joulegrid.analysis.export": "of a finished study, on demand",
+    "joulegrid.analysis.open_data": "files for studies to name, known by what is in them",
     "joulegrid.metering.replay": "recordings in the place of a machine: no job uses them",
     **dict.fromkeys(
         ("joulegrid.models.hub", "joulegrid.models.path"),

@@ -132,6 +132,26 @@ BAD = [
     ),
     (lambda s: s.update(carbon={}), ["carbon: the key 'zones' is missing"]),
     (lambda s: s.update(carbon={"zones": {}}), ["carbon.zones", "at least one zone"]),
+    (
+        lambda s: s["carbon"]["zones"]["DEU"].update(market_g_per_kwh=0),
+        ["carbon.zones.DEU: 'market_source' is missing"],
+    ),
+    (
+        lambda s: s["carbon"].update(embodied={"her": {"preset": "bloom"}}),
+        ["carbon.embodied.her: no hardware 'her'", "did you mean 'here'"],
+    ),
+    (
+        lambda s: s["carbon"].update(embodied={"here": {"preset": "blom"}}),
+        ["carbon.embodied.here.preset: got 'blom'", "did you mean 'bloom'?"],
+    ),
+    (
+        lambda s: s["carbon"].update(embodied={"here": {"server_kg": 900}}),
+        ["carbon.embodied.here", "server_kg, years, utilisation and source"],
+    ),
+    (
+        lambda s: s["carbon"].update(water={"here": {"litres_per_kwh": 2}}),
+        ["carbon.water.here: the key 'source' is missing"],
+    ),
     # files that are something else
     (
         lambda s: s["workload"]["questions"].update(prompts="docs/report.png"),

@@ -32,6 +32,7 @@ def test_groups_and_dimensions(tree):
         "ranking",
         "carbon",
         "cost",
+        "levers",
         "published",
     }
     cell = ("model", "training", "pruning", "quantization", "hardware", "engine", "workload")
@@ -231,6 +232,13 @@ def test_a_tree_that_was_read_needs_its_file_no_more(finished, tmp_path):
 def test_the_documentation_is_in_step_with_the_code():
     """After a change of variables: python scripts/describe_dataset.py."""
     assert (house.ROOT / "docs/dataset.md").read_text() == describe.markdown()
+
+
+def test_udunits_knows_the_units_of_every_table():
+    """Those that this study has no data for too."""
+    for _, table, _, _ in describe.GROUPS:
+        for name, variable in table.items():
+            assert variable.units is None or not cf_units.Unit(variable.units).is_unknown(), name
 
 
 def test_every_variable_is_documented(tree):

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from joulegrid.analysis.begin import begins
 from joulegrid.analysis.intensity import best_start, is_hourly, profile, read_series, summary
 from joulegrid.analysis.statistics import mean_over_sessions, per_token
 from joulegrid.analysis.variables import CARBON, GRID
@@ -28,6 +29,14 @@ OLD_YEARS = 3
 def emissions_g(energy_j: Any, intensity_g_per_kwh: Any, pue: Any = 1.0) -> Any:
     """Grams of CO2e of `energy_j` joules; works on numbers and arrays."""
     return energy_j / J_PER_KWH * pue * intensity_g_per_kwh
+
+
+def energy_per_run(energy: xr.Dataset) -> xr.Dataset:
+    """`mean` and `half_width` of the 95 % interval of the energy of one run, of all components, in
+    J.
+    """
+    run_tokens = (energy.tokens_written / energy.runs).mean("session")
+    return mean_over_sessions(per_token(energy)) * run_tokens
 
 
 def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) -> xr.Dataset:
@@ -52,12 +61,12 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
     )
     hardware = list(energy.hardware.values)
     factor = xr.DataArray([pue[h] for h in hardware], coords={"hardware": hardware})
-    joules = mean_over_sessions(per_token(energy))
-    run_tokens = (energy.tokens_written / energy.runs).mean("session")
+    run = energy_per_run(energy)
+    token = per_token(energy).mean("session")
     values = {
-        "emissions": emissions_g(joules["mean"] * run_tokens, intensity, factor),
-        "emissions_ci95": emissions_g(joules["half_width"] * run_tokens, intensity, factor),
-        "emissions_per_token": emissions_g(joules["mean"], intensity, factor),
+        "emissions": emissions_g(run["mean"], intensity, factor),
+        "emissions_ci95": emissions_g(run["half_width"], intensity, factor),
+        "emissions_per_token": emissions_g(token, intensity, factor),
     }
     dataset = xr.Dataset(
         {
@@ -80,8 +89,15 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
     return dataset
 
 
-def with_series(zones: dict[str, dict], root: Path) -> tuple[dict[str, dict], xr.Dataset]:
+def with_series(
+    zones: dict[str, dict], root: Path, time_zone: str | None = None
+) -> tuple[dict[str, dict], xr.Dataset]:
     """Zones with the mean of their series in its place, and what the hourly ones tell of time.
+
+    Parameters
+    ----------
+    time_zone
+        of the cluster, for when to begin; UTC where it is not known.
 
     Returns
     -------
@@ -100,15 +116,17 @@ def with_series(zones: dict[str, dict], root: Path) -> tuple[dict[str, dict], xr
             continue
         series = read_series(root / zone["series"]["path"], zone["basis"])
         facts = summary(series)
-        found[code] = {"source": zone["source"], **facts}
+        found[code] = {**{k: v for k, v in zone.items() if k != "series"}, **facts}
         if is_hourly(series):
             part = xr.Dataset({"profile": profile(series), "start_intensity": starts(series)})
             part["estimated_share"] = facts["estimated_share"]
+            part = part.merge(begins(series, JOB_HOURS, time_zone or "UTC"))
             parts.append(part.expand_dims(zone=[code]))
     if not parts:
         return found, xr.Dataset()
     grid = xr.concat(parts, "zone")
-    return found, grid.map(lambda v: v.assign_attrs(GRID[str(v.name)].attrs))
+    described = grid.map(lambda v: v.assign_attrs(GRID[str(v.name)].attrs))
+    return found, described.assign_attrs(time_zone=time_zone or "")
 
 
 def starts(series: xr.DataArray) -> xr.DataArray:
@@ -130,10 +148,20 @@ def old_figures(carbon: xr.Dataset, measured_in: int) -> list[str]:
     return [f"{zone} ({year})" for zone, year in old.items()]
 
 
-def table(carbon: xr.Dataset) -> pd.DataFrame:
-    """One row per measured cell and zone."""
+def table(carbon: xr.Dataset, beside: xr.Dataset | None = None) -> pd.DataFrame:
+    """One row per measured cell and zone.
+
+    Parameters
+    ----------
+    beside
+        what `footprint.account` gave: columns of their own, with their units in the names.
+    """
     order = [*CELL_AXES, "zone"]
     columns = {f"{name}_g": carbon[name].drop_attrs() for name in CARBON}
+    units = {"g": "_g", "L": "_l", "g kW-1 h-1": "_g_per_kwh"}
+    for name, array in (beside if beside is not None else xr.Dataset()).data_vars.items():
+        unit = units.get(array.attrs.get("units", ""), "")
+        columns[f"{name}{unit}"] = array.drop_attrs().broadcast_like(carbon.emissions)
     frame = xr.Dataset(columns).to_dataframe(order)
     frame = frame.dropna(subset=["emissions_g"]).reset_index()
     zones = carbon[

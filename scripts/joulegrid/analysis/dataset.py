@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -240,6 +241,15 @@ def read(path: Path) -> xr.DataTree:
     with xr.open_datatree(path, engine="netcdf4") as tree:
         groups = {node.path: node.to_dataset(inherit=False).load() for node in tree.subtree}
         return xr.DataTree.from_dict(groups, name=tree.name)
+
+
+def read_group(path: Path, group: str) -> xr.Dataset:
+    """One group of the tree in `path`, in memory; empty where the tree has no such group."""
+    with netCDF4.Dataset(path) as file:
+        if group not in file.groups:
+            return xr.Dataset()
+    with xr.open_dataset(path, group=group, engine="netcdf4") as dataset:
+        return dataset.load()
 
 
 def read_attributes(path: Path, group: str) -> dict[str, Any]:

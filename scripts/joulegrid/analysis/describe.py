@@ -35,7 +35,21 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         "emissions; beside them `intensity`, `intensity_basis`, `intensity_source` and "
         "`intensity_year` of every zone and the `pue` of every machine",
     ),
+    (
+        "footprint",
+        variables.FOOTPRINT,
+        CELL,
+        "what the study gives numbers for beside the operational emissions, never added to them; "
+        "intensities and sources are over zone or hardware alone",
+    ),
     ("grid", variables.GRID, "zone", "of zones with an hourly series, where there are any"),
+    (
+        "levers",
+        variables.LEVERS,
+        f"{CELL}; of move and shift those below alone",
+        "what compressing, moving and shifting save, each by itself; where there are several zones "
+        "or an hourly series",
+    ),
     ("cost", variables.COST, "kind", "what the study itself took"),
 )
 HEAD = """# The dataset

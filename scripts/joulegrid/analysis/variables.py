@@ -178,7 +178,6 @@ RANKING = {
     "disturbed": Variable("share of the windows that count although the machine was disturbed"),
     "other_board": Variable("1 if some session ran on another board than its baseline"),
 }
-# dims: the cell's axes, zone
 # Jobs that use energy, in the order of the pipeline
 KINDS = ("training", "pruned", "weights", "quality", "energy")
 # dims: kind
@@ -205,7 +204,38 @@ GRID = {
         comment="foresight is a bound: no forecast does better",
     ),
     "estimated_share": Variable("share of the values that the source itself estimated"),
+    "begin_hour": Variable(
+        "time of day at which a job was cleanest, hours after midnight",
+        "h",
+        ("month", "job_hours"),
+        comment="on the clock of the group's attribute time_zone, the site's; UTC where that is "
+        "empty; of a past series, no forecast",
+    ),
+    "begin_saved": Variable(
+        "share of the emissions saved by always starting then instead of at any hour",
+        extra=("month", "job_hours"),
+    ),
 }
+# dims: see each; there only where zones or hours can be weighed against compressing
+LEVERS = {
+    "compress": Variable(
+        "share of the emissions saved against the baseline of the place, in one zone",
+        comment="of all components, dims of the cell",
+    ),
+    "compress_ci95": Variable("half width of its 95 % interval, over sessions"),
+    "move": Variable(
+        "share of the emissions saved by running in the zone `to` instead",
+        extra=("zone", "to"),
+        comment="of their intensities alone: same machine, same PUE; missing between direct and "
+        "life-cycle figures",
+    ),
+    "shift": Variable(
+        "share of the emissions saved by a start within the slack instead of now",
+        extra=("zone", "job_hours", "slack_hours", "start"),
+        comment="foresight is a bound; yesterday is the hour that was best a day before",
+    ),
+}
+# dims: the cell's axes, zone
 CARBON = {
     "emissions": Variable(
         "emissions of one run of the workload",
@@ -214,4 +244,40 @@ CARBON = {
     ),
     "emissions_ci95": Variable("half width of the 95 % interval of the emissions of one run", "g"),
     "emissions_per_token": Variable("emissions per generated token", "g"),
+}
+# dims: the cell's axes; what the study gives no number for is not there
+FOOTPRINT = {
+    "market_emissions": Variable(
+        "market-based emissions of one run of the workload",
+        "g",
+        ("zone",),
+        comment="energy times PUE times what contracts say of the electricity; the other "
+        "emissions are location-based",
+    ),
+    "market_intensity": Variable("market-based carbon intensity", "g kW-1 h-1"),
+    "market_source": _text("source of the market-based intensity"),
+    "embodied": Variable(
+        "embodied emissions of the machine during one run of the workload",
+        "g",
+        comment="an estimate; in no other variable but sci",
+    ),
+    "embodied_source": _text("source of the embodied emissions"),
+    "water": Variable(
+        "water of the data centre during one run of the workload",
+        "L",
+        comment="energy of the machine times litres per kWh; PUE is not in it",
+    ),
+    "water_source": _text("source of the litres per kWh"),
+    "sci_per_thousand_requests": Variable(
+        "software carbon intensity (ISO/IEC 21031) of 1,000 requests",
+        "g",
+        ("zone",),
+        comment="operational, location-based, plus embodied",
+    ),
+    "sci_per_million_tokens": Variable(
+        "software carbon intensity (ISO/IEC 21031) of a million generated tokens",
+        "g",
+        ("zone",),
+        comment="operational, location-based, plus embodied",
+    ),
 }

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 import xarray as xr
 
+from joulegrid.report import levers
 from joulegrid.report.frames import (
     COMPONENT_NAMES,
     best_cells,
@@ -62,6 +63,9 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
         "energy_components": energy_components(plain(components, COMPONENT)),
         "carbon_zones": carbon_zones(plain(emitted, EMISSION)),
     }
+    if "levers" in tree.children and len(frame := levers.lever_frame(tree)):
+        shown = plain(frame, [*levers.ABOUT, *levers.NUMBERS])
+        charts["carbon_levers"] = levers.chart(shown, WIDTH)
     if "grid" in tree.children:
         charts["grid_profile"] = grid_profile(tree["grid"].profile)
     return {name: _themed(chart) for name, chart in charts.items()}

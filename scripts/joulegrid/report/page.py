@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from joulegrid.analysis import carbon, comparison
 from joulegrid.analysis.variables import COMPONENTS
+from joulegrid.report import beside, levers
 from joulegrid.report.data import page_data
 from joulegrid.units import J_PER_KWH
 
@@ -23,6 +24,10 @@ CAPTIONS = {
     "metric_changes": "Change of each metric against the baseline; to the right is better.",
     "energy_components": "Pale bars are estimates of a model, full ones are readings of a counter.",
     "carbon_zones": "Energy × PUE × yearly intensity of the zone's electricity.",
+    "carbon_levers": "What each lever saves by itself, from each zone; what several leave is the "
+    "product of what each leaves. Bars: of compressing the 95 % interval over sessions; of "
+    "shifting from the day before's best hour (point) to perfect foresight, a bound. Moving is a "
+    "ratio of two yearly figures without an interval.",
     "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
 FOLDER = Path(__file__).parent
@@ -48,7 +53,10 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         zones=zones(tree["carbon"].to_dataset()),
         old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),
         cost=cost(tree),
+        footprint=beside.footprint(tree),
+        break_even=levers.sentences(tree),
         starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
+        begins=beside.begins(tree),
         charts=[
             {"name": name, "caption": caption}
             for name, caption in CAPTIONS.items()

@@ -21,6 +21,7 @@ def of_entries(data: dict[str, Any]) -> list[str]:
         *_prunings(data),
         *_quantizations(data),
         *_quality_tasks(data),
+        *_machines(data),
         *limits.of_texts(data),
         *limits.of_models(data),
     ]
@@ -52,6 +53,25 @@ def _dangling_names(data: dict[str, Any]) -> list[str]:
     for name in data["ranking"]["metrics"]:
         if name not in known and name not in data["quality"]:
             lines.append(f"ranking.metrics: no metric {name!r}; {nearest(name, known)}")
+    return lines
+
+
+def _machines(data: dict[str, Any]) -> list[str]:
+    """What is accounted of machines that the study does not have, or of GPUs without a number."""
+    lines = []
+    for kind in ("embodied", "water"):
+        lines += [
+            f"carbon.{kind}.{label}: no hardware {label!r}; {nearest(label, data['hardware'])}"
+            for label in data["carbon"].get(kind, {})
+            if label not in data["hardware"]
+        ]
+    for label, entry in data["carbon"].get("embodied", {}).items():
+        device = data["hardware"].get(label, {}).get("device")
+        if device == "cuda" and not {"gpu_kg", "preset"} & set(entry):
+            lines.append(
+                f"carbon.embodied.{label}: the key 'gpu_kg' is missing; expected kg CO2e of making "
+                "one GPU, this hardware has some"
+            )
     return lines
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from joulegrid.records import ROOT, Spec, digest, identity, sha256_file
-from joulegrid.study import packages, zones
+from joulegrid.study import embodied, packages, sites, zones
 from joulegrid.study.code import Source
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.study.specs import Job
@@ -22,6 +22,8 @@ CALLS = {
         "joulegrid.analysis.ranked:table",
         "joulegrid.analysis.carbon:account",
         "joulegrid.analysis.carbon:with_series",
+        "joulegrid.analysis.footprint:account",
+        "joulegrid.analysis.levers:account",
         "joulegrid.analysis.published:read",
         "joulegrid.analysis.carbon:table",
     ),
@@ -74,6 +76,7 @@ def conclusions(study: Study, jobs: list[Job]) -> dict[str, Conclusion]:
 def _settings(study: Study) -> dict[str, dict[str, Any]]:
     """What each step is told of the study, beside what it is made from."""
     data = study.data
+    timed = any("series" in zone for zone in study.zones.values())
     measured = {key: data[key] for key in ("study", *CELL_AXES, "grid", "protocol", "quality")}
     measured["hardware"] = {label: study.entry("hardware", label) for label in data["hardware"]}
     return {
@@ -90,8 +93,16 @@ def _settings(study: Study) -> dict[str, dict[str, Any]]:
         "analyse": {
             "ranking": data["ranking"],
             "zones": zones.resolve(study.zones, study.source),
+            # of the clock that a series is told on; without one it makes nothing anew
+            "time_zone": sites.time_zone_of(data.get("site")) if timed else None,
             "published": [sha256_file(path) for path in sorted((ROOT / PUBLISHED).glob("*.csv"))],
             "pue": {label: entry["pue"] for label, entry in data["hardware"].items()},
+            "machines": embodied.resolve(data["carbon"], data["hardware"]),
+            "new_tokens": {
+                label: entry["new_tokens"]
+                for label, entry in data["workload"].items()
+                if entry["method"] == "batch"
+            },
         },
         "draw": {},
         "report": {

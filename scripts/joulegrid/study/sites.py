@@ -5,6 +5,7 @@ of a spec.
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
@@ -42,7 +43,7 @@ def load(path: str | None, study: Study) -> Site:
     """
     if path is None:
         return Site(None)
-    data = check("site", read_yaml(ROOT / Path(path)), path)
+    data = _read(path)
     for label in study.labels("hardware"):
         if label not in data["hardware"]:
             raise InputError(
@@ -54,5 +55,22 @@ def load(path: str | None, study: Study) -> Site:
 
 def artifacts_of(path: str | None) -> str:
     """The folder of weights that a site file names, or results/."""
-    data = check("site", read_yaml(ROOT / Path(path)), path) if path else None
-    return Site(data).artifacts
+    return Site(_read(path) if path else None).artifacts
+
+
+def time_zone_of(path: str | None) -> str | None:
+    """The time zone of the cluster that a site file names, None where none does."""
+    return _read(path).get("time_zone") if path else None
+
+
+def _read(path: str) -> dict[str, Any]:
+    """A site file that was checked; raises InputError as `load` does."""
+    data = check("site", read_yaml(ROOT / Path(path)), path)
+    zone = data.get("time_zone")
+    if zone is not None and zone not in (known := sorted(available_timezones())):
+        near = nearest(zone, known)
+        hint = f"; {near.split('; ')[-1]}" if "did you mean" in near else ""
+        raise InputError(
+            f"{path}: time_zone: got {zone!r}; expected a name such as Europe/Brussels{hint}"
+        )
+    return data

@@ -34,6 +34,8 @@ PROVINCES = {
 # Canada's mix names its sources otherwise than the table of intensities
 SOURCES = {"naturalGas": "natural_gas", "hydro": "hydroelectricity"}
 
+MARKET = ("market_g_per_kwh", "market_source")
+
 Intensity = dict[str, Any]
 
 
@@ -51,14 +53,21 @@ def resolve(zones: dict[str, dict], where: str) -> dict[str, Intensity]:
     Returns
     -------
     zone code -> {"intensity_g_per_kwh": gCO2e/kWh, "source": text, "year": int or None, "basis":
-    one of the three above}; of a series, `series` in the place of the intensity.
+    one of the three above}; of a series, `series` in the place of the intensity. What contracts
+    say, `market_g_per_kwh` and `market_source`, stays beside it where the study gives it.
 
     Raises
     ------
     InputError
         where a zone without an intensity is in none of CodeCarbon's tables.
     """
-    return {code: _own(zone) if zone else _known(code, where) for code, zone in zones.items()}
+    return {code: _of(code, zone, where) for code, zone in zones.items()}
+
+
+def _of(code: str, zone: dict, where: str) -> Intensity:
+    market = {key: zone[key] for key in MARKET if key in zone}
+    located = {key: value for key, value in zone.items() if key not in MARKET}
+    return {**(_own(located) if located else _known(code, where)), **market}
 
 
 def _own(zone: dict) -> Intensity:
