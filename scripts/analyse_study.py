@@ -4,7 +4,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from joulegrid.analysis import carbon, comparison, dataset, published, ranked
+from joulegrid.analysis import carbon, comparison, dataset, facts, published, ranked
 from joulegrid.jobs import run
 from joulegrid.records import ROOT
 
@@ -24,7 +24,7 @@ def main(arguments, spec):
     tree["published"] = xr.DataTree(published.read())
     if grid:
         tree["grid"] = xr.DataTree(grid)
-    dataset.write(tree, Path(arguments.study))
+    dataset.write(facts.along(tree, facts.of_tree(tree)), Path(arguments.study))
 
 
 if __name__ == "__main__":

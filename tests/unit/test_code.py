@@ -258,6 +258,7 @@ NOT_REACHED = {
         ),
         "a docstring",
     ),
+    "joulegrid.analysis.combination": "of finished studies, on demand",
     "joulegrid.analysis.describe": "the documentation of the dataset",
     "joulegrid.analysis.export": "of a finished study, on demand",
     "joulegrid.metering.replay": "recordings in the place of a machine: no job uses them",

@@ -111,7 +111,7 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     }
     return xr.Dataset(
         {
-            name: found[name].transpose(*CELL_AXES).assign_attrs(v.attrs)
+            name: found[name].transpose(*CELL_AXES).drop_attrs().assign_attrs(v.attrs)
             for name, v in RANKING.items()
         },
         coords={axis: tree["energy"][axis].values for axis in CELL_AXES},

@@ -46,7 +46,9 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     frame["weights_size"] = _flat(energy.weights_size.max("session"))
     for name in ("kernel", "gpu", "reason"):
         frame[name] = _flat(_first_text(energy[name]))
-    frame = frame.join(made[MADE].to_dataframe(), on=list(CONFIGURATION_AXES))
+    frame = frame.join(
+        made[MADE].reset_coords(drop=True).to_dataframe(), on=list(CONFIGURATION_AXES)
+    )
     frame = frame.join(quality.quality.to_series().unstack("metric"), on=list(CONFIGURATION_AXES))
     # of several sessions the best status: one that is there can be compared
     frame["status"] = [STATUS[code] for code in _flat(energy.status.min("session"))]

@@ -66,9 +66,63 @@ _ACCEPTED = _text(
     "why a result of earlier code or packages was kept", "empty where it is of the present ones"
 )
 
+# axis -> what its labels stand for, as coordinates along it: one selects by them. Their names are
+# those of no variable.
+FACTS = {
+    "model": {
+        "model_parameters": Variable("weights of the model as it was obtained"),
+        "model_size": Variable("size of the weight files of the model as it was obtained", "byte"),
+    },
+    "pruning": {
+        "pruning_method": _text("method of the pruning"),
+        "target_sparsity": Variable(
+            "share of zeros that the pruning aims at in the layers that it prunes",
+            comment="0 where nothing, or whole parts, are cut out; what came of it is "
+            "weights/sparsity",
+        ),
+    },
+    "quantization": {
+        "quantization_method": _text("method of the quantization"),
+        "bits": Variable(
+            "nominal bits of a weight of the quantized layers",
+            comment="scales and zero points come on top; NaN of ready-made weights",
+        ),
+    },
+    "hardware": {
+        "hardware_cpu": _text("name of the CPU", "empty where the sessions of a label differ"),
+        "hardware_gpu": _text("names of the GPUs", "empty where there is none or they differ"),
+        "hardware_gpu_memory": Variable(
+            "memory of one GPU", "byte", comment="NaN where there is none or they differ"
+        ),
+    },
+}
+# dimension -> what its labels are
+DIMENSIONS = {
+    "model": "label of the model",
+    "training": "label of the fine-tuning",
+    "pruning": "label of the pruning",
+    "quantization": "label of the quantization",
+    "hardware": "label of the hardware setup",
+    "engine": "label of the inference engine",
+    "workload": "label of the workload",
+    "session": "number of the independent measurement of a cell",
+    "component": "part of the machine",
+    "metric": "quality metric, TASK.METRIC",
+    "zone": "zone of the electricity grid",
+    "kind": "kind of the jobs",
+    "month": "month of the year",
+    "hour": "hour of the day (UTC)",
+    "job_hours": "length of the job in hours",
+    "slack_hours": "by how many hours the start may be late",
+    "start": "when the job starts",
+    "row": "number of the published value",
+}
+_ID = _text("id of the record", "empty where there is none")
+
 # dims: the cell's axes, session
 ENERGY = {
     "status": _STATUS,
+    "id": _ID,
     "energy": Variable("energy of all windows of the session", "J", _PER_COMPONENT),
     "duration": Variable("wall time of all windows of the session", "s"),
     "windows": Variable("number of windows"),
@@ -118,6 +172,7 @@ ENERGY = {
 # dims: model, training, pruning, quantization, metric
 QUALITY = {
     "status": _STATUS,
+    "id": _ID,
     "quality": Variable("value of the quality metric"),
     "stderr": Variable("standard error of the quality metric"),
     "reason": _text("why there is no number"),
@@ -125,6 +180,7 @@ QUALITY = {
 }
 # dims: model, training, pruning, quantization
 WEIGHTS = {
+    "id": _text("id of the record of the weights that are loaded", "empty where there is none"),
     "parameters": Variable("weights of the model, after structured pruning"),
     "size": Variable("size of the weight files that are loaded", "byte"),
     "sparsity": Variable("share of zeros in the linear layers, where it was counted"),
