@@ -7,6 +7,8 @@ baseline", +0.1 "ten percent better", and w trades like for like:
 
     φ = (E_base − E) / |E_base|                         energy saved per generated token
     ρ = mean over metrics of ± (q − q_base) / |q_base|  + where higher is better, − where lower is
+
+The study may weigh min–max terms instead of φ and ρ, see `normalisation`.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis import decision, statistics
+from joulegrid.analysis import decision, normalisation, statistics
 from joulegrid.analysis.statistics import mean_over_sessions
 from joulegrid.analysis.variables import RANKING
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
@@ -45,10 +47,15 @@ def metric_changes(
     quality: xr.Dataset, baseline: dict[str, str], metrics: list[str]
 ) -> xr.DataArray:
     """The relative change of each metric for the better against the baseline."""
-    chosen = quality.sel(metric=metrics)
+    valued = better_is_more(quality, metrics)
     own = {axis: label for axis, label in baseline.items() if axis in CONFIGURATION_AXES}
-    change = relative_change(chosen.quality, chosen.quality.sel(own, drop=True))
-    return xr.where(chosen.direction == 1, change, -change)
+    return relative_change(valued, valued.sel(own, drop=True))
+
+
+def better_is_more(quality: xr.Dataset, metrics: list[str]) -> xr.DataArray:
+    """Each metric, with its sign turned where lower is better."""
+    chosen = quality.sel(metric=metrics)
+    return xr.where(chosen.direction == 1, chosen.quality, -chosen.quality)
 
 
 def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
@@ -58,9 +65,9 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     ----------
     chosen
         the study's ranking: `weight`, w, of energy, from 0 (quality alone) to 1 (energy alone);
-        `baseline`, axis -> label of the compared axes; `metrics`; `energy` and `net`, see
-        `statistics.compared_energy`; `require`, see `decision.meets`: what does not meet it has no
-        rank.
+        `baseline`, axis -> label of the compared axes; `metrics`; `normalisation`, see
+        `normalisation.terms`; `energy` and `net`, see `statistics.compared_energy`; `require`, see
+        `decision.meets`: what does not meet it has no rank; `objectives` of the Pareto front.
 
     Returns
     -------
@@ -68,18 +75,27 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     sessions cannot tell apart share a rank; NaN where a cell has no score.
     """
     weight, baseline, metrics = chosen["weight"], chosen["baseline"], chosen["metrics"]
-    energy = tree["energy"].to_dataset()
+    energy, quality = tree["energy"].to_dataset(), tree["quality"].to_dataset()
     sessions = statistics.per_token(energy, chosen["energy"], chosen["net"])
     joules = mean_over_sessions(sessions)
     base_joules = joules["mean"].sel(baseline, drop=True)
     phi = efficiency(joules["mean"], baseline)
-    rho = relative_quality(tree["quality"].to_dataset(), baseline, metrics)
+    rho = relative_quality(quality, baseline, metrics)
     phi, rho = xr.broadcast(phi, rho)
     board = statistics.boards(energy)
     half, saves, error, freedom = _sureness(sessions, board, baseline)
-    score = _score(phi, rho, weight)
+    valued = better_is_more(quality, metrics)
+    term = normalisation.terms(chosen["normalisation"], phi, rho, valued, list(baseline))
+    score = _score(term.energy, term.quality, weight)
     passed = decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy))
     ranked = score.where(passed == 1)
+    in_sessions = efficiency(sessions, baseline) * term.scale + term.offset
+    objectives = {
+        "energy": joules["mean"],
+        "quality": -rho,
+        "latency": seconds_per_token(energy),
+        "memory": peak_bytes(energy),
+    }
     found = {
         "energy_per_token": joules["mean"],
         "energy_per_token_ci95": joules["half_width"],
@@ -87,13 +103,15 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
         "efficiency_ci95": half,
         "saves_probability": saves,
         "quality": rho,
+        "energy_term": term.energy,
+        "quality_term": term.quality,
         "score": score,
-        "score_ci95": weight * half.where(score.notnull()),
+        "score_ci95": weight * term.scale * half.where(score.notnull()),
         "best_probability": _by_place(
-            decision.best_probability, baseline, ranked, weight * error, freedom
+            decision.best_probability, baseline, ranked, weight * term.scale * error, freedom
         ),
-        "wins_from": _by_place(_begins, baseline, phi.where(passed == 1), rho),
-        "wins_to": _by_place(_ends, baseline, phi.where(passed == 1), rho),
+        "wins_from": _by_place(_begins, baseline, term.energy.where(passed == 1), term.quality),
+        "wins_to": _by_place(_ends, baseline, term.energy.where(passed == 1), term.quality),
         "meets": passed,
         "paid_off_after": decision.paid_off_after(
             tree["weights"].making_energy, base_joules - joules["mean"]
@@ -101,10 +119,12 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
         "rank": _by_place(
             _ranks,
             baseline,
-            _score(efficiency(sessions, baseline), rho, weight).where(passed == 1),
+            _score(in_sessions, term.quality, weight).where(passed == 1),
             board,
         ),
-        "pareto": _by_place(pareto_front, baseline, joules["mean"], rho),
+        "pareto": _by_place(
+            decision.pareto_front, baseline, *(objectives[name] for name in chosen["objectives"])
+        ),
         "estimated_share": statistics.estimated_share(energy).mean("session"),
         "disturbed": energy.disturbed.mean("session"),
         "other_board": _on_other_board(board, baseline),
@@ -118,6 +138,8 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
         attrs={
             "weight": weight,
             "metrics": " ".join(metrics),
+            "normalisation": chosen["normalisation"],
+            "objectives": " ".join(chosen["objectives"]),
             "energy": chosen["energy"],
             "net": int(chosen["net"]),
             **{f"require_{k}": v for k, v in chosen["require"].items()},
@@ -136,6 +158,8 @@ def chosen_in(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         "weight": float(attributes["weight"]),
         "metrics": attributes["metrics"].split(),
+        "normalisation": attributes["normalisation"],
+        "objectives": attributes["objectives"].split(),
         "energy": attributes["energy"],
         "net": bool(attributes["net"]),
         "baseline": under("baseline_"),
@@ -184,6 +208,11 @@ def speed(energy: xr.Dataset) -> xr.DataArray:
     return (energy.tokens_written / energy.duration).mean("session")
 
 
+def seconds_per_token(energy: xr.Dataset) -> xr.DataArray:
+    """Wall time per generated token, of all requests that run at a time; mean over sessions."""
+    return (energy.duration / energy.tokens_written).mean("session")
+
+
 def peak_bytes(energy: xr.Dataset) -> xr.DataArray:
     """Peak bytes: of the GPUs where there are any, else of the process."""
     return energy.peak_gpu_memory.fillna(energy.peak_memory).max("session")
@@ -208,23 +237,3 @@ def _by_place(
     dims = (*places, *compared)
     coords = {axis: full[0][axis] for axis in dims}
     return xr.DataArray(np.asarray(result, "f8").reshape(shape), dims=dims, coords=coords)
-
-
-def pareto_front(energy: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """1 where no other cell of the same row is as good in energy and quality and better in one, 0
-    where one is.
-
-    Parameters
-    ----------
-    energy, quality
-        shape (places, cells); less energy and more quality is better. NaN where either is not
-        known.
-    """
-    front = np.full(energy.shape, np.nan)
-    for row, (e, q) in enumerate(zip(energy, quality, strict=True)):
-        known = np.flatnonzero(np.isfinite(e) & np.isfinite(q))
-        e, q = e[known], q[known]
-        as_good = (e[:, None] <= e) & (q[:, None] >= q)
-        better = (e[:, None] < e) | (q[:, None] > q)
-        front[row, known] = ~(as_good & better).any(axis=0)
-    return front

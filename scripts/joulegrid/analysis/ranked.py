@@ -13,7 +13,7 @@ from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
 MADE = ["size", "sparsity", "making_time", "making_energy"]
 PHASES = ("energy_per_prompt_token", "energy_per_decoded_token")
-NOTED = ["status", "efficiency", "quality", "disturbed", "other_board", "meets"]
+NOTED = ["status", "efficiency", "quality_term", "disturbed", "other_board", "meets"]
 NO_BASELINE = "no energy of the baseline in this place"
 DISTURBED = "measured while disturbed"
 OTHER_BOARD = "on another board than the baseline"
@@ -78,7 +78,7 @@ def _note(row: Any) -> str:
     said = []
     if np.isnan(row.efficiency):
         said.append(NO_BASELINE)
-    elif np.isnan(row.quality):
+    elif np.isnan(row.quality_term):
         said.append(NO_METRIC)
     if row.meets == 0:
         said.append(NOT_MET)

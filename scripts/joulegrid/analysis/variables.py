@@ -198,9 +198,18 @@ RANKING = {
     "efficiency_ci95": Variable("half width of the 95 % interval of phi, over sessions"),
     "saves_probability": Variable("probability that phi is above 0, over sessions"),
     "quality": Variable("rho, mean relative change of quality for the better against the baseline"),
-    "score": Variable("R = w phi + (1 - w) rho"),
+    "energy_term": Variable(
+        "what of energy enters R", comment="phi, or its min-max over the place; see `normalisation`"
+    ),
+    "quality_term": Variable(
+        "what of quality enters R",
+        comment="rho, or the mean of the metrics' min-max over the place",
+    ),
+    "score": Variable("R = w energy_term + (1 - w) quality_term"),
     "score_ci95": Variable(
-        "half width of the 95 % interval of R", comment="of energy over sessions; rho is as exact"
+        "half width of the 95 % interval of R",
+        comment="of energy over sessions, against the baseline; quality, and the least and the "
+        "greatest of a min-max, are taken as exact",
     ),
     "best_probability": Variable("probability to have the highest R of its place, over sessions"),
     "wins_from": Variable("least weight w with which it has the highest R of its place"),
@@ -211,7 +220,9 @@ RANKING = {
         comment="infinite where nothing is saved",
     ),
     "rank": Variable("rank in its place, 1 is best; shared where sessions tell no difference"),
-    "pareto": Variable("on the energy-quality Pareto front of its place"),
+    "pareto": Variable(
+        "on the Pareto front of its place", comment="over the objectives that the attributes name"
+    ),
     "estimated_share": Variable("share of the energy that no counter measured"),
     "disturbed": Variable("share of the windows that count although the machine was disturbed"),
     "other_board": Variable("1 if some session ran on another board than its baseline"),

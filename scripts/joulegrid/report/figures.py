@@ -38,7 +38,8 @@ POINT = [
     "rank",
     "pareto",
 ]
-LINE = ["configuration", "place", "model", "efficiency", "quality", "wins_from", "wins_to"]
+TERMS = ["energy_term", "quality_term"]
+LINE = ["configuration", "place", "model", "efficiency", "quality", *TERMS, "wins_from", "wins_to"]
 CHANGE = ["configuration", "model", "metric", "change", "value"]
 COMPONENT = ["configuration", "place", "component", "basis", "joules"]
 EMISSION = ["configuration", "place", "zone", "grams"]
@@ -138,7 +139,8 @@ def weight_sensitivity(frame: pd.DataFrame) -> Any:
     R is linear in w.
     """
     kept = frame[frame.wins_from.notna() | ((frame.efficiency == 0) & (frame.quality == 0))]
-    lines = pd.concat([kept.assign(w=0.0, R=kept.quality), kept.assign(w=1.0, R=kept.efficiency)])
+    ends = [kept.assign(w=0.0, R=kept.quality_term), kept.assign(w=1.0, R=kept.energy_term)]
+    lines = pd.concat(ends)
     chart = (
         alt.Chart(lines)
         .mark_line()
