@@ -326,6 +326,24 @@ def test_a_published_table_without_a_number_is_named(tmp_path):
         published.read(tmp_path)
 
 
+def test_published_values_stand_beside_ones_own(tree):
+    rows = published.beside(tree)
+    own = rows[rows.publication == published.OWN].set_index(["quantity", "hardware"])
+    one = own[own.configuration == "nf4 · transformers"]
+    # three windows of 4 bits plus the number of the session, over three runs; 1 J of RAM each
+    assert one.value["energy_cpu", "here"] == pytest.approx(5.5)
+    assert one.value["energy_ram", "here"] == pytest.approx(1)
+    assert one.value["energy_total", "here"] == pytest.approx(6.5)
+    assert one.unit["energy_total", "here"] == "J"
+    assert "cpu: estimated: stand-in" in one.measured["energy_total", "here"]
+    quality = rows[(rows.publication == published.OWN) & (rows.quantity == "text.perplexity")]
+    assert len(quality) == 6
+    theirs = rows[rows.publication == "dosquet2025"]
+    small = theirs[(theirs.model == "Mistral-Small-3") & (theirs.configuration == "full")]
+    assert small[small.unit == "J"].value.sum() == pytest.approx(1.7877 * 3.6e6)
+    assert set(rows.unit) == {"J", "s", "1"}
+
+
 # ---------------------------------------------------------------- export
 def test_exports_hold_what_the_dataset_holds(tree):
     sessions = export.sessions(tree)
