@@ -4,7 +4,6 @@ from pathlib import Path
 
 from joulegrid.analysis import comparison, dataset, export, published
 from joulegrid.jobs import run
-from joulegrid.records import ROOT
 
 
 def main(arguments, spec):
@@ -24,7 +23,7 @@ def main(arguments, spec):
     published.beside(tree).to_csv(folder / "beside.csv", index=False, float_format="%.6g")
     baseline = comparison.chosen_in(tree["ranking"].attrs)["baseline"]
     (folder / "README.md").write_text(export.card(tree, table, baseline), encoding="utf-8")
-    run.say(f"exported: {folder.relative_to(ROOT) if folder.is_absolute() else folder}")
+    run.say(f"exported: {folder}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import xarray as xr
 # Draws behind a probability, and their seed
 DRAWS, SEED = 1000, 0
 GIGA = 1e9
-# Cells that are compared with all others of their place at once: memory grows with both
+# Cells whose place among those of the front is looked for at once
 CHUNK = 256
 
 
@@ -107,12 +107,28 @@ def pareto_front(*costs: np.ndarray) -> np.ndarray:
     front = np.full(costs[0].shape, np.nan)
     for row, place in enumerate(np.stack(costs, axis=-1)):
         known = np.flatnonzero(np.isfinite(place).all(axis=1))
-        cells = place[known]
+        # in this order no cell is behind a later one
+        ordered = known[np.lexsort(place[known].T)]
+        leading = place[:0]
         for first in range(0, known.size, CHUNK):
-            own = cells[first : first + CHUNK, None]
-            as_good, better = (cells <= own).all(axis=2), (cells < own).any(axis=2)
-            front[row, known[first : first + CHUNK]] = ~(as_good & better).any(axis=1)
+            chunk = ordered[first : first + CHUNK]
+            cells = place[chunk]
+            behind = _is_behind(cells, np.concatenate([leading, cells]))
+            front[row, chunk] = ~behind
+            leading = np.concatenate([leading, cells[~behind]])
     return front
+
+
+def _is_behind(cells: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether some of `others` is as good as a cell in every objective and better in one; both of
+    shape (…, objectives).
+    """
+    shape = len(cells), len(others)
+    as_good, better = np.ones(shape, bool), np.zeros(shape, bool)
+    for own, other in zip(cells.T[..., None], others.T, strict=True):
+        as_good &= other <= own
+        better |= other < own
+    return np.asarray((as_good & better).any(axis=1))
 
 
 def meets(
