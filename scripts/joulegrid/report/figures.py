@@ -57,7 +57,7 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
         for frame in (change_frame(tree), component_frame(tree, names), carbon_frame(tree, names))
     )
     charts = {
-        "energy_quality": energy_quality(plain(ranking, POINT)),
+        "energy_quality": energy_quality(plain(ranking, POINT), _is_plane(tree)),
         "weight_sensitivity": weight_sensitivity(plain(ranking, LINE)),
         "metric_changes": metric_changes(plain(changes, CHANGE)),
         "energy_components": energy_components(plain(components, COMPONENT)),
@@ -76,9 +76,15 @@ def fitted(spec: dict[str, Any]) -> dict[str, Any]:
     return spec | {"width": "container"} if whole else spec
 
 
-def energy_quality(frame: pd.DataFrame) -> alt.Chart:
+def _is_plane(tree: xr.DataTree) -> bool:
+    """Whether the front is over energy and quality alone: only then it is a line between them."""
+    return set(tree["ranking"].attrs["objectives"].split()) == {"energy", "quality"}
+
+
+def energy_quality(frame: pd.DataFrame, is_plane: bool = True) -> alt.Chart:
     """Energy against quality, with 95 % intervals and the Pareto front of each place.
 
+    A front over other objectives than these two is no line here: its points are full ones.
     The axes span the points; an interval that goes beyond is cut off. Where energies differ by more
     than ten times the axis is logarithmic. Points of the front are named, the others on request.
     """
@@ -116,11 +122,12 @@ def energy_quality(frame: pd.DataFrame) -> alt.Chart:
     labels = named.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(
         x=x, y=y, text="configuration:N"
     )
+    dashed, behind = ("dashed and ", front + interval) if is_plane else ("", interval)
     title = alt.Title(
         "Energy against quality",
-        subtitle="dashed and full points: Pareto front; bars: 95 % intervals",
+        subtitle=f"{dashed}full points: Pareto front; bars: 95 % intervals",
     )
-    return (front + interval + points + labels).properties(width=WIDTH, height=380, title=title)
+    return (behind + points + labels).properties(width=WIDTH, height=380, title=title)
 
 
 def _spanning(values: pd.Series) -> alt.Scale:
