@@ -10,6 +10,7 @@ from helpers import house
 from joulegrid.analysis import combination, dataset, ranked
 from joulegrid.errors import InputError
 from joulegrid.records import SCHEMA_VERSION
+from joulegrid.study import study
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,15 @@ def test_a_label_that_means_two_things_is_named_with_what_differs(whole):
     assert "zone BE: intensity_g_per_kwh is 153.14 in a/study.nc, 154.14" in told(whole, zoned)
 
 
+def test_one_label_on_two_machines_is_named(whole):
+    other = whole.copy(deep=True)
+    names = np.array(["stand-in", "another CPU"], "O")
+    other["energy"] = other["energy"].to_dataset().assign_coords(hardware_cpu=("hardware", names))
+    message = told(whole, other)
+    due = 'device of hardware there: cpu is "stand-in" in a/study.nc, "another CPU" in b/study.nc'
+    assert due in message
+
+
 def test_a_cell_with_two_records_is_named(whole):
     other = whole.copy(deep=True)
     identities = other["energy"].id.astype("O")
@@ -121,6 +131,16 @@ def test_what_is_no_dataset_of_a_study_is_said(whole, tmp_path):
     older = whole.copy()
     older.attrs = {k: v for k, v in whole.attrs.items() if k != "definitions"}
     assert "does not say what its labels mean" in told(whole, older)
+
+
+def test_ready_made_weights_of_other_models_are_no_other_definition(study_data):
+    ready = {"method": "prequantized", "models": {"tiny": {"path": "tests/data/model"}}}
+    study_data["quantization"] = {"fp32": study_data["quantization"]["fp32"], "ready": ready}
+    study_data["grid"] = {"exclude": [{"pruning": "half", "quantization": "ready"}]}
+    said = dataset.definitions(study.from_data(study_data, "test"))
+    assert "models" not in said["quantization"]["ready"]
+    assert list(said["ready-made weights"]) == ["ready of tiny"]
+    assert "path" not in json.dumps(said["ready-made weights"]["ready of tiny"]["path"])
 
 
 @pytest.mark.slow

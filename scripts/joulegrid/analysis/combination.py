@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from joulegrid.analysis import carbon, comparison, facts, published
+from joulegrid.analysis.dataset import ALL_CELLS
 from joulegrid.analysis.variables import ENERGY, QUALITY, STATUS, WEIGHTS, Variable
 from joulegrid.errors import InputError
 from joulegrid.records import written_by
@@ -24,8 +25,6 @@ TABLES: dict[str, Mapping[str, Variable]] = {
 }
 # What is kept of each study
 KEPT = ("title", "git_commit", "joulegrid_version", "history")
-# What all labels of a kind have in common: there is one of it
-ALL = "all"
 
 
 def combine(trees: Mapping[str, xr.DataTree]) -> xr.DataTree:
@@ -99,7 +98,28 @@ def _definitions(source: str, tree: xr.DataTree) -> dict[str, dict[str, dict[str
             for label in zones.hardware.values.tolist()
         },
     }
-    return {**json.loads(tree.attrs["definitions"]), **accounted}
+    return {
+        **json.loads(tree.attrs["definitions"]),
+        **accounted,
+        "device of hardware": _devices(tree["energy"].to_dataset()),
+    }
+
+
+def _devices(energy: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """What a hardware label stood for, where its sessions agree: `device: cpu` fits any machine."""
+    found = {}
+    for label in energy.hardware.values.tolist():
+        cpu, gpu, memory = (
+            energy[f"hardware_{name}"].sel(hardware=label).item()
+            for name in ("cpu", "gpu", "gpu_memory")
+        )
+        if cpu:
+            found[label] = {
+                "cpu": cpu,
+                "gpu": gpu,
+                "gpu_memory": None if memory != memory else memory,
+            }
+    return found
 
 
 def _agreeing(found: Mapping[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
@@ -118,7 +138,7 @@ def _agreeing(found: Mapping[str, dict[str, dict[str, Any]]]) -> dict[str, dict[
             for label, entry in labels.items():
                 known = together.setdefault(kind, {}).setdefault(label, entry)
                 other = said.setdefault((kind, label), source)
-                name = kind if label == ALL else f"{kind} {label}"
+                name = kind if label == ALL_CELLS else f"{kind} {label}"
                 lines += [
                     f"{name}: {key} is {before} in {other}, {after} in {source}"
                     for key, before, after in _differences(known, entry)

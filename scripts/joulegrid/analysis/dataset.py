@@ -38,6 +38,9 @@ from joulegrid.study.shelf import Shelf
 from joulegrid.study.specs import UNSPECIFIC, Job, Specs
 from joulegrid.study.study import Study
 
+# The label of a definition that is one for all cells
+ALL_CELLS = "all"
+
 
 def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
     """All records of a study as one tree.
@@ -84,8 +87,14 @@ def definitions(study: Study) -> dict[str, dict[str, Any]]:
         kind: {label: nameless(study.entry(kind, label)) for label in study.labels(kind)}
         for kind in (*CELL_AXES, "quality")
     }
+    # ready-made weights are of one model each: another study may name those of others
+    found["ready-made weights"] = {
+        f"{label} of {model}": weights
+        for label, entry in found["quantization"].items()
+        for model, weights in entry.pop("models", {}).items()
+    }
     protocol = study.data["protocol"].items()
-    return {**found, "protocol": {"all": {k: v for k, v in protocol if k not in UNSPECIFIC}}}
+    return {**found, "protocol": {ALL_CELLS: {k: v for k, v in protocol if k not in UNSPECIFIC}}}
 
 
 def _labels(specs: Specs, axes: Iterable[str]) -> dict[str, list[str]]:

@@ -60,9 +60,10 @@ COMBINED = """
 `snakemake combine --configfile ONE --config combine="[other, elsewhere/study.nc]"` writes
 `combined.nc` and `combined.csv` beside the study's own files: the union of all cells, without an
 axis for the study. One label must mean one thing: the attribute `definitions` of each file says
-what stands under its labels (files by their content), how it measured, and what of a zone and a
-PUE was assumed; a difference ends with a message that names it. A cell that several studies have
-must have one record, by its `id`, and stands there once. Nothing is run: what is there counts.
+what stands under its labels (files by their content) and how it measured; with these, the devices
+that measured, the zones and the PUE are compared, and a difference ends with a message that names
+it. A cell that several studies have must have one record, by its `id`, and stands there once.
+Nothing is run: what is there counts.
 
 Ranking and emissions are made anew, with what the first study chose. Cells of two studies that ran
 weeks apart are compared as if they had been measured in one: drift between the studies is in no

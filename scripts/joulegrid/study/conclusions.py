@@ -23,6 +23,8 @@ CALLS = {
         "joulegrid.analysis.carbon:account",
         "joulegrid.analysis.carbon:with_series",
         "joulegrid.analysis.published:read",
+        "joulegrid.analysis.facts:along",
+        "joulegrid.analysis.facts:of_tree",
         "joulegrid.analysis.carbon:table",
     ),
     "draw": ("joulegrid.report.figures:draw", "joulegrid.report.figures:fitted"),
