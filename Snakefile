@@ -7,6 +7,7 @@
 #   snakemake -n                                               the plan: what would run, and nothing else
 #   snakemake partial …                                        merge and rank what is there, list what is missing
 #   snakemake export …                                         CSV, Parquet, Markdown, LaTeX, a data-set card
+#   snakemake combine …                                        several studies in one dataset
 #   snakemake accept …                                         results that an upgrade left behind, to be taken over
 #   snakemake fetch_intensity --config fetch="GB 2025"         hourly carbon intensity from an open service
 #   snakemake unused …                                         results that no study names, with their sizes

@@ -18,6 +18,7 @@ localrules:
     write_report,
     partial,
     export,
+    combine,
 
 
 rule merge_measurements:
@@ -129,6 +130,23 @@ rule export:
         "Export to {params.folder}"
     shell:
         "python scripts/export_study.py --spec null --study {params.study:q} --folder {params.folder:q} > {log:q} 2>&1"
+
+
+# Several finished studies as one. It has no outputs: it is made anew each time, from the datasets that are there.
+rule combine:
+    log:
+        f"{FOLDER}/logs/combine.log",
+    conda:
+        "../envs/python.yaml"
+    params:
+        study=STUDY.name,
+        others=others_to_combine(),
+        folder=FOLDER,
+    message:
+        "Combine studies"
+    shell:
+        "python scripts/combine_studies.py --study {params.study:q} --others {params.others:q}"
+        " --output {params.folder:q}/combined.nc --ranking {params.folder:q}/combined.csv 2>&1 | tee {log:q}"
 
 
 # What an unfinished study has so far. It has no outputs: it is made anew each time, from the records that are there.

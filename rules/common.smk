@@ -61,8 +61,8 @@ STEP_RULES = {
     "draw": "draw_figures",
     "report": "write_report",
 }
-# What --config tells the targets accept, retract and fetch_intensity, and is nothing of a study
-COMMANDS = {"accept", "fetch"}
+# What --config tells the targets accept, retract, combine and fetch_intensity, and is nothing of a study
+COMMANDS = {"accept", "combine", "fetch"}
 STUDY, SITE, SPECS, JOBS, CONCLUSIONS = load_study()
 FOLDER = f"results/studies/{STUDY.name}"
 LOGS = "results/logs"
@@ -221,6 +221,12 @@ def as_setting(value):
     if value is None:
         return ""
     return canonical_json(value) if isinstance(value, dict | list) else str(value)
+
+
+def others_to_combine():
+    """The studies that --config combine names: one, or a list."""
+    named = workflow.config_settings.config.get("combine") or []
+    return [str(name) for name in (named if isinstance(named, list) else [named])]
 
 
 def stamp_of(step):

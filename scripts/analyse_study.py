@@ -4,7 +4,16 @@ from pathlib import Path
 
 import xarray as xr
 
-from joulegrid.analysis import carbon, comparison, dataset, footprint, levers, published, ranked
+from joulegrid.analysis import (
+    carbon,
+    comparison,
+    dataset,
+    facts,
+    footprint,
+    levers,
+    published,
+    ranked,
+)
 from joulegrid.jobs import run
 from joulegrid.records import ROOT
 
@@ -27,7 +36,7 @@ def main(arguments, spec):
     for name, group in {"grid": grid, "footprint": beside, "levers": weighed}.items():
         if group:
             tree[name] = xr.DataTree(group)
-    dataset.write(tree, Path(arguments.study))
+    dataset.write(facts.along(tree, facts.of_tree(tree)), Path(arguments.study))
 
 
 if __name__ == "__main__":

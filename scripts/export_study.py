@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from joulegrid.analysis import comparison, dataset, export
+from joulegrid.analysis import comparison, dataset, export, published
 from joulegrid.jobs import run
-from joulegrid.records import ROOT
 
 
 def main(arguments, spec):
-    """Write measurements.csv, measurements.parquet, ranking.csv, ranking.md, ranking.tex and
-    README.md into --folder.
+    """Write measurements.csv, measurements.parquet, ranking.csv, ranking.md, ranking.tex,
+    beside.csv and README.md into --folder.
     """
     tree = dataset.read(Path(arguments.study))
     folder = Path(arguments.folder)
@@ -21,9 +20,10 @@ def main(arguments, spec):
     table.to_csv(folder / "ranking.csv", index=False)
     (folder / "ranking.md").write_text(export.markdown(table), encoding="utf-8")
     (folder / "ranking.tex").write_text(export.latex(table), encoding="utf-8")
+    published.beside(tree).to_csv(folder / "beside.csv", index=False, float_format="%.6g")
     baseline = comparison.chosen_in(tree["ranking"].attrs)["baseline"]
     (folder / "README.md").write_text(export.card(tree, table, baseline), encoding="utf-8")
-    run.say(f"exported: {folder.relative_to(ROOT) if folder.is_absolute() else folder}")
+    run.say(f"exported: {folder}")
 
 
 if __name__ == "__main__":

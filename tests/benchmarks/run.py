@@ -35,6 +35,7 @@ LOGIN_SCRIPTS = (
     "write_report",
     "accept_records",
     "list_unused",
+    "combine_studies",
 )
 GROUPS = (16, 32, 64, 128, 256, 512, 1024)
 

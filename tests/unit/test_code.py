@@ -258,6 +258,7 @@ NOT_REACHED = {
         ),
         "a docstring",
     ),
+    "joulegrid.analysis.combination": "of finished studies, on demand",
     "joulegrid.analysis.describe": "the documentation of the dataset",
     "joulegrid.analysis.export": "of a finished study, on demand",
     "joulegrid.analysis.open_data": "files for studies to name, known by what is in them",

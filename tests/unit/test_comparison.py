@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from joulegrid.analysis import comparison, decision, ranked
+from joulegrid.analysis import carbon, comparison, decision, ranked
 from joulegrid.analysis.answer import answer
 from joulegrid.analysis.variables import BASIS, STATUS
+from joulegrid.report.data import page_data
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
 BASELINE = {"training": "none", "pruning": "none", "quantization": "full"}
@@ -93,10 +94,23 @@ def beside(first, second, axis):
 METRICS = ["facts.acc", "text.perplexity"]
 
 
+CHOSEN = {
+    "energy": "all",
+    "net": False,
+    "normalisation": "relative",
+    "objectives": ["energy", "quality"],
+}
+
+
 def compare(data, weight, baseline, metrics, energy="all", net=False, **require):
     """As a study asks for it."""
-    chosen = {"weight": weight, "baseline": baseline, "metrics": metrics}
-    return comparison.compare(data, {**chosen, "energy": energy, "net": net, "require": require})
+    return chosen_by(data, weight, baseline, metrics, energy=energy, net=net, require=require)
+
+
+def chosen_by(data, weight=0.7, baseline=BASELINE, metrics=METRICS, **chosen):
+    """With other choices than energy and what is required."""
+    own = {"weight": weight, "baseline": baseline, "metrics": metrics, "require": {}}
+    return comparison.compare(data, {**CHOSEN, **own, **chosen})
 
 
 # 100 J, 60 J and 120 J of 10 tokens; accuracy 0.8, 0.72, 0.8; perplexity 20, 25, 16
@@ -347,3 +361,104 @@ def test_the_answer_does_not_claim_what_sessions_do_not_show():
     assert said(missing).startswith("No answer yet: oom; no energy of the baseline")
     worse = tree([[100, 100], [150, 151], [160, 161]], [0.8] * 3, [20] * 3)
     assert said(worse).startswith("Keep full, the baseline")
+
+
+# ---------------------------------------------------------------- min-max, and more objectives
+def test_min_max_by_hand():
+    """60 J is the best and 120 J the worst: 1, 0 and (120 − 100)/60; accuracy 1, 0, 1 and
+    perplexity 5/9, 0, 1 of the range from 25 to 16.
+    """
+    found = chosen_by(DATA, normalisation="min-max")
+    assert at(found, "energy_term") == pytest.approx([1 / 3, 1, 0])
+    assert at(found, "quality_term") == pytest.approx([7 / 9, 0, 1])
+    assert at(found, "score") == pytest.approx([0.7 / 3 + 0.3 * 7 / 9, 0.7, 0.3])
+    assert at(found, "rank") == pytest.approx([2, 1, 3])
+    # what is saved and lost is said as ever
+    relative = chosen_by(DATA)
+    for name in ("efficiency", "quality", "energy_per_token", "efficiency_ci95"):
+        assert at(found, name) == pytest.approx(at(relative, name))
+    # R is 7/9 − 4/9·w, w and 1 − w: full and low cross at 0.4, full and half at 7/13
+    assert at(found, "wins_from") == pytest.approx([0.4, 7 / 13, 0])
+    assert at(found, "wins_to") == pytest.approx([7 / 13, 1, 0.4])
+
+
+def test_min_max_scales_the_interval_as_it_scales_the_saving():
+    """φ 0.4 and −0.2 become 1 and 0: every difference is divided by 0.6."""
+    found, relative = chosen_by(DATA, normalisation="min-max"), chosen_by(DATA)
+    wide = at(relative, "score_ci95") / 0.6
+    assert at(found, "score_ci95") == pytest.approx(wide)
+    twins = tree([[100, 100.2], [60, 62], [60, 62]], [0.8] * 3, [20] * 3)
+    found = at(chosen_by(twins, normalisation="min-max"), "best_probability")
+    assert found[1:] == pytest.approx([0.5, 0.5], abs=0.06)
+    ranks = at(chosen_by(twins, normalisation="min-max"), "rank")
+    assert ranks.tolist() == [3, 1, 1]
+
+
+def test_min_max_is_of_a_place_and_of_what_is_there():
+    both = two_machines()
+    found = chosen_by(both, normalisation="min-max")
+    for hardware in ("a100", "laptop"):
+        terms = found.energy_term.sel(hardware=hardware).values.ravel()
+        assert (terms.min(), terms.max()) == (0, 1)
+    nan = np.nan
+    gap = tree([[100, 100], [nan, nan], [50, 50]], [0.8, 0.1, 0.9], [20, 20, 20])
+    found = chosen_by(gap, normalisation="min-max", metrics=["facts.acc"])
+    # the quality of what does not run here is no part of the range
+    assert at(found, "quality_term") == pytest.approx([0, nan, 1], nan_ok=True)
+    same = chosen_by(gap, normalisation="min-max", metrics=["text.perplexity"])
+    assert at(same, "quality_term") == pytest.approx([0, nan, 0], nan_ok=True)
+
+
+def test_winners_by_min_max_are_those_of_its_ranking():
+    random = np.random.default_rng(5)
+    data = tree(random.uniform(50, 100, (3, 1)).repeat(2, 1), [0.5, 0.6, 0.7], [20, 30, 15])
+    for weight in (0.1, 0.45, 0.8):
+        found = chosen_by(data, weight, normalisation="min-max")
+        best = int(np.argmax(at(found, "score")))
+        assert at(found, "wins_from")[best] <= weight <= at(found, "wins_to")[best]
+
+
+def test_the_front_over_more_objectives():
+    """Low is worse than half in energy and quality, and is on the front for its memory alone."""
+    data = tree([[100, 100], [60, 60], [120, 120]], [0.8, 0.8, 0.7], [20, 20, 30])
+    data["energy"]["peak_memory"].values[:, :, :, 2] = 4e9
+    two = chosen_by(data)
+    assert at(two, "pareto") == pytest.approx([0, 1, 0])
+    three = chosen_by(data, objectives=["energy", "quality", "memory"])
+    assert at(three, "pareto") == pytest.approx([0, 1, 1])
+    data["energy"]["duration"].values[:, :, :, 0] = 1.0
+    four = chosen_by(data, objectives=["latency", "memory"])
+    assert at(four, "pareto") == pytest.approx([1, 0, 1])
+
+
+def test_the_front_of_many_is_what_comparing_each_with_each_gives():
+    costs = np.random.default_rng(2).normal(size=(3, 2, 700)).round(1)
+    found = decision.pareto_front(*costs)
+    for place in range(2):
+        one = costs[:, place]
+        for cell in range(0, 700, 7):
+            before = (one <= one[:, [cell]]).all(axis=0) & (one < one[:, [cell]]).any(axis=0)
+            assert found[place, cell] == (not before.any())
+
+
+def test_the_page_knows_what_its_score_is_made_of():
+    """Under min-max the script weighs the terms, which stand in the page."""
+    for how, names in (("relative", ["efficiency", "quality"]), ("min-max", TERMS)):
+        data = page_tree(how)
+        shown = page_data(data, "study")
+        assert shown["terms"] == names
+        energy, quality = (shown["values"][name] for name in names)
+        for weight, ranks in zip(shown["weights"], shown["ranks"], strict=True):
+            scores = weight * np.array(energy) + (1 - weight) * np.array(quality)
+            assert np.argmax(scores) in np.flatnonzero(np.array(ranks) == 1)
+
+
+TERMS = ["energy_term", "quality_term"]
+
+
+def page_tree(how):
+    """What the report reads."""
+    data = DATA.copy(deep=True)
+    data["ranking"] = xr.DataTree(chosen_by(data, normalisation=how))
+    data["carbon"] = xr.DataTree(carbon.account(data, {}, {"h": 1.0}))
+    return data

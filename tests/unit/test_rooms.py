@@ -79,6 +79,7 @@ def test_login_node_scripts_start_without_torch():
         "write_report",
         "show_answer",
         "accept_records",
+        "combine_studies",
     ):
         names = {found.split(".")[0] for found in imports(SCRIPTS / f"{script}.py")}
         assert not names & HEAVY

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from helpers import house
-from joulegrid.analysis import dataset, describe, export, published, reading
+from joulegrid.analysis import dataset, describe, export, facts, published, reading
 from joulegrid.errors import InputError
 from joulegrid.study import shelf, study
 from joulegrid.study.specs import Specs
@@ -49,14 +49,74 @@ def test_groups_and_dimensions(tree):
 def test_every_unit_is_one_that_udunits_knows(tree):
     seen = set()
     for group in tree.subtree:
-        for name, variable in group.data_vars.items():
+        for name, variable in group.to_dataset().variables.items():
             if "units" in variable.attrs:
                 unit = cf_units.Unit(variable.attrs["units"])
                 assert not unit.is_unknown(), name
                 seen.add(variable.attrs["units"])
             assert variable.attrs.get("long_name"), f"{group.path}/{name} has no long_name"
+            beside = variable.attrs.get("ancillary_variables", "").split()
+            assert set(beside) <= set(group.data_vars), f"{group.path}/{name}"
     assert {"J", "W", "s", "g", "g kW-1 h-1", "byte", "1"} <= seen
     assert cf_units.Unit("g kW-1 h-1").convert(3.6e6, "kg J-1") == pytest.approx(1e-3)
+
+
+def test_one_selects_by_what_labels_stand_for(tree):
+    energy = tree["energy"].energy
+    few = energy.where(energy.bits <= 4, drop=True)
+    assert few["quantization"].values.tolist() == ["gptq4", "nf4"]
+    assert energy.sel(quantization="fp32").bits == 32
+    sparse = tree["quality"].quality.where(energy.target_sparsity > 0, drop=True)
+    assert sparse["pruning"].values.tolist() == ["half"]
+    assert energy.sel(pruning="half").pruning_method == "magnitude"
+    # of the stand-in: 1,000 parameters in 125 bytes for each of 32 bits, and no GPU
+    assert energy.model_parameters.item() == 1000
+    assert energy.model_size.item() == 125 * 32
+    assert energy.hardware_cpu.values.tolist() == ["stand-in", "stand-in"]
+    assert energy.hardware_gpu.values.tolist() == ["", ""]
+    assert np.isnan(energy.hardware_gpu_memory).all()
+    for group in ("energy", "quality", "weights", "ranking", "carbon"):
+        coordinates = tree[group].to_dataset().coords
+        assert {"bits", "target_sparsity", "model_parameters"} <= set(coordinates)
+        for name in set(coordinates):
+            assert coordinates[name].attrs.get("long_name"), f"{group}/{name}"
+
+
+@pytest.mark.parametrize(
+    ("entry", "bits"),
+    [
+        ({"method": "cast", "dtype": "bfloat16"}, 16),
+        ({"method": "gguf", "type": "Q4_K_M"}, 4),
+        ({"method": "gguf", "type": "BF16"}, 16),
+        ({"method": "bitsandbytes-4bit", "type": "nf4"}, 4),
+        ({"method": "gptq", "bits": 3}, 3),
+        ({"method": "llm-int8"}, 8),
+        ({"method": "prequantized", "models": {}}, None),
+    ],
+)
+def test_nominal_bits(entry, bits):
+    assert facts.nominal_bits(entry) == bits
+
+
+def test_what_a_pruning_aims_at():
+    assert facts.target_sparsity({"method": "wanda", "pattern": "1:4"}) == 0.75
+    # a fifth of the blocks goes: what stays has no zeros
+    assert facts.target_sparsity({"method": "layers", "ratio": 0.2}) == 0
+
+
+def test_sessions_on_different_boards_leave_the_hardware_unsaid(tree):
+    made = study.Study(json.loads(tree.attrs["study"]), "test", {})
+    energy = tree["energy"].to_dataset().copy(deep=True)
+    energy["gpu"] = energy.gpu.astype("O")
+    energy.gpu.loc[{"hardware": "here"}] = "A30"
+    energy.gpu_memory.loc[{"hardware": "here"}] = 24e9
+    energy.gpu.values[..., -1, 0, 0, 0] = "A100"
+    found = facts.of_study(made, {"tiny": {}}, energy)
+    assert found.hardware_gpu.values.tolist() == ["A30", "A100"]
+    energy.gpu.values[0, 0, 0, 0, 0, 0, 0, 0] = "L4"
+    assert facts.of_study(made, {"tiny": {}}, energy).hardware_gpu.values.tolist() == ["", "A100"]
+    assert found.hardware_gpu_memory.values[0] == 24e9
+    assert np.isnan(found.model_size.item())
 
 
 def test_every_measured_variable_has_a_status_with_flags(tree):
@@ -287,6 +347,24 @@ def test_a_published_table_without_a_number_is_named(tmp_path):
     (tmp_path / "x.csv").write_text(f"{head}\n" + "a," * (len(published.COLUMNS) - 1) + "many\n")
     with pytest.raises(InputError, match=r"x.csv:2: 'many' is no number"):
         published.read(tmp_path)
+
+
+def test_published_values_stand_beside_ones_own(tree):
+    rows = published.beside(tree)
+    own = rows[rows.publication == published.OWN].set_index(["quantity", "hardware"])
+    one = own[own.configuration == "nf4 · transformers"]
+    # three windows of 4 bits plus the number of the session, over three runs; 1 J of RAM each
+    assert one.value["energy_cpu", "here"] == pytest.approx(5.5)
+    assert one.value["energy_ram", "here"] == pytest.approx(1)
+    assert one.value["energy_total", "here"] == pytest.approx(6.5)
+    assert one.unit["energy_total", "here"] == "J"
+    assert "cpu: estimated: stand-in" in one.measured["energy_total", "here"]
+    quality = rows[(rows.publication == published.OWN) & (rows.quantity == "text.perplexity")]
+    assert len(quality) == 6
+    theirs = rows[rows.publication == "dosquet2025"]
+    small = theirs[(theirs.model == "Mistral-Small-3") & (theirs.configuration == "full")]
+    assert small[small.unit == "J"].value.sum() == pytest.approx(1.7877 * 3.6e6)
+    assert set(rows.unit) == {"J", "s", "1"}
 
 
 # ---------------------------------------------------------------- export

@@ -70,7 +70,7 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
     }
     dataset = xr.Dataset(
         {
-            name: values[name].transpose(*CELL_AXES, "zone").assign_attrs(v.attrs)
+            name: values[name].transpose(*CELL_AXES, "zone").drop_attrs().assign_attrs(v.attrs)
             for name, v in CARBON.items()
         }
     )
@@ -162,13 +162,13 @@ def table(carbon: xr.Dataset, beside: xr.Dataset | None = None) -> pd.DataFrame:
     for name, array in (beside if beside is not None else xr.Dataset()).data_vars.items():
         unit = units.get(array.attrs.get("units", ""), "")
         columns[f"{name}{unit}"] = array.drop_attrs().broadcast_like(carbon.emissions)
-    frame = xr.Dataset(columns).to_dataframe(order)
+    frame = xr.Dataset(columns).reset_coords(drop=True).to_dataframe(order)
     frame = frame.dropna(subset=["emissions_g"]).reset_index()
     zones = carbon[
         ["intensity", "intensity_basis", "intensity_source", "intensity_year"]
     ].to_dataframe()
     zones = zones.rename(columns={"intensity": "intensity_g_per_kwh"}).reset_index()
     frame = frame.merge(zones, on="zone").merge(
-        carbon.pue.to_dataframe("pue").reset_index(), on="hardware"
+        carbon.pue.to_series().rename("pue").reset_index(), on="hardware"
     )
     return frame.sort_values(order, ignore_index=True)

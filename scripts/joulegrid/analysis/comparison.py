@@ -7,6 +7,8 @@ baseline", +0.1 "ten percent better", and w trades like for like:
 
     φ = (E_base − E) / |E_base|                         energy saved per generated token
     ρ = mean over metrics of ± (q − q_base) / |q_base|  + where higher is better, − where lower is
+
+The study may weigh min–max terms instead of φ and ρ, see `normalisation`.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis import decision, samples, statistics
+from joulegrid.analysis import decision, normalisation, samples, statistics
 from joulegrid.analysis.statistics import mean_over_sessions
 from joulegrid.analysis.variables import RANKING
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
@@ -48,31 +50,18 @@ def metric_changes(
     quality: xr.Dataset, baseline: dict[str, str], metrics: list[str]
 ) -> xr.DataArray:
     """The relative change of each metric for the better against the baseline."""
-    chosen = quality.sel(metric=metrics)
-    return _changes(chosen.quality, chosen.direction, baseline)
+    return _changes(better_is_more(quality.quality, quality, metrics), baseline)
 
 
-def _changes(values: xr.DataArray, direction: xr.DataArray, baseline: dict[str, str]) -> Any:
+def _changes(valued: xr.DataArray, baseline: dict[str, str]) -> xr.DataArray:
     own = {axis: label for axis, label in baseline.items() if axis in CONFIGURATION_AXES}
-    change = relative_change(values, values.sel(own, drop=True))
-    return xr.where(direction == 1, change, -change)
+    return relative_change(valued, valued.sel(own, drop=True))
 
 
-def resampled_quality(
-    tree: xr.DataTree, baseline: dict[str, str], metrics: list[str]
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """ρ over resamples of the samples behind its metrics, and the degrees of freedom of their
-    spread: those of the metric with the fewest samples.
-
-    NaN where a metric has no samples.
-    """
-    quality = tree["quality"].to_dataset()
-    found = samples.resampled(tree, metrics)
-    if found is None:
-        nothing = relative_quality(quality, baseline, metrics) * np.nan
-        return nothing.expand_dims(draw=1), nothing
-    changes = _changes(found.quality, quality.direction.sel(metric=metrics), baseline)
-    return changes.mean("metric", skipna=False), found.freedom.min("metric", skipna=False)
+def better_is_more(values: xr.DataArray, quality: xr.Dataset, metrics: list[str]) -> xr.DataArray:
+    """Values of each metric, with their sign turned where lower is better."""
+    chosen = values.sel(metric=metrics)
+    return xr.where(quality.direction.sel(metric=metrics) == 1, chosen, -chosen)
 
 
 def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
@@ -82,9 +71,9 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     ----------
     chosen
         the study's ranking: `weight`, w, of energy, from 0 (quality alone) to 1 (energy alone);
-        `baseline`, axis -> label of the compared axes; `metrics`; `energy` and `net`, see
-        `statistics.compared_energy`; `require`, see `decision.meets`: what does not meet it has no
-        rank.
+        `baseline`, axis -> label of the compared axes; `metrics`; `normalisation`, see
+        `normalisation.terms`; `energy` and `net`, see `statistics.compared_energy`; `require`, see
+        `decision.meets`: what does not meet it has no rank; `objectives` of the Pareto front.
 
     Returns
     -------
@@ -92,22 +81,37 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     sessions cannot tell apart share a rank; NaN where a cell has no score.
     """
     weight, baseline, metrics = chosen["weight"], chosen["baseline"], chosen["metrics"]
-    energy = tree["energy"].to_dataset()
+    energy, quality = tree["energy"].to_dataset(), tree["quality"].to_dataset()
     sessions = statistics.per_token(energy, chosen["energy"], chosen["net"])
     joules = mean_over_sessions(sessions)
     base_joules = joules["mean"].sel(baseline, drop=True)
     phi = efficiency(joules["mean"], baseline)
-    rho = relative_quality(tree["quality"].to_dataset(), baseline, metrics)
+    rho = relative_quality(quality, baseline, metrics)
     phi, rho = xr.broadcast(phi, rho)
     board = statistics.boards(energy)
     half, saves, error, freedom = _sureness(sessions, board, baseline)
-    drawn, rho_freedom = resampled_quality(tree, baseline, metrics)
-    rho_error = samples.error_of(drawn, rho_freedom)
-    rho_half = samples.half_width(rho_error, rho_freedom).broadcast_like(rho)
-    both = _error_of_score(weight, (error, freedom), (rho_error, rho_freedom))
-    score = _score(phi, rho, weight)
+    valued = better_is_more(quality.quality, quality, metrics)
+    term = normalisation.terms(chosen["normalisation"], phi, rho, valued, list(baseline))
+    score = _score(term.energy, term.quality, weight)
+    drawn, rho_freedom = resampled_quality(tree, metrics)
+    rho_error = samples.error_of(
+        _changes(drawn, baseline).mean("metric", skipna=False), rho_freedom
+    )
+    noise = _drawn_term(chosen, drawn, valued.where(phi.notnull()))
+    both = _error_of_score(
+        weight,
+        (term.scale * error, freedom),
+        (samples.error_of(noise, rho_freedom), rho_freedom),
+    )
     passed = decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy))
     ranked = score.where(passed == 1)
+    in_sessions = efficiency(sessions, baseline) * term.scale + term.offset
+    objectives = {
+        "energy": joules["mean"],
+        "quality": -rho,
+        "latency": seconds_per_token(energy),
+        "memory": peak_bytes(energy),
+    }
     found = {
         "energy_per_token": joules["mean"],
         "energy_per_token_ci95": joules["half_width"],
@@ -115,12 +119,14 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
         "efficiency_ci95": half,
         "saves_probability": saves,
         "quality": rho,
-        "quality_ci95": rho_half,
+        "quality_ci95": samples.half_width(rho_error, rho_freedom).broadcast_like(rho),
+        "energy_term": term.energy,
+        "quality_term": term.quality,
         "score": score,
         "score_ci95": samples.half_width(*both).where(score.notnull()),
         "best_probability": _by_place(decision.best_probability, baseline, ranked, *both),
-        "wins_from": _by_place(_begins, baseline, phi.where(passed == 1), rho),
-        "wins_to": _by_place(_ends, baseline, phi.where(passed == 1), rho),
+        "wins_from": _by_place(_begins, baseline, term.energy.where(passed == 1), term.quality),
+        "wins_to": _by_place(_ends, baseline, term.energy.where(passed == 1), term.quality),
         "meets": passed,
         "paid_off_after": decision.paid_off_after(
             tree["weights"].making_energy, base_joules - joules["mean"]
@@ -128,24 +134,28 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
         "rank": _by_place(
             _ranks,
             baseline,
-            _score(efficiency(sessions, baseline), rho, weight).where(passed == 1),
+            _score(in_sessions, term.quality, weight).where(passed == 1),
             board,
-            (1 - weight) * drawn,
+            (1 - weight) * noise,
         ),
-        "pareto": _by_place(pareto_front, baseline, joules["mean"], rho),
+        "pareto": _by_place(
+            decision.pareto_front, baseline, *(objectives[name] for name in chosen["objectives"])
+        ),
         "estimated_share": statistics.estimated_share(energy).mean("session"),
         "disturbed": energy.disturbed.mean("session"),
         "other_board": _on_other_board(board, baseline),
     }
     return xr.Dataset(
         {
-            name: found[name].transpose(*CELL_AXES).assign_attrs(v.attrs)
+            name: found[name].transpose(*CELL_AXES).drop_attrs().assign_attrs(v.attrs)
             for name, v in RANKING.items()
         },
         coords={axis: tree["energy"][axis].values for axis in CELL_AXES},
         attrs={
             "weight": weight,
             "metrics": " ".join(metrics),
+            "normalisation": chosen["normalisation"],
+            "objectives": " ".join(chosen["objectives"]),
             "energy": chosen["energy"],
             "net": int(chosen["net"]),
             **{f"require_{k}": v for k, v in chosen["require"].items()},
@@ -164,6 +174,8 @@ def chosen_in(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         "weight": float(attributes["weight"]),
         "metrics": attributes["metrics"].split(),
+        "normalisation": attributes["normalisation"],
+        "objectives": attributes["objectives"].split(),
         "energy": attributes["energy"],
         "net": bool(attributes["net"]),
         "baseline": under("baseline_"),
@@ -186,6 +198,27 @@ def _error_of_score(weight: float, energy: Error, quality: Error) -> Error:
         return quality
     parts = (weight * energy[0], energy[1]), ((1 - weight) * quality[0].fillna(0), quality[1])
     return statistics.together(*parts)
+
+
+def resampled_quality(tree: xr.DataTree, metrics: list[str]) -> tuple[xr.DataArray, xr.DataArray]:
+    """Every metric, more is better, over resamples of the samples behind it, and the degrees of
+    freedom of their spread: those of the metric with the fewest samples. NaN where a metric has
+    none.
+    """
+    quality = tree["quality"].to_dataset()
+    found = samples.resampled(tree, metrics)
+    if found is None:
+        nothing = quality.quality.sel(metric=metrics) * np.nan
+        return nothing.expand_dims(draw=1), nothing.isel(metric=0, drop=True)
+    valued = better_is_more(found.quality, quality, metrics)
+    return valued, found.freedom.min("metric", skipna=False)
+
+
+def _drawn_term(chosen: dict[str, Any], drawn: xr.DataArray, here: xr.DataArray) -> xr.DataArray:
+    """What quality adds to R over resamples; `here`: the metrics of the cells that have a score."""
+    if chosen["normalisation"] == normalisation.RELATIVE:
+        return _changes(drawn, chosen["baseline"]).mean("metric", skipna=False)
+    return normalisation.quality_share(drawn, here, list(chosen["baseline"]))
 
 
 def _ranks(scores: np.ndarray, board: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -222,6 +255,11 @@ def speed(energy: xr.Dataset) -> xr.DataArray:
     return (energy.tokens_written / energy.duration).mean("session")
 
 
+def seconds_per_token(energy: xr.Dataset) -> xr.DataArray:
+    """Wall time per generated token, of all requests that run at a time; mean over sessions."""
+    return (energy.duration / energy.tokens_written).mean("session")
+
+
 def peak_bytes(energy: xr.Dataset) -> xr.DataArray:
     """Peak bytes: of the GPUs where there are any, else of the process."""
     return energy.peak_gpu_memory.fillna(energy.peak_memory).max("session")
@@ -247,23 +285,3 @@ def _by_place(
     dims = (*places, *compared)
     coords = {axis: full[0][axis] for axis in dims}
     return xr.DataArray(np.asarray(result, "f8").reshape(shape), dims=dims, coords=coords)
-
-
-def pareto_front(energy: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """1 where no other cell of the same row is as good in energy and quality and better in one, 0
-    where one is.
-
-    Parameters
-    ----------
-    energy, quality
-        shape (places, cells); less energy and more quality is better. NaN where either is not
-        known.
-    """
-    front = np.full(energy.shape, np.nan)
-    for row, (e, q) in enumerate(zip(energy, quality, strict=True)):
-        known = np.flatnonzero(np.isfinite(e) & np.isfinite(q))
-        e, q = e[known], q[known]
-        as_good = (e[:, None] <= e) & (q[:, None] >= q)
-        better = (e[:, None] < e) | (q[:, None] > q)
-        front[row, known] = ~(as_good & better).any(axis=0)
-    return front

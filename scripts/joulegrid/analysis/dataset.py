@@ -15,7 +15,7 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis import samples
+from joulegrid.analysis import facts, samples
 from joulegrid.analysis.reading import Missing, Records
 from joulegrid.analysis.recorded import Evaluation, Made, Metric, Model, Session, Ways
 from joulegrid.analysis.sessions import session_row
@@ -30,12 +30,17 @@ from joulegrid.analysis.variables import (
     STATUS,
     WEIGHTS,
 )
-from joulegrid.records import written_by
+from joulegrid.errors import InputError
+from joulegrid.records import SCHEMA_VERSION, nameless, written_by
 from joulegrid.study.checks import metric_names
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Configuration
 from joulegrid.study.methods import METHODS, Weights
 from joulegrid.study.shelf import Shelf
-from joulegrid.study.specs import Job, Specs
+from joulegrid.study.specs import UNSPECIFIC, Job, Specs
+from joulegrid.study.study import Study
+
+# The label of a definition that is one for all cells
+ALL_CELLS = "all"
 
 
 def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
@@ -47,15 +52,22 @@ def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
     reason} for each record that is not a measurement.
     """
     records = Records(shelf)
+    known: dict[str, dict[str, Any]] = {}
     groups = {
         "/": xr.Dataset(attrs=_attributes(specs)),
         "/energy": _energy(specs, records),
         **_quality(specs, records),
         "/training": xr.Dataset(coords=_labels(specs, ("model", "training"))),
-        "/weights": _weights(specs, records),
+        "/weights": _weights(specs, records, known),
     }
     groups["/cost"] = _cost(records)
-    return xr.DataTree.from_dict(groups, name=specs.study.name), records.missing
+    models = {
+        label: known.get(specs.model(label).path, {}) for label in specs.study.labels("model")
+    }
+    tree = xr.DataTree.from_dict(groups, name=specs.study.name)
+    return facts.along(
+        tree, facts.of_study(specs.study, models, groups["/energy"])
+    ), records.missing
 
 
 def _attributes(specs: Specs) -> dict[str, Any]:
@@ -63,8 +75,27 @@ def _attributes(specs: Specs) -> dict[str, Any]:
         "Conventions": "CF-1.12",
         "title": f"joulegrid study {specs.study.name}",
         "study": json.dumps(specs.study.data, sort_keys=True),
+        "definitions": json.dumps(definitions(specs.study), sort_keys=True),
         **written_by(),
     }
+
+
+def definitions(study: Study) -> dict[str, dict[str, Any]]:
+    """What the labels of a study mean, and how it measures: files by their content, without what
+    changes no result.
+    """
+    found: dict[str, dict[str, Any]] = {
+        kind: {label: nameless(study.entry(kind, label)) for label in study.labels(kind)}
+        for kind in (*CELL_AXES, "quality")
+    }
+    # ready-made weights are of one model each: another study may name those of others
+    found["ready-made weights"] = {
+        f"{label} of {model}": weights
+        for label, entry in found["quantization"].items()
+        for model, weights in entry.pop("models", {}).items()
+    }
+    protocol = study.data["protocol"].items()
+    return {**found, "protocol": {ALL_CELLS: {k: v for k, v in protocol if k not in UNSPECIFIC}}}
 
 
 def _labels(specs: Specs, axes: Iterable[str]) -> dict[str, list[str]]:
@@ -147,9 +178,9 @@ def _metrics(record: Evaluation, task: str, names: list[str]) -> dict[str, Any]:
     return {"metrics": {name: record.metrics[name.removeprefix(f"{task}.")] for name in names}}
 
 
-def _weights(specs: Specs, records: Records) -> xr.Dataset:
+def _weights(specs: Specs, records: Records, known: dict[str, dict[str, Any]]) -> xr.Dataset:
+    """The group weights; `known` takes the row of every record behind it, by its path."""
     table = Table(_labels(specs, CONFIGURATION_AXES), WEIGHTS)
-    known: dict[str, dict[str, Any]] = {}
 
     def row_of(job: Job) -> dict[str, Any]:
         if job.path not in known:  # many configurations are made from one model
@@ -202,6 +233,7 @@ def _summary(
         # packed integers hold several weights each: the model that they were made from has the
         # count
         "parameters": [row["parameters"] for row in chain if row["parameters"]][-1],
+        "id": last["id"],
         "size": last["size"],
         # 8 and 4 bits that are made while loading add zeros, nobody counts them
         "sparsity": last["sparsity"] if how != Weights.LOADED or name == "cast" else None,
@@ -237,10 +269,27 @@ def read(path: Path) -> xr.DataTree:
 
     Group by group: `DataTree.load` of xarray 2026.9 leaves some variables in the file, which is
     closed then.
+
+    Raises
+    ------
+    InputError
+        where the file is missing, is not NetCDF, or has another schema version.
     """
-    with xr.open_datatree(path, engine="netcdf4") as tree:
-        groups = {node.path: node.to_dataset(inherit=False).load() for node in tree.subtree}
-        return xr.DataTree.from_dict(groups, name=tree.name)
+    try:
+        with xr.open_datatree(path, engine="netcdf4") as tree:
+            groups = {node.path: node.to_dataset(inherit=False).load() for node in tree.subtree}
+            found = xr.DataTree.from_dict(groups, name=tree.name)
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; run snakemake to make it") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as NetCDF ({error.strerror or error})") from None
+    version = found.attrs.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version is {version}, this joulegrid reads {SCHEMA_VERSION}; run "
+            "snakemake again"
+        )
+    return found
 
 
 def read_group(path: Path, group: str) -> xr.Dataset:

@@ -1,5 +1,6 @@
 """From scores to a decision: who is best and how sure that is, who would be at another weight, who
-meets what the study requires, and when the energy of making weights has paid off.
+meets what the study requires, who is on the Pareto front, and when the energy of making weights
+has paid off.
 """
 
 from typing import Any
@@ -10,6 +11,8 @@ import xarray as xr
 # Draws behind a probability, and their seed
 DRAWS, SEED = 1000, 0
 GIGA = 1e9
+# Cells whose place among those of the front is looked for at once
+CHUNK = 256
 
 
 def best_probability(scores: np.ndarray, errors: np.ndarray, freedoms: np.ndarray) -> np.ndarray:
@@ -89,6 +92,43 @@ def _next_crossing(
         return 1.0, None
     crossing = np.flatnonzero(at == first)
     return float(first), int(crossing[np.argmax(slope[crossing])])
+
+
+def pareto_front(*costs: np.ndarray) -> np.ndarray:
+    """1 where no other cell of the same row is as good in every objective and better in one, 0
+    where one is.
+
+    Parameters
+    ----------
+    costs
+        of each objective shape (places, cells), less is better. NaN where it is not known: such a
+        cell is neither on the front nor before another.
+    """
+    front = np.full(costs[0].shape, np.nan)
+    for row, place in enumerate(np.stack(costs, axis=-1)):
+        known = np.flatnonzero(np.isfinite(place).all(axis=1))
+        # in this order no cell is behind a later one
+        ordered = known[np.lexsort(place[known].T)]
+        leading = place[:0]
+        for first in range(0, known.size, CHUNK):
+            chunk = ordered[first : first + CHUNK]
+            cells = place[chunk]
+            behind = _is_behind(cells, np.concatenate([leading, cells]))
+            front[row, chunk] = ~behind
+            leading = np.concatenate([leading, cells[~behind]])
+    return front
+
+
+def _is_behind(cells: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether some of `others` is as good as a cell in every objective and better in one; both of
+    shape (…, objectives).
+    """
+    shape = len(cells), len(others)
+    as_good, better = np.ones(shape, bool), np.zeros(shape, bool)
+    for own, other in zip(cells.T[..., None], others.T, strict=True):
+        as_good &= other <= own
+        better |= other < own
+    return np.asarray((as_good & better).any(axis=1))
 
 
 def meets(

@@ -59,11 +59,36 @@ HEAD = """# The dataset
     import xarray as xr
     tree = xr.open_datatree("results/studies/quickstart/study.nc")
     tree["energy"].energy.sel(quantization="nf4").sum("component")
+    tree["energy"].energy.where(tree["energy"].bits <= 4, drop=True)
 
 Units are spelled for UDUNITS. Cells that were excluded, failed or are missing are NaN, and `status`
 says which it is. `component` is cpu, gpu, ram. The attributes of the root hold the whole study as
 JSON, the commit, the version of joulegrid and the schema version. The group `published` holds the
 rows of `config/published/`. This page is written by `scripts/describe_dataset.py`.
+"""
+COORDINATES = """
+## Coordinates
+Beside their labels, the axes have coordinates in every group, to select by what labels stand for:
+`energy.where(energy.target_sparsity >= 0.5, drop=True)`. A text is empty and a number is NaN where
+it is not known, or where the sessions of a label do not agree.
+
+| coordinate | along | unit | meaning |
+| --- | --- | --- | --- |
+"""
+COMBINED = """
+## Several studies
+`snakemake combine --configfile ONE --config combine="[other, elsewhere/study.nc]"` writes
+`combined.nc` and `combined.csv` beside the study's own files: the union of all cells, without an
+axis for the study. One label must mean one thing: the attribute `definitions` of each file says
+what stands under its labels (files by their content) and how it measured; with these, the devices
+that measured, the zones and the PUE are compared, and a difference ends with a message that names
+it. A cell that several studies have must have one record, by its `id`, and stands there once.
+Nothing is run: what is there counts.
+
+Ranking and emissions are made anew, with what the first study chose. Cells of two studies that ran
+weeks apart are compared as if they had been measured in one: drift between the studies is in no
+interval (`reference_time` shows it). What a study took (`cost`) and its hours (`grid`) stay in its
+own file.
 """
 
 
@@ -76,12 +101,27 @@ def markdown() -> str:
             "| variable | unit | further dimensions | meaning |\n| --- | --- | --- | --- |\n"
         )
         parts += [f"{_row(key, variable)}\n" for key, variable in table.items()]
-    return "".join(parts)
+    return "".join([*parts, _coordinates(), COMBINED])
+
+
+def _coordinates() -> str:
+    """What the labels of the axes stand for."""
+    rows = [
+        f"| {name} | {axis} | {variable.units or ''} | {_meaning(variable)} |\n"
+        for axis, table in variables.FACTS.items()
+        for name, variable in table.items()
+    ]
+    return f"{COORDINATES}{''.join(rows)}"
 
 
 def _row(name: str, variable: Variable) -> str:
+    extra = ", ".join(variable.extra)
+    return f"| {name} | {variable.units or ''} | {extra} | {_meaning(variable)} |"
+
+
+def _meaning(variable: Variable) -> str:
     meaning = "; ".join(filter(None, [variable.long_name, variable.comment]))
     if variable.flags:
         flags = ", ".join(f"{code} {flag}" for code, flag in enumerate(variable.flags))
         meaning = f"{meaning}: {flags}"
-    return f"| {name} | {variable.units or ''} | {', '.join(variable.extra)} | {meaning} |"
+    return meaning

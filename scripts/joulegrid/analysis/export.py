@@ -26,7 +26,8 @@ SPECIAL |= {"±": r"$\pm$", "$": r"\$", "–": "--", "·": r"$\cdot$", "ω": r"$
 
 def sessions(tree: xr.DataTree) -> pd.DataFrame:
     """One row per measured session: its cell, every variable of the group `energy`, those by
-    component in columns of their own (`energy_cpu`), status and basis as words. SI units.
+    component in columns of their own (`energy_cpu`), what its labels stand for (`bits`), status
+    and basis as words. SI units.
     """
     energy = tree["energy"].to_dataset().drop_vars("method")
     flat = energy.drop_dims("component")
@@ -101,6 +102,7 @@ def card(tree: xr.DataTree, table: pd.DataFrame, baseline: dict[str, str]) -> st
         f"# {attributes['title']}\n\nMeasured with joulegrid {attributes['joulegrid_version']} "
         f"(commit {attributes['git_commit']}).\n\n"
         "- `measurements.parquet`, `measurements.csv`: a row per session, SI units\n"
-        "- `ranking.csv`, `ranking.md`, `ranking.tex`: a row per cell, best first in its place\n\n"
+        "- `ranking.csv`, `ranking.md`, `ranking.tex`: a row per cell, best first in its place\n"
+        "- `beside.csv`: its energies and qualities beside published ones\n\n"
         f"## Answer\n{''.join(answers)}\n## Ranking\n{markdown(table)}"
     )

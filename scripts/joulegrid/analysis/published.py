@@ -5,12 +5,18 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
+from joulegrid.analysis.variables import COMPONENTS
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
+from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, short_name
+from joulegrid.units import J_PER_KWH
 
 FOLDER = ROOT / "config/published"
 TEXTS = ("publication", "model", "configuration", "hardware", "workload", "quantity", "unit")
 COLUMNS = (*TEXTS, "measured", "value")
+# What stands as publication in one's own rows
+OWN = "this study"
+JOULES = {"kWh": J_PER_KWH, "Wh": J_PER_KWH / 1000}
 
 
 def read(folder: Path = FOLDER) -> xr.Dataset:
@@ -27,6 +33,84 @@ def read(folder: Path = FOLDER) -> xr.Dataset:
     for name in COLUMNS:
         found[name].attrs["long_name"] = ABOUT[name]
     return found
+
+
+def beside(tree: xr.DataTree) -> pd.DataFrame:
+    """A study's own cells and the published values, a value per row, with the same columns.
+
+    Own energies (J) and durations (s) are of one run of the workload, means over sessions; a value
+    of a quality metric stands once per configuration. Published energies are in J too.
+    """
+    return pd.concat([_own(tree), _in_si(tree["published"].to_dataset())], ignore_index=True)
+
+
+def _own(tree: xr.DataTree) -> pd.DataFrame:
+    energy, quality = tree["energy"].to_dataset(), tree["quality"].to_dataset()
+    runs = energy.runs
+    joules = energy.energy / runs
+    cells = xr.Dataset(
+        {
+            **{f"energy_{c}": joules.sel(component=c, drop=True) for c in COMPONENTS},
+            "energy_total": joules.sum("component", skipna=False),
+            "duration": energy.duration / runs,
+        }
+    ).mean("session")
+    frame = cells.reset_coords(drop=True).to_dataframe().reset_index()
+    frame = frame.melt(list(CELL_AXES), var_name="quantity").dropna(subset=["value"])
+    values = quality.quality.reset_coords(drop=True).to_dataframe("value").reset_index()
+    values = values.dropna(subset=["value"]).rename(columns={"metric": "quantity"})
+    both = pd.concat([_named(frame, tree), _named(values, tree)], ignore_index=True)
+    return both[list(COLUMNS)]
+
+
+def _named(frame: pd.DataFrame, tree: xr.DataTree) -> pd.DataFrame:
+    """Own rows under the columns of published ones."""
+    configuration = [*CONFIGURATION_AXES[1:], "engine"]
+    axes = [axis for axis in configuration if axis in frame]
+    measured = _measured(tree)
+    places = [
+        measured.get((hardware, str(quantity).removeprefix("energy_")), "")
+        for hardware, quantity in zip(
+            frame.get("hardware", [""] * len(frame)), frame["quantity"], strict=True
+        )
+    ]
+    return frame.assign(
+        publication=OWN,
+        configuration=[short_name(labels) for labels in frame[axes].itertuples(index=False)],
+        hardware=frame.get("hardware", ""),
+        workload=frame.get("workload", ""),
+        unit=frame["quantity"].map(_unit),
+        measured=places,
+    )
+
+
+def _unit(quantity: str) -> str:
+    return "s" if quantity == "duration" else "J" if quantity.startswith("energy_") else "1"
+
+
+def _measured(tree: xr.DataTree) -> dict[tuple[str, str], str]:
+    """(hardware, component or total) -> how its energy was obtained."""
+    method = tree["energy"].method
+    said = {
+        (str(hardware), part): str(method.sel(hardware=hardware, component=part).values)
+        for hardware in method.hardware.values
+        for part in COMPONENTS
+    }
+    wholes = {
+        (hardware, "total"): " + ".join(f"{p}: {said[hardware, p]}" for p in COMPONENTS)
+        for hardware, _ in said
+    }
+    return said | wholes
+
+
+def _in_si(found: xr.Dataset) -> pd.DataFrame:
+    """Published values, energies in J."""
+    frame = found.to_dataframe()
+    factor = frame["unit"].map(JOULES)
+    return frame.assign(
+        value=frame["value"] * factor.fillna(1),
+        unit=frame["unit"].where(factor.isna(), "J"),
+    )[list(COLUMNS)]
 
 
 def _table(path: Path) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
 MADE = ["size", "sparsity", "making_time", "making_energy"]
 PHASES = ("energy_per_prompt_token", "energy_per_decoded_token")
-NOTED = ["status", "efficiency", "quality", "disturbed", "other_board", "meets"]
+NOTED = ["status", "efficiency", "quality_term", "disturbed", "other_board", "meets"]
 NO_BASELINE = "no energy of the baseline in this place"
 DISTURBED = "measured while disturbed"
 OTHER_BOARD = "on another board than the baseline"
@@ -46,7 +46,9 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     frame["weights_size"] = _flat(energy.weights_size.max("session"))
     for name in ("kernel", "gpu", "reason"):
         frame[name] = _flat(_first_text(energy[name]))
-    frame = frame.join(made[MADE].to_dataframe(), on=list(CONFIGURATION_AXES))
+    frame = frame.join(
+        made[MADE].reset_coords(drop=True).to_dataframe(), on=list(CONFIGURATION_AXES)
+    )
     frame = frame.join(quality.quality.to_series().unstack("metric"), on=list(CONFIGURATION_AXES))
     # of several sessions the best status: one that is there can be compared
     frame["status"] = [STATUS[code] for code in _flat(energy.status.min("session"))]
@@ -76,7 +78,7 @@ def _note(row: Any) -> str:
     said = []
     if np.isnan(row.efficiency):
         said.append(NO_BASELINE)
-    elif np.isnan(row.quality):
+    elif np.isnan(row.quality_term):
         said.append(NO_METRIC)
     if row.meets == 0:
         said.append(NOT_MET)

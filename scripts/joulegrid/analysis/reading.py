@@ -39,7 +39,7 @@ class Records:
     def row(
         self, job: Job, shape: type[Shape], extract: Callable[[Shape], dict[str, Any]]
     ) -> dict[str, Any]:
-        """Status, reason and, of a record that is ok, what `extract` takes out of it.
+        """Status, id, reason and, of a record that is ok, what `extract` takes out of it.
 
         A record that is not what a job writes is damaged, wherever that shows: `shape` holds all
         that is taken out of it, and what has another one is not read.
@@ -66,7 +66,8 @@ class Records:
                 row, reason = {}, DAMAGED
         if status != OK:
             self._note(job, path, status, reason)
-        return {**row, "status": STATUS.index(status), "accepted": accepted}
+        own = {"id": job.id} if status != "missing" else {}
+        return {**row, **own, "status": STATUS.index(status), "accepted": accepted}
 
     def _read(self, job: Job) -> tuple[bytes | None, str]:
         """The content of a record and its path; None where it is not there.

@@ -67,9 +67,63 @@ _ACCEPTED = _text(
     "why a result of earlier code or packages was kept", "empty where it is of the present ones"
 )
 
+# axis -> what its labels stand for, as coordinates along it: one selects by them. Their names are
+# those of no variable.
+FACTS = {
+    "model": {
+        "model_parameters": Variable("weights of the model as it was obtained"),
+        "model_size": Variable("size of the weight files of the model as it was obtained", "byte"),
+    },
+    "pruning": {
+        "pruning_method": _text("method of the pruning"),
+        "target_sparsity": Variable(
+            "share of zeros that the pruning aims at in the layers that it prunes",
+            comment="0 where nothing, or whole parts, are cut out; what came of it is "
+            "weights/sparsity",
+        ),
+    },
+    "quantization": {
+        "quantization_method": _text("method of the quantization"),
+        "bits": Variable(
+            "nominal bits of a weight of the quantized layers",
+            comment="scales and zero points come on top; NaN of ready-made weights",
+        ),
+    },
+    "hardware": {
+        "hardware_cpu": _text("name of the CPU", "empty where the sessions of a label differ"),
+        "hardware_gpu": _text("names of the GPUs", "empty where there is none or they differ"),
+        "hardware_gpu_memory": Variable(
+            "memory of one GPU", "byte", comment="NaN where there is none or they differ"
+        ),
+    },
+}
+# dimension -> what its labels are
+DIMENSIONS = {
+    "model": "label of the model",
+    "training": "label of the fine-tuning",
+    "pruning": "label of the pruning",
+    "quantization": "label of the quantization",
+    "hardware": "label of the hardware setup",
+    "engine": "label of the inference engine",
+    "workload": "label of the workload",
+    "session": "number of the independent measurement of a cell",
+    "component": "part of the machine",
+    "metric": "quality metric, TASK.METRIC",
+    "zone": "zone of the electricity grid",
+    "kind": "kind of the jobs",
+    "month": "month of the year",
+    "hour": "hour of the day (UTC)",
+    "job_hours": "length of the job in hours",
+    "slack_hours": "by how many hours the start may be late",
+    "start": "when the job starts",
+    "row": "number of the published value",
+}
+_ID = _text("id of the record", "empty where there is none")
+
 # dims: the cell's axes, session
 ENERGY = {
     "status": _STATUS,
+    "id": _ID,
     "energy": Variable("energy of all windows of the session", "J", _PER_COMPONENT),
     "duration": Variable("wall time of all windows of the session", "s"),
     "windows": Variable("number of windows"),
@@ -119,6 +173,7 @@ ENERGY = {
 # dims: model, training, pruning, quantization, metric
 QUALITY = {
     "status": _STATUS,
+    "id": _ID,
     "quality": Variable("value of the quality metric"),
     "stderr": Variable("standard error of the quality metric"),
     "reason": _text("why there is no number"),
@@ -134,6 +189,7 @@ SAMPLES = {
 }
 # dims: model, training, pruning, quantization
 WEIGHTS = {
+    "id": _text("id of the record of the weights that are loaded", "empty where there is none"),
     "parameters": Variable("weights of the model, after structured pruning"),
     "size": Variable("size of the weight files that are loaded", "byte"),
     "sparsity": Variable("share of zeros in the linear layers, where it was counted"),
@@ -155,10 +211,18 @@ RANKING = {
         "half width of the 95 % interval of rho, over resamples of the samples of its metrics",
         comment="NaN where a metric has no samples",
     ),
-    "score": Variable("R = w phi + (1 - w) rho"),
+    "energy_term": Variable(
+        "what of energy enters R", comment="phi, or its min-max over the place; see `normalisation`"
+    ),
+    "quality_term": Variable(
+        "what of quality enters R",
+        comment="rho, or the mean of the metrics' min-max over the place",
+    ),
+    "score": Variable("R = w energy_term + (1 - w) quality_term"),
     "score_ci95": Variable(
         "half width of the 95 % interval of R",
-        comment="of energy over sessions and, where quality_ci95 is there, of rho over samples",
+        comment="of energy over sessions, against the baseline, and, where quality_ci95 is there, "
+        "of quality over samples; the least and the greatest of a min-max are taken as exact",
     ),
     "best_probability": Variable(
         "probability to have the highest R of its place, over sessions and samples"
@@ -173,7 +237,9 @@ RANKING = {
     "rank": Variable(
         "rank in its place, 1 is best; shared where sessions and samples tell no difference"
     ),
-    "pareto": Variable("on the energy-quality Pareto front of its place"),
+    "pareto": Variable(
+        "on the Pareto front of its place", comment="over the objectives that the attributes name"
+    ),
     "estimated_share": Variable("share of the energy that no counter measured"),
     "disturbed": Variable("share of the windows that count although the machine was disturbed"),
     "other_board": Variable("1 if some session ran on another board than its baseline"),

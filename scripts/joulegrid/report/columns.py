@@ -108,7 +108,7 @@ RANKING = (
         "probability to have the highest score of its place, over sessions and samples",
         brief=False,
     ),
-    Column("score", "score R", "", "+.3f", "w·φ + (1 − w)·ρ"),
+    Column("score", "score R", "", "+.3f", "w·φ + (1 − w)·ρ, or of their min-max terms"),
     Column(
         "estimated_share", "estimated", "", ".0%", "share of the energy that no counter measured"
     ),

@@ -8,6 +8,7 @@ import xarray as xr
 
 from joulegrid.analysis import comparison, ranked
 from joulegrid.analysis.answer import answer
+from joulegrid.analysis.normalisation import RELATIVE
 from joulegrid.report import columns
 from joulegrid.study.grid import CELL_AXES
 
@@ -68,13 +69,16 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     weights = sorted({*known, chosen["weight"]})
     tables = [_at_weight(tree, chosen, weight, frame) for weight in weights]
     shown = _columns(tree, frame)
-    keys = [*CELL_AXES, *(c.key for c in shown), *NEEDED]
+    relative = chosen["normalisation"] == RELATIVE
+    terms = ["efficiency", "quality"] if relative else ["energy_term", "quality_term"]
+    keys = [*CELL_AXES, *(c.key for c in shown), *NEEDED, *terms]
     places = columns.places(frame, chosen["baseline"])
     zones = tree["carbon"].intensity
     return {
         "study": name,
         "weight": chosen["weight"],
         "weights": weights,
+        "terms": terms,
         "columns": [
             {
                 "key": c.key,

@@ -39,7 +39,8 @@ POINT = [
     "rank",
     "pareto",
 ]
-LINE = ["configuration", "place", "model", "efficiency", "quality", "wins_from", "wins_to"]
+TERMS = ["energy_term", "quality_term"]
+LINE = ["configuration", "place", "model", "efficiency", "quality", *TERMS, "wins_from", "wins_to"]
 CHANGE = ["configuration", "model", "metric", "change", "value"]
 COMPONENT = ["configuration", "place", "component", "basis", "joules"]
 EMISSION = ["configuration", "place", "zone", "grams"]
@@ -57,7 +58,7 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
         for frame in (change_frame(tree), component_frame(tree, names), carbon_frame(tree, names))
     )
     charts = {
-        "energy_quality": energy_quality(plain(ranking, POINT)),
+        "energy_quality": energy_quality(plain(ranking, POINT), _is_plane(tree)),
         "weight_sensitivity": weight_sensitivity(plain(ranking, LINE)),
         "metric_changes": metric_changes(plain(changes, CHANGE)),
         "energy_components": energy_components(plain(components, COMPONENT)),
@@ -79,9 +80,15 @@ def fitted(spec: dict[str, Any]) -> dict[str, Any]:
     return spec | {"width": "container"} if whole else spec
 
 
-def energy_quality(frame: pd.DataFrame) -> alt.Chart:
+def _is_plane(tree: xr.DataTree) -> bool:
+    """Whether the front is over energy and quality alone: only then it is a line between them."""
+    return set(tree["ranking"].attrs["objectives"].split()) == {"energy", "quality"}
+
+
+def energy_quality(frame: pd.DataFrame, is_plane: bool = True) -> alt.Chart:
     """Energy against quality, with 95 % intervals and the Pareto front of each place.
 
+    A front over other objectives than these two is no line here: its points are full ones.
     The axes span the points; an interval that goes beyond is cut off. Where energies differ by more
     than ten times the axis is logarithmic. Points of the front are named, the others on request.
     """
@@ -119,11 +126,12 @@ def energy_quality(frame: pd.DataFrame) -> alt.Chart:
     labels = named.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(
         x=x, y=y, text="configuration:N"
     )
+    dashed, behind = ("dashed and ", front + interval) if is_plane else ("", interval)
     title = alt.Title(
         "Energy against quality",
-        subtitle="dashed and full points: Pareto front; bars: 95 % intervals",
+        subtitle=f"{dashed}full points: Pareto front; bars: 95 % intervals",
     )
-    return (front + interval + points + labels).properties(width=WIDTH, height=380, title=title)
+    return (behind + points + labels).properties(width=WIDTH, height=380, title=title)
 
 
 def _spanning(values: pd.Series) -> alt.Scale:
@@ -142,7 +150,8 @@ def weight_sensitivity(frame: pd.DataFrame) -> Any:
     R is linear in w.
     """
     kept = frame[frame.wins_from.notna() | ((frame.efficiency == 0) & (frame.quality == 0))]
-    lines = pd.concat([kept.assign(w=0.0, R=kept.quality), kept.assign(w=1.0, R=kept.efficiency)])
+    ends = [kept.assign(w=0.0, R=kept.quality_term), kept.assign(w=1.0, R=kept.energy_term)]
+    lines = pd.concat(ends)
     chart = (
         alt.Chart(lines)
         .mark_line()

@@ -62,6 +62,8 @@ def ranking_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
         "energy_per_token_ci95",
         "efficiency",
         "quality",
+        "energy_term",
+        "quality_term",
         "score",
         "rank",
         "pareto",

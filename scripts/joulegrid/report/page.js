@@ -46,7 +46,7 @@ function value(key, row) {
   if (key === "rank") return data.ranks[at][row];
   if (key === "best_probability") return data.best[at][row];
   if (key === "score") {
-    const [phi, rho] = [data.values.efficiency[row], data.values.quality[row]];
+    const [phi, rho] = data.terms.map(name => data.values[name][row]);
     if (state.w === 1) return phi;
     return phi === null || rho === null ? null : state.w * phi + (1 - state.w) * rho;
   }

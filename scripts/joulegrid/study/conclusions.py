@@ -25,6 +25,8 @@ CALLS = {
         "joulegrid.analysis.footprint:account",
         "joulegrid.analysis.levers:account",
         "joulegrid.analysis.published:read",
+        "joulegrid.analysis.facts:along",
+        "joulegrid.analysis.facts:of_tree",
         "joulegrid.analysis.carbon:table",
     ),
     "draw": ("joulegrid.report.figures:draw", "joulegrid.report.figures:fitted"),

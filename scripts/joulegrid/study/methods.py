@@ -37,6 +37,8 @@ class Method:
         which engines load such weights, the first one for quality (quantization).
     metrics
         what it yields; empty where the entry names them (quality).
+    bits
+        of a quantized weight; None where the entry says it, or nobody (quantization).
     """
 
     environment: str = LLM
@@ -44,6 +46,7 @@ class Method:
     running: frozenset[str] = frozenset()
     engines: tuple[str, ...] = ("transformers",)
     metrics: tuple[str, ...] = ()
+    bits: int | None = None
 
 
 _CASTING = frozenset({"compute_dtype"})
@@ -60,11 +63,11 @@ METHODS: dict[str, dict[str, Method]] = {
     },
     "quantization": {
         "cast": Method(weights=Weights.LOADED),
-        "llm-int8": Method(weights=Weights.LOADED),
-        "bitsandbytes-4bit": Method(weights=Weights.LOADED),
+        "llm-int8": Method(weights=Weights.LOADED, bits=8),
+        "bitsandbytes-4bit": Method(weights=Weights.LOADED, bits=4),
         "gptq": Method(weights=Weights.MADE, running=_KERNEL),
         "awq": Method(weights=Weights.MADE, running=_KERNEL),
-        "fp8": Method(weights=Weights.MADE, running=_CASTING),
+        "fp8": Method(weights=Weights.MADE, running=_CASTING, bits=8),
         "gguf": Method(
             environment=LLAMACPP,
             weights=Weights.MADE,

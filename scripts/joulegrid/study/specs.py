@@ -27,6 +27,9 @@ CALLS = {
     "quality": ("joulegrid.quality.task:evaluate_task",),
 }
 
+# What of the protocol determines no session's result
+UNSPECIFIC = ("sessions", "record")
+
 
 class Part(NamedTuple):
     """One top-level value of a spec, with its digest."""
@@ -92,9 +95,7 @@ class Specs:
         self.quality = cache(self._quality)
         self._loaded = cache(self._loaded_parts)
         self._runs = cache(self._engine_parts)
-        self._protocol = {
-            k: v for k, v in study.data["protocol"].items() if k not in ("sessions", "record")
-        }
+        self._protocol = {k: v for k, v in study.data["protocol"].items() if k not in UNSPECIFIC}
 
     # ---------------------------------------------------------------- what weights are made from
     def _holder(self, configuration: Configuration) -> Job:
