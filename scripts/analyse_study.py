@@ -7,12 +7,12 @@ import xarray as xr
 from joulegrid.analysis import (
     carbon,
     comparison,
-    dataset,
     facts,
     footprint,
     levers,
     published,
     ranked,
+    storage,
 )
 from joulegrid.jobs import run
 from joulegrid.records import ROOT
@@ -22,7 +22,7 @@ def main(arguments, spec):
     """Write study.nc (the measurements with the groups ranking, carbon and what the study has for
     others), ranking.csv and carbon.csv.
     """
-    tree = dataset.read(Path(arguments.measurements))
+    tree = storage.read(Path(arguments.measurements))
     ranking = comparison.compare(tree, spec["ranking"])
     zones, grid = carbon.with_series(spec["zones"], ROOT, spec["time_zone"])
     emitted = carbon.account(tree, zones, spec["pue"])
@@ -36,7 +36,7 @@ def main(arguments, spec):
     for name, group in {"grid": grid, "footprint": beside, "levers": weighed}.items():
         if group:
             tree[name] = xr.DataTree(group)
-    dataset.write(facts.along(tree, facts.of_tree(tree)), Path(arguments.study))
+    storage.write(facts.along(tree, facts.of_tree(tree)), Path(arguments.study))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from joulegrid.analysis import combination, dataset, ranked
+from joulegrid.analysis import combination, ranked, storage
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
 from joulegrid.study.validation import nearest
@@ -26,10 +26,10 @@ def main() -> None:
             "combine: with which studies? Name them, or their study.nc: "
             'snakemake combine … --config combine="[other-study, third/study.nc]"'
         )
-    tree = combination.combine({str(path): dataset.read(ROOT / path) for path in paths})
+    tree = combination.combine({str(path): storage.read(ROOT / path) for path in paths})
     table = ranked.table(tree, tree["ranking"].to_dataset())
     table.to_csv(arguments.ranking, index=False, float_format="%.6g")
-    dataset.write(tree, arguments.output)
+    storage.write(tree, arguments.output)
     print(f"{len(paths)} studies, {len(table)} cells: {arguments.output}, {arguments.ranking}")
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from joulegrid.analysis import dataset
+from joulegrid.analysis import storage
 from joulegrid.jobs import run
 from joulegrid.records import SCHEMA_VERSION, write_json
 from joulegrid.report import figures
@@ -10,7 +10,7 @@ from joulegrid.report import figures
 
 def main(arguments, spec):
     """Write one SVG per figure beside --charts, and all specifications into --charts."""
-    tree = dataset.read(Path(arguments.study))
+    tree = storage.read(Path(arguments.study))
     charts = figures.draw(tree)
     folder = Path(arguments.charts).parent
     for name, chart in charts.items():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from joulegrid.analysis import comparison, dataset, export, published
+from joulegrid.analysis import comparison, export, published, storage
 from joulegrid.jobs import run
 
 
@@ -10,7 +10,7 @@ def main(arguments, spec):
     """Write measurements.csv, measurements.parquet, ranking.csv, ranking.md, ranking.tex,
     beside.csv and README.md into --folder.
     """
-    tree = dataset.read(Path(arguments.study))
+    tree = storage.read(Path(arguments.study))
     folder = Path(arguments.folder)
     folder.mkdir(parents=True, exist_ok=True)
     sessions = export.sessions(tree)

@@ -4,7 +4,7 @@ import csv
 import gc
 from pathlib import Path
 
-from joulegrid.analysis import dataset
+from joulegrid.analysis import dataset, storage
 from joulegrid.errors import InputError
 from joulegrid.jobs import run
 from joulegrid.study.conclusions import study_of
@@ -26,7 +26,7 @@ def main(arguments, spec):
         raise InputError(
             f"{lines}\n{len(lost)} records cannot be used; delete them and run snakemake again"
         )
-    dataset.write(tree, Path(arguments.output))
+    storage.write(tree, Path(arguments.output))
     for row in missing:
         run.say(f"{row['status']}: {row['path']} {row['reason']}")
     if arguments.missing:

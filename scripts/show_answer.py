@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from joulegrid.analysis import comparison, dataset
+from joulegrid.analysis import comparison, storage
 from joulegrid.analysis.answer import answer
 from joulegrid.analysis.begin import suggestion
 from joulegrid.report import columns
@@ -22,7 +22,7 @@ JOB_HOURS = 6
 
 def main(folder: Path) -> None:
     """One table per place, with the columns that say something."""
-    attrs = dataset.read_attributes(folder / "study.nc", "ranking")
+    attrs = storage.read_attributes(folder / "study.nc", "ranking")
     compared = [axis for axis in CELL_AXES if f"baseline_{axis}" in attrs]
     frame = pd.read_csv(
         folder / "ranking.csv", dtype=dict.fromkeys(CELL_AXES, str), keep_default_na=True
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
 
 def suggestions(path: Path, month: int) -> list[str]:
     """When to begin a job in each zone with an hourly series, this month."""
-    grid = dataset.read_group(path, "grid")
+    grid = storage.read_group(path, "grid")
     zones = grid.zone.values if "begin_hour" in grid else []
     return [text for zone in zones if (text := suggestion(grid, str(zone), month, JOB_HOURS))]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from joulegrid.analysis import dataset
+from joulegrid.analysis import storage
 from joulegrid.jobs import run
 from joulegrid.records import read_json
 from joulegrid.report import page
@@ -10,7 +10,7 @@ from joulegrid.report import page
 
 def main(arguments, spec):
     """Write --output from the dataset, the charts and the study."""
-    tree = dataset.read(Path(arguments.study))
+    tree = storage.read(Path(arguments.study))
     charts = read_json(arguments.charts)["charts"]
     Path(arguments.output).write_text(page.render(tree, charts, spec["study"]), encoding="utf-8")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import xarray as xr
 
 from helpers import house
-from joulegrid.analysis import dataset, reading
+from joulegrid.analysis import dataset, reading, storage
 from joulegrid.records import ROOT
 from joulegrid.study import shelf, study
 from joulegrid.study.conclusions import conclusions
@@ -239,7 +239,7 @@ def merging(folder: Path) -> None:
         wanted = list(jobs_of(fresh))
         tree, missing = dataset.merge(fresh, Shelf(own=wanted))
         assert not missing, missing[:3]
-        dataset.write(tree, folder / "study.nc")
+        storage.write(tree, folder / "study.nc")
         gc.enable()
 
     fast = seconds(ours)

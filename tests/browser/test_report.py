@@ -11,7 +11,7 @@ import pytest
 
 from helpers import house
 from helpers.installing import debian
-from joulegrid.analysis import comparison, dataset, ranked
+from joulegrid.analysis import comparison, ranked, storage
 from joulegrid.analysis.answer import answer
 
 WALK = Path(__file__).with_name("walk.js")
@@ -100,7 +100,7 @@ def shown(document):
 def test_the_page_ranks_as_python_does_at_every_weight(browse, finished, weight):
     place, _ = finished
     folder = place / "results/studies/small"
-    tree = dataset.read(folder / "study.nc")
+    tree = storage.read(folder / "study.nc")
     chosen = comparison.chosen_in(tree["ranking"].attrs)
     ranking = comparison.compare(tree, {**chosen, "weight": weight})
     rows = ranked.table(tree, ranking)

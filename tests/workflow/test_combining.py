@@ -7,15 +7,17 @@ import pytest
 import xarray as xr
 
 from helpers import house
-from joulegrid.analysis import combination, dataset, ranked
+from joulegrid.analysis import combination, dataset, ranked, storage
 from joulegrid.errors import InputError
 from joulegrid.records import SCHEMA_VERSION
 from joulegrid.study import study
 
+CONFIGURATION = ("model", "training", "pruning", "quantization")
+
 
 @pytest.fixture(scope="module")
 def whole(finished):
-    return dataset.read(finished[0] / "results/studies/small/study.nc")
+    return storage.read(finished[0] / "results/studies/small/study.nc")
 
 
 def part(whole, **labels):
@@ -44,7 +46,11 @@ def test_a_study_that_was_taken_apart_is_the_same_when_combined(whole):
         due, got = whole[group].to_dataset(), found[group].to_dataset()
         xr.testing.assert_equal(due.sortby(list(due.dims)), got.sortby(list(got.dims)))
     assert found["quality"].direction.attrs["flag_meanings"] == "lower_is_better higher_is_better"
-    assert set(found.children) == {"energy", "quality", "weights", "ranking", "carbon", "published"}
+    kept = {"energy", "quality", "samples", "weights", "ranking", "carbon", "published"}
+    assert set(found.children) == kept
+    for task, node in whole["samples"].children.items():
+        due, got = node.to_dataset(), found[f"samples/{task}"].to_dataset()
+        xr.testing.assert_equal(due.sortby(list(CONFIGURATION)), got.sortby(list(CONFIGURATION)))
     of = json.loads(found.attrs["combined"])
     assert [each["title"] for each in of] == ["joulegrid study small"] * 2
     # and again: a combined dataset is one to be combined
@@ -119,15 +125,15 @@ def test_a_missing_result_of_one_study_is_that_of_the_other(whole):
 def test_what_is_no_dataset_of_a_study_is_said(whole, tmp_path):
     path = tmp_path / "study.nc"
     with pytest.raises(InputError, match=r"study.nc: the file is missing"):
-        dataset.read(path)
+        storage.read(path)
     path.write_text("no dataset")
     with pytest.raises(InputError, match=r"study.nc: cannot be read as NetCDF"):
-        dataset.read(path)
-    dataset.write(xr.DataTree(xr.Dataset(attrs={"schema_version": 1})), path)
+        storage.read(path)
+    storage.write(xr.DataTree(xr.Dataset(attrs={"schema_version": 1})), path)
     with pytest.raises(
         InputError, match=f"schema_version is 1, this joulegrid reads {SCHEMA_VERSION}"
     ):
-        dataset.read(path)
+        storage.read(path)
     older = whole.copy()
     older.attrs = {k: v for k, v in whole.attrs.items() if k != "definitions"}
     assert "does not say what its labels mean" in told(whole, older)
@@ -152,10 +158,10 @@ def test_two_studies_combine_by_their_names(own):
     house.snakemake(place, "--cores", "2")
     done = house.snakemake(place, "combine", "--cores", "1", "--config", "combine=small")
     assert "2 studies, 16 cells" in done.stdout
-    found = dataset.read(place / "results/studies/second/combined.nc")
+    found = storage.read(place / "results/studies/second/combined.nc")
     assert found["energy"]["quantization"].values.tolist() == ["fp32", "gptq4", "gptq8", "nf4"]
     assert found["energy"].bits.values.tolist() == [32, 4, 8, 4]
-    alone = dataset.read(place / "results/studies/small/study.nc")["ranking"].score
+    alone = storage.read(place / "results/studies/small/study.nc")["ranking"].score
     xr.testing.assert_equal(
         found["ranking"].score.sel(quantization=alone["quantization"]).drop_vars("bits"),
         alone.drop_vars("bits"),

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from helpers import house
-from joulegrid.analysis import dataset, describe, export, facts, published, reading
+from joulegrid.analysis import dataset, describe, export, facts, published, reading, storage
 from joulegrid.errors import InputError
 from joulegrid.study import shelf, study
 from joulegrid.study.specs import Specs
@@ -241,7 +241,7 @@ def test_a_damaged_record_is_skipped_by_name(records, monkeypatch, tmp_path, kin
     assert [row["path"] for row in missing] == [f"results/{job.path}.json"]
     assert missing[0]["status"] == "missing"
     assert missing[0]["reason"] == reading.DAMAGED
-    dataset.write(tree, tmp_path / "study.nc")
+    storage.write(tree, tmp_path / "study.nc")
 
 
 def test_a_record_of_another_job_is_not_taken_for_one_of_another_joulegrid(records, monkeypatch):
@@ -258,7 +258,7 @@ def test_a_record_of_before_the_settings_is_no_damage(records, monkeypatch):
 
 
 def test_samples_of_quality_give_the_metric_and_the_interval_of_its_change(finished):
-    tree = dataset.read(finished[0] / "results/studies/small/study.nc")
+    tree = storage.read(finished[0] / "results/studies/small/study.nc")
     samples = tree["samples/text"].sel(metric="text.perplexity")
     value = np.exp(samples.total.sum("sample") / samples.weight.sum("sample"))
     xr.testing.assert_allclose(
@@ -284,7 +284,7 @@ def test_a_metric_without_a_value_is_no_damage(records, monkeypatch):
 
 def test_a_tree_that_was_read_needs_its_file_no_more(finished, tmp_path):
     shutil.copy(finished[0] / "results/studies/small/study.nc", tmp_path / "study.nc")
-    read = dataset.read(tmp_path / "study.nc")
+    read = storage.read(tmp_path / "study.nc")
     (tmp_path / "study.nc").write_bytes(b"")
     assert float(read["energy"].energy.sum()) > 0
 

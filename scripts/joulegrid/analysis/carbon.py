@@ -15,9 +15,9 @@ import pandas as pd
 import xarray as xr
 
 from joulegrid.analysis.begin import begins
+from joulegrid.analysis.concluded import CARBON, GRID
 from joulegrid.analysis.intensity import best_start, is_hourly, profile, read_series, summary
 from joulegrid.analysis.statistics import mean_over_sessions, per_token
-from joulegrid.analysis.variables import CARBON, GRID
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.units import J_PER_KWH
 
@@ -51,7 +51,7 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
 
     Returns
     -------
-    The variables of `variables.CARBON` (g), and the intensity (g kW-1 h-1), basis, source and year
+    The variables of `concluded.CARBON` (g), and the intensity (g kW-1 h-1), basis, source and year
     of every zone.
     """
     energy = tree["energy"].to_dataset()
@@ -101,7 +101,7 @@ def with_series(
 
     Returns
     -------
-    The zones as `account` takes them; and over `zone` the variables of `variables.GRID`, empty
+    The zones as `account` takes them; and over `zone` the variables of `concluded.GRID`, empty
     where no series is hourly.
 
     Raises

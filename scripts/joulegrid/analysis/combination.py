@@ -5,13 +5,13 @@ its own file only: several would count shared jobs twice.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis import carbon, comparison, facts, published
+from joulegrid.analysis import carbon, comparison, facts, published, samples
 from joulegrid.analysis.dataset import ALL_CELLS
 from joulegrid.analysis.variables import ENERGY, QUALITY, STATUS, WEIGHTS, Variable
 from joulegrid.errors import InputError
@@ -33,12 +33,12 @@ def combine(trees: Mapping[str, xr.DataTree]) -> xr.DataTree:
     Parameters
     ----------
     trees
-        what to call a study in a message -> what `dataset.read` gives of its study.nc.
+        what to call a study in a message -> what `storage.read` gives of its study.nc.
 
     Returns
     -------
-    A tree with the groups energy, quality, weights, ranking, carbon and published. A cell that is
-    in several of them has the same record in each, and stands in it once.
+    A tree with the groups energy, quality, samples, weights, ranking, carbon and published. A cell
+    that is in several of them has the same record in each, and stands in it once.
 
     Raises
     ------
@@ -53,6 +53,7 @@ def combine(trees: Mapping[str, xr.DataTree]) -> xr.DataTree:
         )
         for name in TABLES
     }
+    groups |= _samples(trees.values())
     attributes = {
         "Conventions": "CF-1.12",
         "title": " + ".join(tree.attrs["title"] for tree in trees.values()),
@@ -236,6 +237,15 @@ def _directions(parts: list[xr.Dataset], labels: Mapping[str, list[Any]]) -> xr.
         found = direction if found is None else found.fillna(direction)
     assert found is not None
     return found.fillna(1).astype("i1").assign_attrs(parts[0].direction.attrs)
+
+
+def _samples(trees: Iterable[xr.DataTree]) -> dict[str, xr.Dataset]:
+    """The samples of every task of the studies."""
+    found: dict[str, list[xr.Dataset]] = {}
+    for tree in trees:
+        for task, node in (tree["samples"].children if "samples" in tree.children else {}).items():
+            found.setdefault(f"/samples/{task}", []).append(node.to_dataset())
+    return {path: samples.united(parts) for path, parts in found.items()}
 
 
 JOINED: dict[str, dict[str, Callable[..., xr.DataArray]]] = {

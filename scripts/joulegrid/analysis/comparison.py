@@ -18,8 +18,8 @@ import numpy as np
 import xarray as xr
 
 from joulegrid.analysis import decision, normalisation, samples, statistics
+from joulegrid.analysis.concluded import RANKING
 from joulegrid.analysis.statistics import mean_over_sessions
-from joulegrid.analysis.variables import RANKING
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
 # Standard error and degrees of freedom
@@ -77,7 +77,7 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
 
     Returns
     -------
-    Dataset over the cell axes with the variables of `variables.RANKING`. Rank 1 is best; cells that
+    Dataset over the cell axes with the variables of `concluded.RANKING`. Rank 1 is best; cells that
     sessions cannot tell apart share a rank; NaN where a cell has no score.
     """
     weight, baseline, metrics = chosen["weight"], chosen["baseline"], chosen["metrics"]

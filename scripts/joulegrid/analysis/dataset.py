@@ -8,10 +8,8 @@ import json
 from collections.abc import Iterable
 from functools import partial
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -30,8 +28,7 @@ from joulegrid.analysis.variables import (
     STATUS,
     WEIGHTS,
 )
-from joulegrid.errors import InputError
-from joulegrid.records import SCHEMA_VERSION, nameless, written_by
+from joulegrid.records import nameless, written_by
 from joulegrid.study.checks import metric_names
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Configuration
 from joulegrid.study.methods import METHODS, Weights
@@ -241,67 +238,3 @@ def _summary(
         "making_energy": sum(row["making_energy"] for row in chain) if known else None,
         "accepted": next((row["accepted"] for row in chain if row["accepted"]), None),
     }
-
-
-def _encoding(node: xr.DataTree) -> dict[str, dict[str, Any]]:
-    """How the variables of a group are stored: compressed, texts as characters, since texts of
-    any length cannot be compressed and take most of the file.
-    """
-    return {
-        str(name): {"zlib": True, "complevel": 4}
-        | ({"dtype": "S1"} if variable.dtype.kind in "UO" else {})
-        for name, variable in node.to_dataset().data_vars.items()
-        if variable.ndim
-    }
-
-
-def write(tree: xr.DataTree, path: Path) -> None:
-    """Write the tree as NetCDF-4, compressed, in one step: a reader never sees half a file."""
-    encoding = {node.path: _encoding(node) for node in tree.subtree}
-    temporary = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tree.to_netcdf(temporary, engine="netcdf4", encoding={k: v for k, v in encoding.items() if v})
-    temporary.replace(path)
-
-
-def read(path: Path) -> xr.DataTree:
-    """The tree in `path`, in memory.
-
-    Group by group: `DataTree.load` of xarray 2026.9 leaves some variables in the file, which is
-    closed then.
-
-    Raises
-    ------
-    InputError
-        where the file is missing, is not NetCDF, or has another schema version.
-    """
-    try:
-        with xr.open_datatree(path, engine="netcdf4") as tree:
-            groups = {node.path: node.to_dataset(inherit=False).load() for node in tree.subtree}
-            found = xr.DataTree.from_dict(groups, name=tree.name)
-    except FileNotFoundError:
-        raise InputError(f"{path}: the file is missing; run snakemake to make it") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as NetCDF ({error.strerror or error})") from None
-    version = found.attrs.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: schema_version is {version}, this joulegrid reads {SCHEMA_VERSION}; run "
-            "snakemake again"
-        )
-    return found
-
-
-def read_group(path: Path, group: str) -> xr.Dataset:
-    """One group of the tree in `path`, in memory; empty where the tree has no such group."""
-    with netCDF4.Dataset(path) as file:
-        if group not in file.groups:
-            return xr.Dataset()
-    with xr.open_dataset(path, group=group, engine="netcdf4") as dataset:
-        return dataset.load()
-
-
-def read_attributes(path: Path, group: str) -> dict[str, Any]:
-    """The attributes of one group of the tree in `path`, without the rest."""
-    with xr.open_dataset(path, group=group, engine="netcdf4") as dataset:
-        return dict(dataset.attrs)

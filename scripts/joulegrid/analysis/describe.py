@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from joulegrid.analysis import variables
+from joulegrid.analysis import concluded, variables
 from joulegrid.analysis.variables import Variable
 
 CELL = "model, training, pruning, quantization, hardware, engine, workload"
@@ -27,25 +27,25 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         "model, training, pruning, quantization",
         "the weights of every configuration, and what making them took",
     ),
-    ("ranking", variables.RANKING, CELL, "the comparison; its attributes are the study's choices"),
+    ("ranking", concluded.RANKING, CELL, "the comparison; its attributes are the study's choices"),
     (
         "carbon",
-        variables.CARBON,
+        concluded.CARBON,
         f"{CELL}, zone",
         "emissions; beside them `intensity`, `intensity_basis`, `intensity_source` and "
         "`intensity_year` of every zone and the `pue` of every machine",
     ),
     (
         "footprint",
-        variables.FOOTPRINT,
+        concluded.FOOTPRINT,
         CELL,
         "what the study gives numbers for beside the operational emissions, never added to them; "
         "intensities and sources are over zone or hardware alone",
     ),
-    ("grid", variables.GRID, "zone", "of zones with an hourly series, where there are any"),
+    ("grid", concluded.GRID, "zone", "of zones with an hourly series, where there are any"),
     (
         "levers",
-        variables.LEVERS,
+        concluded.LEVERS,
         f"{CELL}; of move and shift those below alone",
         "what compressing, moving and shifting save, each by itself; where there are several zones "
         "or an hourly series",

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from joulegrid.analysis.carbon import emissions_g, energy_per_run
-from joulegrid.analysis.variables import FOOTPRINT
+from joulegrid.analysis.concluded import FOOTPRINT
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.units import J_PER_KWH
 
@@ -56,7 +56,7 @@ def account(
     machines: dict[str, dict[str, Any]],
     new_tokens: dict[str, int],
 ) -> xr.Dataset:
-    """The variables of `variables.FOOTPRINT` that the study gives numbers for; empty where none.
+    """The variables of `concluded.FOOTPRINT` that the study gives numbers for; empty where none.
 
     Parameters
     ----------

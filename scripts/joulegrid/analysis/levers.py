@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 
 from joulegrid.analysis.comparison import chosen_in, compare
-from joulegrid.analysis.variables import LEVERS
+from joulegrid.analysis.concluded import LEVERS
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.study.zones import DIRECT, LIFE_CYCLE
 
@@ -18,7 +18,7 @@ from joulegrid.study.zones import DIRECT, LIFE_CYCLE
 def account(
     tree: xr.DataTree, ranking: xr.Dataset, carbon: xr.Dataset, grid: xr.Dataset
 ) -> xr.Dataset:
-    """The variables of `variables.LEVERS`.
+    """The variables of `concluded.LEVERS`.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@ configurations that answered the same samples.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,24 @@ def group(labels: Mapping[str, Sequence[str]], found: Mapping[str, Found]) -> xr
             for name, variable in SAMPLES.items()
         },
         coords={**{axis: list(names) for axis, names in labels.items()}, "metric": list(found)},
+    )
+
+
+def united(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """The samples of one task from several studies; a configuration of several has the same in
+    each.
+    """
+    most = max(part.sizes["sample"] for part in parts)
+    alike = [
+        part.drop_attrs().reset_coords(drop=True).pad(sample=(0, most - part.sizes["sample"]))
+        for part in parts
+    ]
+    whole = reduce(lambda one, other: one.combine_first(other), alike)
+    return xr.Dataset(
+        {
+            name: whole[name].astype(variable.dtype).assign_attrs(variable.attrs)
+            for name, variable in SAMPLES.items()
+        }
     )
 
 
