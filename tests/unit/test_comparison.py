@@ -441,24 +441,16 @@ def test_the_front_of_many_is_what_comparing_each_with_each_gives():
             assert found[place, cell] == (not before.any())
 
 
-def test_the_page_knows_what_its_score_is_made_of():
+def test_the_page_knows_what_its_score_is_made_of(monkeypatch):
     """Under min-max the script weighs the terms, which stand in the page."""
-    for how, names in (("relative", ["efficiency", "quality"]), ("min-max", TERMS)):
-        data = page_tree(how)
-        shown = page_data(data, "study")
-        assert shown["terms"] == names
-        energy, quality = (shown["values"][name] for name in names)
-        for weight, ranks in zip(shown["weights"], shown["ranks"], strict=True):
-            scores = weight * np.array(energy) + (1 - weight) * np.array(quality)
-            assert np.argmax(scores) in np.flatnonzero(np.array(ranks) == 1)
-
-
-TERMS = ["energy_term", "quality_term"]
-
-
-def page_tree(how):
-    """What the report reads."""
-    data = DATA.copy(deep=True)
-    data["ranking"] = xr.DataTree(chosen_by(data, normalisation=how))
-    data["carbon"] = xr.DataTree(carbon.account(data, {}, {"h": 1.0}))
-    return data
+    monkeypatch.setattr("joulegrid.report.data.WEIGHTS", [0, 1])
+    tree = DATA.copy(deep=True)
+    tree["ranking"] = xr.DataTree(chosen_by(tree, normalisation="min-max"))
+    tree["carbon"] = xr.DataTree(carbon.account(tree, {}, {"h": 1.0}))
+    shown = page_data(tree, "study")
+    assert shown["terms"] == ["energy_term", "quality_term"]
+    energy, quality = (np.array(shown["values"][name]) for name in shown["terms"])
+    assert shown["weights"] == [0, 0.7, 1]
+    for weight, ranks in zip(shown["weights"], shown["ranks"], strict=True):
+        best = np.argmax(weight * energy + (1 - weight) * quality)
+        assert ranks[best] == 1

@@ -360,6 +360,7 @@ def test_the_export_is_written_and_nothing_is_measured_for_it(own):
     house.snakemake(place, "export", "--cores", "2")
     folder = place / "results/studies/small/export"
     assert {path.name for path in folder.iterdir()} == {
+        "beside.csv",
         "measurements.csv",
         "measurements.parquet",
         "ranking.csv",
