@@ -14,7 +14,8 @@ from helpers.installing import debian
 from joulegrid.analysis import comparison, dataset, ranked
 from joulegrid.analysis.answer import answer
 
-WALK = Path(__file__).with_name("walk.js")
+HERE = Path(__file__).parent
+WALK = HERE / "walk.js"
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -153,7 +154,7 @@ def test_the_page_of_an_unfinished_study_works_and_takes_old_links(browse, own, 
     page = place / "results/studies/small/partial/report.html"
     text = page.read_text()
     count = "document.querySelectorAll('[data-row]').length"
-    script = f"<script>document.body.append('rows ' + {count})"
+    script = f"<script>addEventListener('shown', () => document.body.append('rows ' + {count}))"
     page.write_text(text.replace("</body>", f"{script}</script></body>"))
     document = browse(page, "#sort=gpu&zone=NOWHERE&f-quantization=none-such&w=1")
     assert "rows 12" in document
@@ -169,6 +170,80 @@ def test_the_page_complains_of_nothing_and_is_small(finished, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     told = [line for line in done.stderr.splitlines() if "CONSOLE" in line and "WARN" not in line]
     assert told == []
+
+
+@pytest.fixture(scope="module")
+def seen(finished, tmp_path_factory):
+    """What `views.js` finds of the page in every view, and the folder with its pictures."""
+    debian("chromium", "chromium")
+    debian("npm", "npm")
+    if not (HERE / "node_modules").exists():
+        done = subprocess.run(["npm", "ci"], cwd=HERE, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(
+                f"the packages of package-lock.json are not to be had: {done.stderr[-300:]}"
+            )
+    folder = tmp_path_factory.mktemp("views")
+    page = finished[0] / "results/studies/small/report.html"
+    command = ["node", HERE / "views.js", shutil.which("chromium"), page, folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "findings.json").read_text()), folder
+
+
+SCREENS = ("light", "dark", "phone", "phone-dark")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", SCREENS)
+def test_axe_finds_nothing_serious(seen, view):
+    found = seen[0][view]
+    assert found["checked"] > 20
+    assert [rule for rule in found["axe"] if rule["impact"] in ("serious", "critical")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", [*SCREENS, "print"])
+def test_nothing_sticks_out_of_the_page_and_charts_fill_their_room(seen, view):
+    found = seen[0][view]
+    assert not found["scrolls"]
+    assert found["cut"] == []
+    assert len(found["charts"]) >= 5
+    for name, chart in found["charts"].items():
+        assert chart["inside"] <= chart["room"] + 1, name
+        assert 0.85 * chart["room"] <= chart["drawn"] <= chart["room"] + 1, name
+    assert found["errors"] == []
+    assert (seen[1] / f"{view}.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_printed_page_is_a_pdf(seen):
+    assert (seen[1] / "report.pdf").read_bytes().startswith(b"%PDF-")
+
+
+@pytest.mark.slow
+def test_the_keyboard_alone_reaches_and_works_everything(seen):
+    found = seen[0]["keyboard"]
+    names = [stop["name"] for stop in found["order"]]
+    controls = ["w-range", "w", "min-quality", "max-memory", "f-quantization", "zone", "pue"]
+    due = [*controls, "reset", "download", "ranking here", "rank", "energy_per_token", "zones"]
+    assert [name for name in dict.fromkeys(names) if name in due] == due
+    assert [stop["name"] for stop in found["order"] if not stop["visible"]] == []
+    assert found["weights"] == ["0.7", "0"]
+    assert 0 < found["floor"][1] < found["floor"][0]
+    assert found["zone"] == "BE"
+    assert found["saved"] == ["small.csv"]
+    assert found["heads"][1] == found["heads"][0] - 1
+    # Enter sorts, and the focus stays where Space sorts the other way round
+    assert found["enter"][:2] == ["energy_per_token", "ascending"]
+    assert found["space"][:2] == ["energy_per_token", "descending"]
+    assert found["enter"][2] != found["space"][2]
+    assert found["errors"] == []
+
+
+@pytest.mark.slow
+def test_nothing_moves_for_people_who_do_not_want_it(seen):
+    assert seen[0]["keyboard"]["moves"] == 0
 
 
 @pytest.mark.slow

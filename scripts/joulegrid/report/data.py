@@ -9,6 +9,7 @@ import xarray as xr
 from joulegrid.analysis import comparison, ranked
 from joulegrid.analysis.answer import answer
 from joulegrid.report import columns
+from joulegrid.report.frames import namer
 from joulegrid.study.grid import CELL_AXES
 
 # Weights of energy for which ranks and answers stand in the page; of many cells fewer, each takes
@@ -23,8 +24,11 @@ NEEDED = (
     "quality",
     "tokens_per_s",
     "peak_memory",
+    "energy_per_token_ci95",
     "pareto",
     "pue",
+    "configuration",
+    "place",
 )
 GRAMS = columns.Column(
     "grams", "CO₂e", "g per 10⁶ tokens", ".4g", "energy × PUE × intensity of the chosen zone"
@@ -63,7 +67,7 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     chosen = comparison.chosen_in(ranking.attrs)
     frame = ranked.table(tree, ranking)
     pue = tree["carbon"].pue.to_series()
-    frame = frame.assign(pue=frame["hardware"].map(pue))
+    frame = namer(tree)(frame.assign(pue=frame["hardware"].map(pue)))
     known = FEWER_WEIGHTS if len(frame) > MANY else WEIGHTS
     weights = sorted({*known, chosen["weight"]})
     tables = [_at_weight(tree, chosen, weight, frame) for weight in weights]

@@ -24,14 +24,11 @@ FEW, WIDE = 12, 10
 WIDTH = 600  # pixels; in the page a chart is as wide as there is room
 # What each figure needs of its frame
 POINT = [
-    "row",
     "configuration",
     "place",
     "model",
     "energy_per_token",
     "energy_per_token_ci95",
-    "low",
-    "high",
     "quality",
     "efficiency",
     "score",
@@ -99,7 +96,10 @@ def energy_quality(frame: pd.DataFrame) -> alt.Chart:
         alt.Tooltip("score:Q", format=".4f", title="score R"),
         alt.Tooltip("rank:Q"),
     ]
-    base = alt.Chart(frame)
+    base = alt.Chart(frame).transform_calculate(
+        low="datum.energy_per_token - (datum.energy_per_token_ci95 || 0)",
+        high="datum.energy_per_token + (datum.energy_per_token_ci95 || 0)",
+    )
     front = base.transform_filter("datum.pareto == 1").mark_line(strokeDash=[4, 3], opacity=0.8)
     front = front.encode(
         x=x, y=y, color=color, detail="model:N", order=alt.Order("energy_per_token:Q")
@@ -108,8 +108,9 @@ def energy_quality(frame: pd.DataFrame) -> alt.Chart:
         x=alt.X("low:Q", title=ENERGY_TITLE), x2="high:Q", y=y, color=color
     )
     filled = alt.condition("datum.pareto == 1", alt.value(1.0), alt.value(0.35))
-    points = base.mark_point(filled=True, size=80, cursor="pointer").encode(
-        x=x, y=y, color=color, opacity=filled, tooltip=tooltip
+    size = alt.condition("datum.chosen === 1", alt.value(320), alt.value(80))
+    points = base.mark_point(filled=True, cursor="pointer").encode(
+        x=x, y=y, color=color, opacity=filled, size=size, tooltip=tooltip
     )
     named = base.transform_filter("datum.pareto == 1") if len(frame) > FEW else base
     labels = named.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(
@@ -119,7 +120,9 @@ def energy_quality(frame: pd.DataFrame) -> alt.Chart:
         "Energy against quality",
         subtitle="dashed and full points: Pareto front; bars: 95 % intervals",
     )
-    return (front + interval + points + labels).properties(width=WIDTH, height=380, title=title)
+    chart = front + interval + points + labels
+    # in the page the rows of its tables are the data
+    return chart.properties(width=WIDTH, height=380, title=title, usermeta={"cells": True})
 
 
 def _spanning(values: pd.Series) -> alt.Scale:
@@ -145,9 +148,7 @@ def weight_sensitivity(frame: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("w:Q", title="weight w of energy"),
             y=alt.Y("R:Q", title="score R"),
-            color=alt.Color(
-                "configuration:N", title=None, legend=alt.Legend(orient="bottom", labelLimit=320)
-            ),
+            color=alt.Color("configuration:N", title=None, legend=alt.Legend(orient="bottom")),
             detail="model:N",
             tooltip=[
                 "configuration",
@@ -168,7 +169,7 @@ def metric_changes(frame: pd.DataFrame) -> Any:
         .mark_bar()
         .encode(
             x=alt.X("change:Q", title="change against the baseline", axis=alt.Axis(format="+%")),
-            y=alt.Y("configuration:N", title=None, axis=alt.Axis(labelLimit=320)),
+            y=alt.Y("configuration:N", title=None),
             color=alt.condition("datum.change < 0", alt.value("#D55E00"), alt.value("#009E73")),
             tooltip=[
                 "configuration",
@@ -199,7 +200,7 @@ def energy_components(frame: pd.DataFrame) -> alt.Chart:
         .mark_bar()
         .encode(
             x=alt.X("sum(joules):Q", title="energy per generated token (J)"),
-            y=alt.Y("configuration:N", sort=order, title=None, axis=alt.Axis(labelLimit=320)),
+            y=alt.Y("configuration:N", sort=order, title=None),
             color=alt.Color(
                 "component:N",
                 title=None,
@@ -234,11 +235,7 @@ def carbon_zones(frame: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("grams:Q", title="gCO₂e per 1,000 generated tokens"),
             y=alt.Y("zone:N", sort=zones, title="zone"),
-            color=alt.Color(
-                "configuration:N",
-                title=None,
-                legend=alt.Legend(labelLimit=320, orient="bottom", columns=4),
-            ),
+            color=alt.Color("configuration:N", title=None, legend=alt.Legend(orient="bottom")),
             tooltip=["configuration", "place", "zone", alt.Tooltip("grams:Q", format=".4g")],
         )
         .properties(height=alt.Step(28))
@@ -269,7 +266,8 @@ def _by_place(chart: alt.Chart, frame: pd.DataFrame, title: str) -> Any:
     if frame.place.nunique() <= 1:
         return chart.properties(title=title, width=WIDTH)
     chart = chart.properties(width=WIDTH)
-    row = alt.Row("place:N", title=None, header=alt.Header(labelAngle=0, labelAlign="left"))
+    header = alt.Header(labelAngle=0, labelOrient="top", labelAnchor="start")
+    row = alt.Row("place:N", title=None, header=header)
     return chart.facet(row=row).properties(title=title)
 
 
@@ -278,5 +276,7 @@ def _themed(chart: Any) -> Any:
         chart.configure_range(category=PALETTE)
         .configure_view(stroke=None)
         .configure_axis(labelFontSize=11, titleFontSize=12, gridOpacity=0.4)
+        .configure_axisY(labelLimit=320)
+        .configure_legend(labelLimit=320, columns=4)
         .configure_title(anchor="start", fontSize=15)
     )

@@ -1,5 +1,7 @@
 """The report: one HTML file with tables, charts and provenance, readable without a network."""
 
+import base64
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ CAPTIONS = {
     "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
 FOLDER = Path(__file__).parent
+SCRIPTS = ("page.js", "page-table.js", "page-charts.js")
 
 
 def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) -> str:
@@ -38,7 +41,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         ranking=ranking.attrs,
         baseline=comparison.chosen_in(ranking.attrs)["baseline"],
         data=data,
-        data_json=_script(data),
+        data_json=packed(json.dumps(data)),
         sessions=energy.sizes["session"],
         methods=methods(tree),
         boards=boards(tree),
@@ -54,19 +57,25 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
             for name, caption in CAPTIONS.items()
             if name in charts
         ],
-        specs=_script(charts),
+        specs=packed(json.dumps({name: shared(spec) for name, spec in charts.items()})),
         css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
-        javascript=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
-        vega=Markup(_vega()),
+        javascript=Markup("\n".join((FOLDER / name).read_text("utf-8") for name in SCRIPTS)),
+        vega=packed(vl_convert.javascript_bundle()),  # type: ignore[call-arg]  # its stub asks for a snippet
         attributes=tree.attrs,
         study_json=json.dumps(study, indent=2, ensure_ascii=False),
     )
 
 
-def _vega() -> str:
-    """Vega, Vega-Lite and vega-embed as one script; vl-convert carries them."""
-    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub asks for a snippet
-    return bundle.replace("</script", "<\\/script")
+def packed(text: str) -> str:
+    """Text as gzip in base64, which the page unpacks: less room, and nothing to escape."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def shared(spec: dict[str, Any]) -> dict[str, Any]:
+    """A chart of all cells without its data: the page gives it the rows of its tables."""
+    if not spec.get("usermeta", {}).get("cells"):
+        return spec
+    return {**spec, "data": {"name": "cells"}, "datasets": {}}
 
 
 def boards(tree: xr.DataTree) -> list[dict[str, Any]]:
@@ -135,11 +144,6 @@ def warnings(energy: xr.Dataset) -> list[str]:
     if replaced:
         texts.add(f"{replaced} windows were disturbed and measured again")
     return sorted(texts)
-
-
-def _script(value: Any) -> Markup:
-    """JSON that can stand inside a script element whatever the text in it."""
-    return Markup(json.dumps(value).replace("<", "\\u003c"))
 
 
 def methods(tree: xr.DataTree) -> list[dict[str, str]]:
