@@ -6,8 +6,10 @@ import altair as alt
 import pandas as pd
 import xarray as xr
 
+from joulegrid.report import changes as against
 from joulegrid.report.frames import (
     COMPONENT_NAMES,
+    WIDTH,
     best_cells,
     carbon_frame,
     change_frame,
@@ -16,31 +18,16 @@ from joulegrid.report.frames import (
     plain,
     ranking_frame,
 )
+from joulegrid.report.scatter import energy_quality
 
 # Okabe and Ito's palette, safe for colour-blind readers
 PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
-# Points that can all be named; energies that differ by more times need a logarithmic axis
-FEW, WIDE = 12, 10
-WIDTH = 600  # pixels; in the page a chart is as wide as there is room
 # What each figure needs of its frame
-POINT = [
-    "configuration",
-    "place",
-    "model",
-    "energy_per_token",
-    "energy_per_token_ci95",
-    "quality",
-    "efficiency",
-    "score",
-    "rank",
-    "pareto",
-]
 LINE = ["configuration", "place", "model", "efficiency", "quality", "wins_from", "wins_to"]
 CHANGE = ["configuration", "model", "metric", "change", "value"]
 COMPONENT = ["configuration", "place", "component", "basis", "joules"]
 EMISSION = ["configuration", "place", "zone", "grams"]
 BASES = ["measured", "estimated", "guess"]
-ENERGY_TITLE = "energy per generated token (J)"
 
 
 def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
@@ -48,17 +35,30 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
     alt.data_transformers.disable_max_rows()
     names = namer(tree)
     ranking = ranking_frame(tree, names)
-    changes, components, emitted = (
+    changes, components, emitted, moved, parts = (
         best_cells(frame, ranking)
-        for frame in (change_frame(tree), component_frame(tree, names), carbon_frame(tree, names))
+        for frame in (
+            change_frame(tree),
+            component_frame(tree, names),
+            carbon_frame(tree, names),
+            against.change_frame(tree, names),
+            against.share_frame(tree, names),
+        )
     )
     charts = {
-        "energy_quality": energy_quality(plain(ranking, POINT)),
+        "energy_quality": energy_quality(ranking),
         "weight_sensitivity": weight_sensitivity(plain(ranking, LINE)),
         "metric_changes": metric_changes(plain(changes, CHANGE)),
         "energy_components": energy_components(plain(components, COMPONENT)),
         "carbon_zones": carbon_zones(plain(emitted, EMISSION)),
     }
+    # those that not every study has data for
+    if (bubbles := against.bubbles(moved)) is not None:
+        charts["bubbles"] = bubbles.properties(width=WIDTH)
+    if (shares := against.shares(parts)) is not None:
+        charts["component_shares"] = _by_place(shares, parts, "Shares of the components")
+    if (across := against.across_setups(moved)) is not None:
+        charts["across_setups"] = across.properties(width=WIDTH)
     if "grid" in tree.children:
         charts["grid_profile"] = grid_profile(tree["grid"].profile)
     return {name: _themed(chart) for name, chart in charts.items()}
@@ -70,70 +70,6 @@ def fitted(spec: dict[str, Any]) -> dict[str, Any]:
     """
     whole = "width" in spec and "row" not in spec.get("encoding", {})
     return spec | {"width": "container"} if whole else spec
-
-
-def energy_quality(frame: pd.DataFrame) -> alt.Chart:
-    """Energy against quality, with 95 % intervals and the Pareto front of each place.
-
-    The axes span the points; an interval that goes beyond is cut off. Where energies differ by more
-    than ten times the axis is logarithmic. Points of the front are named, the others on request.
-    """
-    x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=_spanning(frame.energy_per_token))
-    y = alt.Y(
-        "quality:Q",
-        title="quality relative to the baseline (ρ)",
-        axis=alt.Axis(format="+.1%"),
-        scale=alt.Scale(zero=False, nice=True, padding=12),
-    )
-    color = alt.Color("place:N", title="hardware · engine · workload", legend=_legend(frame))
-    tooltip = [
-        alt.Tooltip("configuration:N"),
-        alt.Tooltip("place:N"),
-        alt.Tooltip("energy_per_token:Q", format=".3g", title="J per token"),
-        alt.Tooltip("energy_per_token_ci95:Q", format=".2g", title="± (95 %)"),
-        alt.Tooltip("quality:Q", format="+.2%", title="quality ρ"),
-        alt.Tooltip("efficiency:Q", format="+.2%", title="energy saved φ"),
-        alt.Tooltip("score:Q", format=".4f", title="score R"),
-        alt.Tooltip("rank:Q"),
-    ]
-    base = alt.Chart(frame).transform_calculate(
-        low="datum.energy_per_token - (datum.energy_per_token_ci95 || 0)",
-        high="datum.energy_per_token + (datum.energy_per_token_ci95 || 0)",
-    )
-    front = base.transform_filter("datum.pareto == 1").mark_line(strokeDash=[4, 3], opacity=0.8)
-    front = front.encode(
-        x=x, y=y, color=color, detail="model:N", order=alt.Order("energy_per_token:Q")
-    )
-    interval = base.mark_rule(opacity=0.6, clip=True).encode(
-        x=alt.X("low:Q", title=ENERGY_TITLE), x2="high:Q", y=y, color=color
-    )
-    filled = alt.condition("datum.pareto == 1", alt.value(1.0), alt.value(0.35))
-    size = alt.condition("datum.chosen === 1", alt.value(320), alt.value(80))
-    points = base.mark_point(filled=True, cursor="pointer").encode(
-        x=x, y=y, color=color, opacity=filled, size=size, tooltip=tooltip
-    )
-    named = base.transform_filter("datum.pareto == 1") if len(frame) > FEW else base
-    labels = named.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(
-        x=x, y=y, text="configuration:N"
-    )
-    title = alt.Title(
-        "Energy against quality",
-        subtitle="dashed and full points: Pareto front; bars: 95 % intervals",
-    )
-    chart = front + interval + points + labels
-    # in the page the rows of its tables are the data
-    return chart.properties(width=WIDTH, height=380, title=title, usermeta={"cells": True})
-
-
-def _spanning(values: pd.Series) -> alt.Scale:
-    """A scale over the points with some room, logarithmic where they differ much."""
-    if not len(values):
-        return alt.Scale()
-    least, most = values.min(), values.max()
-    if least > 0 and most > WIDE * least:
-        return alt.Scale(type="log", domain=[least / 1.3, most * 1.5], nice=False)
-    room = 0.12 * (most - least) or 0.1 * most or 1.0
-    return alt.Scale(domain=[least - room, most + 1.5 * room], nice=False, zero=False)
 
 
 def weight_sensitivity(frame: pd.DataFrame) -> Any:
@@ -186,10 +122,6 @@ def metric_changes(frame: pd.DataFrame) -> Any:
         .properties(width=WIDTH, title="Quality, metric by metric: better to the right")
     )
     return chart.resolve_scale(x="independent")
-
-
-def _legend(frame: pd.DataFrame) -> Any:
-    return alt.Legend(orient="bottom") if frame.place.nunique() > 1 else None
 
 
 def energy_components(frame: pd.DataFrame) -> alt.Chart:

@@ -15,6 +15,7 @@ COMPONENT_NAMES = {"cpu": "CPU", "gpu": "GPU", "ram": "RAM"}
 
 # Bars and points that a figure by name can hold; of more cells it shows the best
 MOST_NAMED = 40
+WIDTH = 600  # of a figure, pixels; in the page a chart is as wide as there is room
 
 
 def best_cells(frame: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,14 @@ CAPTIONS = {
     "click on a point marks its row.",
     "weight_sensitivity": "The score over the weight w of energy, of the cells that win somewhere.",
     "metric_changes": "Change of each metric against the baseline; to the right is better.",
+    "bubbles": "Change against the baseline of the place, cell minus baseline: less energy is to "
+    "the left, better is up. The larger the circle, the larger the loaded weights; bars are 95 % "
+    "intervals.",
+    "across_setups": "The same on every setup, against the one baseline: more energy than it is to "
+    "the right.",
     "energy_components": "Pale bars are estimates of a model, full ones are readings of a counter.",
+    "component_shares": "Shares of the whole energy, estimates included. The number in a bar is "
+    "the change of the share, cell minus baseline of the place, in percentage points.",
     "carbon_zones": "Energy × PUE × yearly intensity of the zone's electricity.",
     "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
