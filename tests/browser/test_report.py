@@ -7,12 +7,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import xarray as xr
+from scipy import stats
 
 from helpers import house
 from helpers.installing import debian
 from joulegrid.analysis import comparison, dataset, ranked
 from joulegrid.analysis.answer import answer
+from joulegrid.report.page import render
 
 HERE = Path(__file__).parent
 WALK = HERE / "walk.js"
@@ -226,7 +230,8 @@ def test_the_keyboard_alone_reaches_and_works_everything(seen):
     found = seen[0]["keyboard"]
     names = [stop["name"] for stop in found["order"]]
     controls = ["w-range", "w", "min-quality", "max-memory", "f-quantization", "zone", "pue"]
-    due = [*controls, "reset", "download", "ranking here", "rank", "energy_per_token", "zones"]
+    due = [*controls, "reset", "download", "ranking here", "rank", "energy_per_token"]
+    due += ["requests", "now", "price", "savings", "zones"]
     assert [name for name in dict.fromkeys(names) if name in due] == due
     assert [stop["name"] for stop in found["order"] if not stop["visible"]] == []
     assert found["weights"] == ["0.7", "0"]
@@ -244,6 +249,84 @@ def test_the_keyboard_alone_reaches_and_works_everything(seen):
 @pytest.mark.slow
 def test_nothing_moves_for_people_who_do_not_want_it(seen):
     assert seen[0]["keyboard"]["moves"] == 0
+
+
+def with_phases(tree):
+    """Energies of prefill, which the small study does not measure apart."""
+    energy = tree["energy"].to_dataset()
+    energy["prefill_energy"] = energy.energy * 0.25
+    for name, number in (("runs", 3), ("tokens_read", 30), ("requests", 2)):
+        energy[f"prefill_{name}"] = energy.runs * 0 + number
+    tree["energy"] = xr.DataTree(energy)
+
+
+def a_year(tree, cell, phases):
+    """KWh of 365 days with 5,000 requests of 50 prompt and 120 answer tokens, out of the sessions,
+    and the half width of its 95 % interval.
+    """
+    one = tree["energy"].to_dataset().sel(cell, drop=True).isel(model=0, training=0, engine=0)
+    one = one.isel(workload=0)
+    whole, written = one.energy.sum("component"), one.tokens_written
+
+    def mean_and_half(values):
+        count = len(values)
+        return values.mean(), stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5
+
+    if phases:
+        first = one.prefill_energy.sum("component") / one.prefill_runs
+        per_prompt = first / (one.prefill_tokens_read / one.prefill_runs)
+        rest = (whole / one.runs - first) / (written / one.runs - one.prefill_requests)
+        parts = [(50, per_prompt), (119, rest)]
+    else:
+        parts = [(120, whole / written)]
+    found = [(times, *mean_and_half(values.values)) for times, values in parts]
+    factor = 5000 * 365 * {"here": 1, "there": 1.5}[cell["hardware"]] / 3.6e6
+    mean, half = (factor * sum(times * both[i] for times, *both in found) for i in (0, 1))
+    return mean, half
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phases", [False, True])
+def test_the_savings_calculator_counts_as_python_does(browse, finished, tmp_path, phases):
+    place, data = finished
+    tree = dataset.read(place / "results/studies/small/study.nc").load()
+    if phases:
+        with_phases(tree)
+    charts = json.loads((place / "results/studies/small/figures/charts.json").read_text())
+    page = tmp_path / "report.html"
+    page.write_text(render(tree, charts["charts"], data))
+    rows = ranked.table(tree, tree["ranking"].to_dataset())
+    cells = [
+        {"pruning": "none", "quantization": "fp32", "hardware": "there"},
+        {"pruning": "half", "quantization": "nf4", "hardware": "here"},
+    ]
+    now, then = (rows.index[(rows[list(c)] == pd.Series(c)).all(axis=1)][0] for c in cells)
+    asked = f"requests=5000&prompt-tokens=50&answer-tokens=120&now={now}&then={then}"
+    document = browse(page, f"#{asked}&zone=BE&price=0.25")
+    table = re.search('<table id="savings">(.*?)</table>', document, re.DOTALL)[1]
+    lines = [
+        (
+            html.unescape(re.search('<th scope="row">(.*?)</th>', line)[1]),
+            [
+                [float(number) for number in cell.split(" ± ")]
+                for cell in re.findall('<td class="n">(.*?)</td>', line)
+            ],
+        )
+        for line in re.findall("<tr>.*?</tr>", table)[1:]
+    ]
+    (before, half), (after, other) = (a_year(tree, cell, phases) for cell in cells)
+    due = [(before, half), (after, other), (before - after, (half**2 + other**2) ** 0.5)]
+    for (mean, width), (_, found) in zip(due, lines, strict=False):
+        for factor, (value, interval) in zip((1, 153.14 / 1000, 0.25), found, strict=True):
+            assert value == pytest.approx(factor * mean, rel=1e-3)
+            assert interval == pytest.approx(factor * width, rel=0.06)
+    # as published, without an interval of its own, and named as such
+    named = {title.split(":")[0]: found for title, found in lines[3:]}
+    assert named["bf16 to int4"][0] == [pytest.approx(0.3188 * before, rel=1e-3)]
+    assert named["bf16 to fp8"][0] == [pytest.approx(0.40 * before, rel=1e-3)]
+    assert table.count("published, not measured here: wetzel2024") == 3
+    told = re.search('<p id="savings-basis".*?>(.*?)</p>', document)[1]
+    assert ("prefill and decode" in told) == phases
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import xarray as xr
 
 from joulegrid.analysis import comparison, dataset, published
 from joulegrid.report import changes, figures
+from joulegrid.report.data import page_data
 from joulegrid.report.frames import namer
 from joulegrid.units import J_PER_KWH
 
@@ -82,3 +83,28 @@ def test_figures_without_data_are_left_out(tree):
     drawn = figures.draw(tree)
     assert "energy_quality" in drawn
     assert not {"bubbles", "component_shares", "across_setups", "grid_profile"} & set(drawn)
+
+
+def test_latencies_have_columns_and_limits_as_soon_as_sessions_have_them(tree):
+    before = page_data(tree, "small")
+    assert not [c for c in before["columns"] if c["key"].startswith("latency")]
+    energy = tree["energy"].to_dataset()
+    seconds = energy.duration * 0 + xr.DataArray([1.0, 3.0], dims="session")
+    about = {"units": "s", "long_name": "95th percentile of latency"}
+    energy["latency_p95"] = seconds.assign_attrs(about)
+    tree["energy"] = xr.DataTree(energy)
+    after = page_data(tree, "small")
+    (column,) = [c for c in after["columns"] if c["key"] == "latency_p95"]
+    assert column["heading"] == "latency p95, s"
+    assert set(after["values"]["latency_p95"]) == {2.0}
+    (limit,) = [limit for limit in after["limits"] if limit not in before["limits"]]
+    assert limit["id"] == "max-latency_p95"
+    assert limit["title"] == "latency p95, s at most"
+
+
+def test_a_limit_without_data_is_no_control(tree):
+    energy = tree["energy"].to_dataset()
+    for name in ("peak_memory", "peak_gpu_memory"):
+        energy[name] = energy[name] * float("nan")
+    tree["energy"] = xr.DataTree(energy)
+    assert "max-memory" not in [limit["id"] for limit in page_data(tree, "small")["limits"]]

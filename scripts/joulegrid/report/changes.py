@@ -140,8 +140,10 @@ def shares(frame: pd.DataFrame) -> alt.Chart | None:
     changed = base.transform_filter(told).transform_calculate(
         middle="(datum.begin + datum.end) / 2"
     )
-    texts = changed.mark_text(color="black", fontSize=10).encode(
-        x="middle:Q", y=y, text=alt.Text("points:Q", format="+.1f")
+    # the colour of the CPU is dark, those of the others are light
+    ink = alt.condition("datum.component === 'CPU'", alt.value("white"), alt.value("black"))
+    texts = changed.mark_text(fontSize=10).encode(
+        x="middle:Q", y=y, text=alt.Text("points:Q", format="+.1f"), color=ink
     )
     return bars + texts
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from joulegrid.analysis import comparison, ranked
 from joulegrid.analysis.answer import answer
-from joulegrid.report import columns
+from joulegrid.report import columns, latency, savings
 from joulegrid.report.frames import namer
 from joulegrid.study.grid import CELL_AXES
 
@@ -29,6 +29,8 @@ NEEDED = (
     "pue",
     "configuration",
     "place",
+    "read_per_written",
+    *(f"e_{of}{end}" for of in ("token", "prompt", "decoded") for end in ("", "_ci95")),
 )
 GRAMS = columns.Column(
     "grams", "CO₂e", "g per 10⁶ tokens", ".4g", "energy × PUE × intensity of the chosen zone"
@@ -68,11 +70,14 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     frame = ranked.table(tree, ranking)
     pue = tree["carbon"].pue.to_series()
     frame = namer(tree)(frame.assign(pue=frame["hardware"].map(pue)))
+    frame = latency.with_latencies(tree, savings.token_energies(tree, frame))
     known = FEWER_WEIGHTS if len(frame) > MANY else WEIGHTS
     weights = sorted({*known, chosen["weight"]})
     tables = [_at_weight(tree, chosen, weight, frame) for weight in weights]
     shown = _columns(tree, frame)
-    keys = [*CELL_AXES, *(c.key for c in shown), *NEEDED]
+    # phases that were not measured have no numbers to carry
+    needed = [key for key in NEEDED if key in frame and frame[key].notna().any()]
+    keys = [*CELL_AXES, *(c.key for c in shown), *needed]
     places = columns.places(frame, chosen["baseline"])
     zones = tree["carbon"].intensity
     return {
@@ -104,7 +109,13 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
             }
             for place, rows in places
         ],
-        "limits": LIMITS,
+        "baseline": chosen["baseline"],
+        "factors": savings.published_factors(tree),
+        "limits": [
+            limit
+            for limit in (*LIMITS, *latency.limits_of(tree))
+            if frame[limit["key"]].notna().any()
+        ],
         "filters": {
             axis: sorted(frame[axis].unique()) for axis in CELL_AXES if frame[axis].nunique() > 1
         },
@@ -125,6 +136,7 @@ def _columns(tree: xr.DataTree, frame: pd.DataFrame) -> list[columns.Column]:
     """The columns that say something in this study."""
     metrics = [str(name) for name in tree["quality"].metric.values]
     head, *rest = columns.RANKING
+    rest = [*rest, *latency.columns_of(tree)]
     known = [head, *columns.of_axes(frame), *rest, *columns.of_metrics(metrics), columns.NOTE]
     kept = [c for c in known if any(c.show(value) != "–" for value in frame[c.key])]
     at = [n + 1 for n, c in enumerate(kept) if c.key.startswith("energy_per_token")]

@@ -1,3 +1,4 @@
+"use strict";
 // The tables: what a row shows, which rows pass, their order, and the same as CSV.
 const FIRST = 600; // rows of all tables
 

@@ -1,4 +1,3 @@
-"use strict";
 // What is shown: unpacked data, the state that a link carries, and the controls that change it. Functions of the other
 // scripts stand in the same scope.
 const J_PER_KWH = 3.6e6;
@@ -15,7 +14,7 @@ async function unpacked(id) {
 
 function begin() {
   for (const column of Object.values(data.values)) column.forEach((v, n) => { if (v === "inf") column[n] = Infinity; });
-  state = { w: data.weight, sort: "rank", down: 0, zone: "", pue: "", hide: "", all: 0, chosen: "" };
+  state = { w: data.weight, sort: "rank", down: 0, zone: "", pue: "", hide: "", all: 0, chosen: "", ...SAVINGS };
   for (const limit of data.limits) state[limit.id] = "";
   for (const axis of Object.keys(data.filters)) state["f-" + axis] = "";
   state.hide = data.columns.filter(c => !c.brief).map(c => c.key).join("|");
@@ -64,6 +63,7 @@ function fillControls() {
 }
 
 function update() {
+  drawSavings(); // first, since it chooses cells where nobody did
   writeHash();
   fillControls();
   drawTables();

@@ -35,7 +35,7 @@ CAPTIONS = {
     "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
 FOLDER = Path(__file__).parent
-SCRIPTS = ("page.js", "page-table.js", "page-charts.js")
+SCRIPTS = ("page-table.js", "page-charts.js", "page-savings.js", "page.js")
 
 
 def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) -> str:
