@@ -54,4 +54,4 @@ benchmark: setup
 	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/metering.py
 
 clean:
-	rm -rf .uv .venv envs/*/.venv .snakemake
+	rm -rf .uv .venv envs/*/.venv .snakemake tests/browser/node_modules

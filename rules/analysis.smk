@@ -11,16 +11,6 @@ FIGURES = {
 }
 
 
-def in_report(path, category, caption, shows):
-    """An output of the study as `snakemake --report` shows it."""
-    return report(
-        f"{FOLDER}/{path}",
-        category=category,
-        caption=f"../docs/captions/{caption}.rst",
-        labels={"study": STUDY.name, "shows": shows, "file": path.rsplit(".", 1)[1]},
-    )
-
-
 localrules:
     merge_measurements,
     analyse_study,

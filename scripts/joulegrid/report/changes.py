@@ -20,7 +20,7 @@ BUBBLE = ["configuration", "place", "change", "half", "low", "high", "quality", 
 SHARE = ["configuration", "place", "component", "basis", "share", "points", "begin", "end"]
 READABLE = 0.06  # share of a bar in which a number can be read
 ACROSS = ["configuration", "place", "setup", "change", "half", "low", "high"]
-ENERGY_CHANGE = "energy per token against the baseline; less is to the left"
+ENERGY_CHANGE = "change of energy per token"
 
 
 def change_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
@@ -73,18 +73,19 @@ def bubbles(frame: pd.DataFrame) -> alt.Chart | None:
     known = frame.dropna(subset=["quality", "megabytes"])
     if not (known.change != 0).any():
         return None
-    x = alt.X("change:Q", title=ENERGY_CHANGE, axis=alt.Axis(format="+%"))
     y = alt.Y(
         "quality:Q",
-        title="quality against the baseline; better is up",
+        title="change of quality ρ",
         axis=alt.Axis(format="+.1%"),
         scale=alt.Scale(padding=30),
     )
     base = alt.Chart(plain(known, BUBBLE))
     zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(strokeDash=[2, 3], opacity=0.6)
-    interval = base.mark_rule(opacity=0.4).encode(x=alt.X("low:Q"), x2="high:Q", y=y)
+    interval = base.mark_rule(opacity=0.6, clip=True).encode(
+        x=_change("low:Q", known), x2="high:Q", y=y
+    )
     circles = base.mark_circle(opacity=0.55).encode(
-        x=x,
+        x=_change("change:Q", known),
         y=y,
         size=alt.Size(
             "megabytes:Q",
@@ -104,6 +105,14 @@ def bubbles(frame: pd.DataFrame) -> alt.Chart | None:
     )
     chart = zero.encode(x="zero:Q") + zero.encode(y="zero:Q") + interval + circles
     return chart.properties(height=340, title="What compression changes")
+
+
+def _change(field: str, frame: pd.DataFrame) -> alt.X:
+    """The axis of energy over what is shown and 0; an interval that goes beyond is cut off."""
+    least, most = min(frame.change.min(), 0), max(frame.change.max(), 0)
+    room = 0.12 * (most - least) or 0.1
+    scale = alt.Scale(domain=[least - room, most + room], nice=False)
+    return alt.X(field, title=ENERGY_CHANGE, axis=alt.Axis(format="+%"), scale=scale)
 
 
 def shares(frame: pd.DataFrame) -> alt.Chart | None:
@@ -159,7 +168,7 @@ def across_setups(frame: pd.DataFrame) -> Any:
     setup = alt.YOffset("setup:N")
     color = alt.Color("setup:N", title=None, legend=alt.Legend(orient="bottom"))
     bars = base.mark_bar().encode(
-        x=alt.X("change:Q", title=ENERGY_CHANGE, axis=alt.Axis(format="+%")),
+        x=_change("change:Q", frame),
         y=y,
         yOffset=setup,
         color=color,
@@ -170,5 +179,7 @@ def across_setups(frame: pd.DataFrame) -> Any:
             alt.Tooltip("half:Q", format=".1%", title="± (95 %)"),
         ],
     )
-    interval = base.mark_rule().encode(x=alt.X("low:Q"), x2="high:Q", y=y, yOffset=setup)
+    interval = base.mark_rule(clip=True).encode(
+        x=_change("low:Q", frame), x2="high:Q", y=y, yOffset=setup
+    )
     return (bars + interval).properties(title="Across setups")

@@ -208,6 +208,7 @@ def _themed(chart: Any) -> Any:
         chart.configure_range(category=PALETTE)
         .configure_view(stroke=None)
         .configure_axis(labelFontSize=11, titleFontSize=12, gridOpacity=0.4)
+        .configure_axisX(labelOverlap="greedy", labelSeparation=8)
         .configure_axisY(labelLimit=320)
         .configure_legend(labelLimit=320, columns=4)
         .configure_title(anchor="start", fontSize=15)

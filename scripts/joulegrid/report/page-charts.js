@@ -2,6 +2,7 @@
 const CANVAS = 2000; // points of a chart that SVG still draws quickly
 const NARROW = 480; // pixels, below which names at the axes are shortened
 const LEGEND_ENTRY = 170; // pixels
+const MIDDLE = "#808a94"; // is seen on white and on black
 const views = {};
 
 // The rows of the table that have a point, as the specification names them
@@ -26,6 +27,7 @@ function colours() {
   const [ink, line] = ["--ink", "--line"].map(name => style.getPropertyValue(name).trim());
   return { background: "transparent", title: { color: ink, subtitleColor: ink },
     style: { "guide-label": { fill: ink }, "guide-title": { fill: ink }, "group-title": { fill: ink } },
+    rule: { color: MIDDLE }, legend: { symbolBaseFillColor: MIDDLE, symbolBaseStrokeColor: MIDDLE },
     text: { color: ink }, axis: { gridColor: line, domainColor: line, tickColor: line } };
 }
 

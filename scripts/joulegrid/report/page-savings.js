@@ -96,7 +96,7 @@ function drawSavings() {
   const head = make("thead", {}, make("tr", {}, ...heads.map((text, n) => make("th", { scope: "col", class: n && n < heads.length - 1 ? "n" : "" }, text))));
   const share = before.kwh.value ? ` (${Math.round(100 * saved.kwh.value / before.kwh.value)} %)` : "";
   const lines = [savingsLine("now: " + nameOf(now), before, basis(now)), savingsLine("then: " + nameOf(then), after, basis(then)),
-    savingsLine("saved" + share, saved, "this study; 95 % interval as if both were independent")];
+    savingsLine("saved" + share, saved, saved.kwh.half === null ? "this study; one session has no interval" : "this study; 95 % interval as if both were independent")];
   for (const { change, factor, source } of data.factors)
     if (before.kwh.value !== null)
       lines.push(savingsLine(`${change}: now × ${factor}`, inAll(before.kwh.value * factor, null), `published, not measured here: ${source}`));
@@ -105,5 +105,5 @@ function drawSavings() {
   element("savings-basis").textContent = phases
     ? "Prompt and answer tokens have the energies that were measured for prefill and decode."
     : "Prefill was not measured apart: each answer token has the energy that it had in the workload, with "
-      + `${[now, then].map(row => amount(numberOf("read_per_written", row))).join(" and ")} prompt tokens to each; other lengths of prompts are not accounted for.`;
+      + `${[...new Set([now, then].map(row => amount(numberOf("read_per_written", row))))].join(" and ")} prompt tokens to each; other lengths of prompts are not accounted for.`;
 }

@@ -34,6 +34,7 @@ CAPTIONS = {
     "carbon_zones": "Energy × PUE × yearly intensity of the zone's electricity.",
     "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
+MOST_ANSWERS = 6  # that stand on top; those of more places unfold
 FOLDER = Path(__file__).parent
 SCRIPTS = ("page-table.js", "page-charts.js", "page-savings.js", "page.js")
 
@@ -48,6 +49,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         ranking=ranking.attrs,
         baseline=comparison.chosen_in(ranking.attrs)["baseline"],
         data=data,
+        most_answers=MOST_ANSWERS,
         data_json=packed(json.dumps(data)),
         sessions=energy.sizes["session"],
         methods=methods(tree),
