@@ -29,6 +29,9 @@ NEEDED = (
     "pue",
     "configuration",
     "place",
+)
+# What the savings calculator reads where there is any
+TOKENS = (
     "read_per_written",
     *(f"e_{of}{end}" for of in ("token", "prompt", "decoded") for end in ("", "_ci95")),
 )
@@ -75,9 +78,8 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     weights = sorted({*known, chosen["weight"]})
     tables = [_at_weight(tree, chosen, weight, frame) for weight in weights]
     shown = _columns(tree, frame)
-    # phases that were not measured have no numbers to carry
-    needed = [key for key in NEEDED if key in frame and frame[key].notna().any()]
-    keys = [*CELL_AXES, *(c.key for c in shown), *needed]
+    tokens = [key for key in TOKENS if frame[key].notna().any()]
+    keys = [*CELL_AXES, *(c.key for c in shown), *NEEDED, *tokens]
     places = columns.places(frame, chosen["baseline"])
     zones = tree["carbon"].intensity
     return {
