@@ -86,6 +86,7 @@ function savingsLine(title, found, told) {
 }
 
 function drawSavings() {
+  if (!element("savings")) return; // nothing is measured yet
   fillChoices();
   if (state.now === "" || state.then === "") return;
   const [now, then] = [Number(state.now), Number(state.then)];

@@ -44,6 +44,11 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
     templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
     ranking, energy = tree["ranking"].to_dataset(), tree["energy"].to_dataset()
     data = page_data(tree, study["study"])
+    charts = {
+        name: spec
+        for name, spec in charts.items()
+        if any(spec.get("datasets", {"": True}).values())
+    }
     return templates.get_template("page.html.j2").render(
         study=study,
         ranking=ranking.attrs,
