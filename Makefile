@@ -50,9 +50,10 @@ lint: setup
 benchmark: setup
 	PYTHONPATH=scripts:tests $(BIN)/python tests/benchmarks/run.py
 	PYTHONPATH=scripts:tests $(BIN)/python tests/benchmarks/growth.py
+	PYTHONPATH=scripts:tests $(BIN)/python tests/benchmarks/page.py
 	$(BIN)/python scripts/build_environment.py envs/llm
 	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/compression.py
 	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/metering.py
 
 clean:
-	rm -rf .uv .venv envs/*/.venv .snakemake
+	rm -rf .uv .venv envs/*/.venv .snakemake tests/browser/node_modules

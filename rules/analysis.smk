@@ -2,13 +2,13 @@
 #
 # Outputs have plain names. A stamp beside them, named after the spec they were made from, says that they are right; no
 # file times count. Where a record has to be made, everything behind it is made again.
-FIGURES = (
-    "energy_quality",
-    "weight_sensitivity",
-    "metric_changes",
-    "energy_components",
-    "carbon_zones",
-)
+FIGURES = {
+    "energy_quality": "Energy against quality",
+    "weight_sensitivity": "Who wins at which weight",
+    "metric_changes": "Quality, metric by metric",
+    "energy_components": "Energy by component",
+    "carbon_zones": "CO2e by zone",
+}
 
 
 localrules:
@@ -45,12 +45,8 @@ rule analyse_study:
         measurements=from_step(f"{FOLDER}/measurements.nc", "merge", "analyse"),
     output:
         study=f"{FOLDER}/study.nc",
-        ranking=report(
-            f"{FOLDER}/ranking.csv", category="Tables", caption="../docs/captions/ranking.rst"
-        ),
-        carbon=report(
-            f"{FOLDER}/carbon.csv", category="Tables", caption="../docs/captions/carbon.rst"
-        ),
+        ranking=in_report("ranking.csv", "Tables", "ranking", "Ranking of all cells"),
+        carbon=in_report("carbon.csv", "Tables", "carbon", "CO2e of all cells and zones"),
         stamp=stamp_of("analyse"),
     log:
         f"{FOLDER}/logs/analyse_study.log",
@@ -70,12 +66,8 @@ rule draw_figures:
         study=from_step(f"{FOLDER}/study.nc", "analyse", "draw"),
     output:
         [
-            report(
-                f"{FOLDER}/figures/{figure}.svg",
-                category="Figures",
-                caption=f"../docs/captions/{figure}.rst",
-            )
-            for figure in FIGURES
+            in_report(f"figures/{figure}.svg", "Figures", figure, title)
+            for figure, title in FIGURES.items()
         ],
         charts=f"{FOLDER}/figures/charts.json",
         stamp=stamp_of("draw"),
@@ -97,9 +89,7 @@ rule write_report:
         study=from_step(f"{FOLDER}/study.nc", "analyse", "report"),
         charts=from_step(f"{FOLDER}/figures/charts.json", "draw", "report"),
     output:
-        page=report(
-            f"{FOLDER}/report.html", category="Report", caption="../docs/captions/report.rst"
-        ),
+        page=in_report("report.html", "Report", "report", "The answer, tables and charts"),
         stamp=stamp_of("report"),
     log:
         f"{FOLDER}/logs/write_report.log",

@@ -233,6 +233,16 @@ def stamp_of(step):
     return f"{FOLDER}/{CONCLUSIONS[step].stamp}"
 
 
+def in_report(path, category, caption, shows):
+    """An output of the study as `snakemake --report` shows it."""
+    return report(
+        f"{FOLDER}/{path}",
+        category=category,
+        caption=f"../docs/captions/{caption}.rst",
+        labels={"study": STUDY.name, "shows": shows, "file": path.rsplit(".", 1)[1]},
+    )
+
+
 def from_step(path, before, step):
     """What `step` takes from the one `before`: its times count nothing, unless that one runs too."""
 

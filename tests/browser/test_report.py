@@ -7,14 +7,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import xarray as xr
+from scipy import stats
 
 from helpers import house
 from helpers.installing import debian
 from joulegrid.analysis import comparison, ranked, storage
 from joulegrid.analysis.answer import answer
+from joulegrid.report.page import render
 
-WALK = Path(__file__).with_name("walk.js")
+HERE = Path(__file__).parent
+WALK = HERE / "walk.js"
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -153,7 +158,7 @@ def test_the_page_of_an_unfinished_study_works_and_takes_old_links(browse, own, 
     page = place / "results/studies/small/partial/report.html"
     text = page.read_text()
     count = "document.querySelectorAll('[data-row]').length"
-    script = f"<script>document.body.append('rows ' + {count})"
+    script = f"<script>addEventListener('shown', () => document.body.append('rows ' + {count}))"
     page.write_text(text.replace("</body>", f"{script}</script></body>"))
     document = browse(page, "#sort=gpu&zone=NOWHERE&f-quantization=none-such&w=1")
     assert "rows 12" in document
@@ -169,6 +174,159 @@ def test_the_page_complains_of_nothing_and_is_small(finished, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     told = [line for line in done.stderr.splitlines() if "CONSOLE" in line and "WARN" not in line]
     assert told == []
+
+
+@pytest.fixture(scope="module")
+def seen(finished, tmp_path_factory):
+    """What `views.js` finds of the page in every view, and the folder with its pictures."""
+    debian("chromium", "chromium")
+    debian("npm", "npm")
+    if not (HERE / "node_modules").exists():
+        done = subprocess.run(["npm", "ci"], cwd=HERE, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(
+                f"the packages of package-lock.json are not to be had: {done.stderr[-300:]}"
+            )
+    folder = tmp_path_factory.mktemp("views")
+    page = finished[0] / "results/studies/small/report.html"
+    command = ["node", HERE / "views.js", shutil.which("chromium"), page, folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "findings.json").read_text()), folder
+
+
+SCREENS = ("light", "dark", "phone", "phone-dark")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", SCREENS)
+def test_axe_finds_nothing_serious(seen, view):
+    found = seen[0][view]
+    assert found["checked"] > 20
+    assert [rule for rule in found["axe"] if rule["impact"] in ("serious", "critical")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", [*SCREENS, "print"])
+def test_nothing_sticks_out_of_the_page_and_charts_fill_their_room(seen, view):
+    found = seen[0][view]
+    assert not found["scrolls"]
+    assert found["cut"] == []
+    assert len(found["charts"]) >= 5
+    for name, chart in found["charts"].items():
+        assert chart["inside"] <= chart["room"] + 1, name
+        assert 0.85 * chart["room"] <= chart["drawn"] <= chart["room"] + 1, name
+    assert found["errors"] == []
+    assert (seen[1] / f"{view}.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_printed_page_is_a_pdf(seen):
+    assert (seen[1] / "report.pdf").read_bytes().startswith(b"%PDF-")
+
+
+@pytest.mark.slow
+def test_the_keyboard_alone_reaches_and_works_everything(seen):
+    found = seen[0]["keyboard"]
+    names = [stop["name"] for stop in found["order"]]
+    controls = ["w-range", "w", "min-quality", "max-memory", "f-quantization", "zone", "pue"]
+    due = [*controls, "reset", "download", "ranking here", "rank", "energy_per_token"]
+    due += ["requests", "now", "price", "savings", "zones"]
+    assert [name for name in dict.fromkeys(names) if name in due] == due
+    assert [stop["name"] for stop in found["order"] if not stop["visible"]] == []
+    assert found["weights"] == ["0.7", "0"]
+    assert 0 < found["floor"][1] < found["floor"][0]
+    assert found["zone"] == "BE"
+    assert found["saved"] == ["small.csv"]
+    assert found["heads"][1] == found["heads"][0] - 1
+    # Enter sorts, and the focus stays where Space sorts the other way round
+    assert found["enter"][:2] == ["energy_per_token", "ascending"]
+    assert found["space"][:2] == ["energy_per_token", "descending"]
+    assert found["enter"][2] != found["space"][2]
+    assert found["errors"] == []
+
+
+@pytest.mark.slow
+def test_nothing_moves_for_people_who_do_not_want_it(seen):
+    assert seen[0]["keyboard"]["moves"] == 0
+
+
+def with_phases(tree):
+    """Energies of prefill, which the small study does not measure apart."""
+    energy = tree["energy"].to_dataset()
+    energy["prefill_energy"] = energy.energy * 0.25
+    for name, number in (("runs", 3), ("tokens_read", 30), ("requests", 2)):
+        energy[f"prefill_{name}"] = energy.runs * 0 + number
+    tree["energy"] = xr.DataTree(energy)
+
+
+def a_year(tree, cell, phases):
+    """KWh of 365 days with 5,000 requests of 50 prompt and 120 answer tokens, out of the sessions,
+    and the half width of its 95 % interval.
+    """
+    one = tree["energy"].to_dataset().sel(cell, drop=True).isel(model=0, training=0, engine=0)
+    one = one.isel(workload=0)
+    whole, written = one.energy.sum("component"), one.tokens_written
+
+    def mean_and_half(values):
+        count = len(values)
+        return values.mean(), stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5
+
+    if phases:
+        first = one.prefill_energy.sum("component") / one.prefill_runs
+        per_prompt = first / (one.prefill_tokens_read / one.prefill_runs)
+        rest = (whole / one.runs - first) / (written / one.runs - one.prefill_requests)
+        parts = [(50, per_prompt), (119, rest)]
+    else:
+        parts = [(120, whole / written)]
+    found = [(times, *mean_and_half(values.values)) for times, values in parts]
+    factor = 5000 * 365 * {"here": 1, "there": 1.5}[cell["hardware"]] / 3.6e6
+    mean, half = (factor * sum(times * both[i] for times, *both in found) for i in (0, 1))
+    return mean, half
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phases", [False, True])
+def test_the_savings_calculator_counts_as_python_does(browse, finished, tmp_path, phases):
+    place, data = finished
+    tree = storage.read(place / "results/studies/small/study.nc").load()
+    if phases:
+        with_phases(tree)
+    charts = json.loads((place / "results/studies/small/figures/charts.json").read_text())
+    page = tmp_path / "report.html"
+    page.write_text(render(tree, charts["charts"], data))
+    rows = ranked.table(tree, tree["ranking"].to_dataset())
+    cells = [
+        {"pruning": "none", "quantization": "fp32", "hardware": "there"},
+        {"pruning": "half", "quantization": "nf4", "hardware": "here"},
+    ]
+    now, then = (rows.index[(rows[list(c)] == pd.Series(c)).all(axis=1)][0] for c in cells)
+    asked = f"requests=5000&prompt-tokens=50&answer-tokens=120&now={now}&then={then}"
+    document = browse(page, f"#{asked}&zone=BE&price=0.25")
+    table = re.search('<table id="savings">(.*?)</table>', document, re.DOTALL)[1]
+    lines = [
+        (
+            html.unescape(re.search('<th scope="row">(.*?)</th>', line)[1]),
+            [
+                [float(number) for number in cell.split(" ± ")]
+                for cell in re.findall('<td class="n">(.*?)</td>', line)
+            ],
+        )
+        for line in re.findall("<tr>.*?</tr>", table)[1:]
+    ]
+    (before, half), (after, other) = (a_year(tree, cell, phases) for cell in cells)
+    due = [(before, half), (after, other), (before - after, (half**2 + other**2) ** 0.5)]
+    for (mean, width), (_, found) in zip(due, lines, strict=False):
+        for factor, (value, interval) in zip((1, 153.14 / 1000, 0.25), found, strict=True):
+            assert value == pytest.approx(factor * mean, rel=1e-3)
+            assert interval == pytest.approx(factor * width, rel=0.06)
+    # as published, without an interval of its own, and named as such
+    named = {title.split(":")[0]: found for title, found in lines[3:]}
+    assert named["bf16 to int4"][0] == [pytest.approx(0.3188 * before, rel=1e-3)]
+    assert named["bf16 to fp8"][0] == [pytest.approx(0.40 * before, rel=1e-3)]
+    assert table.count("published, not measured here: wetzel2024") == 3
+    told = re.search('<p id="savings-basis".*?>(.*?)</p>', document)[1]
+    assert ("prefill and decode" in told) == phases
 
 
 @pytest.mark.slow

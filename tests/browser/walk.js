@@ -1,4 +1,5 @@
 // Clicks through the page, and writes what it sees into an element at the end
+addEventListener("shown", () => {
 const seen = {};
 const rows = () => [...document.querySelectorAll("#table-0 tbody tr")].map(r => [...r.cells].map(c => c.textContent));
 const set = (id, text) => { element(id).value = text; element(id).dispatchEvent(new Event("input")); };
@@ -26,3 +27,4 @@ seen.focusable = [...document.querySelectorAll("a, button, input, select, summar
 seen.labelled = [...document.querySelectorAll("input, select")].every(e => e.labels.length || e.ariaLabel);
 seen.captions = [...document.querySelectorAll("table")].every(t => t.caption || t.closest("#provenance"));
 document.body.append(Object.assign(document.createElement("pre"), { id: "seen", textContent: JSON.stringify(seen) }));
+});

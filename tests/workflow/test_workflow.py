@@ -11,6 +11,14 @@ import xarray as xr
 
 from helpers import house
 
+FIGURES = (
+    "energy_quality",
+    "weight_sensitivity",
+    "metric_changes",
+    "energy_components",
+    "carbon_zones",
+)
+
 
 def test_a_mistake_ends_snakemake_with_one_message_and_no_traceback(own):
     place, data = own
@@ -189,8 +197,14 @@ def test_snakemakes_own_report_holds_the_tables_figures_and_report(own):
     page = place / "all.html"
     assert page.exists(), done.stderr[-3000:]
     text = page.read_text()
-    for name in ("ranking.csv", "carbon.csv", "energy_quality.svg", "report.html"):
-        assert name in text
+    captions = {path.stem for path in (place / "docs/captions").glob("*.rst")}
+    assert captions == {"ranking", "carbon", "report", *FIGURES}
+    for name in ("ranking.csv", "carbon.csv", "report.html", *(f"{f}.svg" for f in FIGURES)):
+        assert f'"name": "{name}"' in text
+        # each with its place in the menu, and a caption of its own
+        (labels,) = re.findall(rf'"name": "{name}".*?"labels": ({{.*?}})', text)
+        assert set(json.loads(labels)) == {"study", "shows", "file"}
+    assert text.count('"caption": "<p>') == len(captions)
 
 
 def test_a_study_without_zones_and_without_a_single_success_still_has_its_report(own):

@@ -9,7 +9,8 @@ import xarray as xr
 from joulegrid.analysis import comparison, ranked
 from joulegrid.analysis.answer import answer
 from joulegrid.analysis.normalisation import RELATIVE
-from joulegrid.report import columns
+from joulegrid.report import columns, latency, savings
+from joulegrid.report.frames import namer
 from joulegrid.study.grid import CELL_AXES
 
 # Weights of energy for which ranks and answers stand in the page; of many cells fewer, each takes
@@ -24,8 +25,16 @@ NEEDED = (
     "quality",
     "tokens_per_s",
     "peak_memory",
+    "energy_per_token_ci95",
     "pareto",
     "pue",
+    "configuration",
+    "place",
+)
+# What the savings calculator reads where there is any
+TOKENS = (
+    "read_per_written",
+    *(f"e_{of}{end}" for of in ("token", "prompt", "decoded") for end in ("", "_ci95")),
 )
 GRAMS = columns.Column(
     "grams", "CO₂e", "g per 10⁶ tokens", ".4g", "energy × PUE × intensity of the chosen zone"
@@ -64,14 +73,16 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     chosen = comparison.chosen_in(ranking.attrs)
     frame = ranked.table(tree, ranking)
     pue = tree["carbon"].pue.to_series()
-    frame = frame.assign(pue=frame["hardware"].map(pue))
+    frame = namer(tree)(frame.assign(pue=frame["hardware"].map(pue)))
+    frame = latency.with_latencies(tree, savings.token_energies(tree, frame))
     known = FEWER_WEIGHTS if len(frame) > MANY else WEIGHTS
     weights = sorted({*known, chosen["weight"]})
     tables = [_at_weight(tree, chosen, weight, frame) for weight in weights]
     shown = _columns(tree, frame)
     relative = chosen["normalisation"] == RELATIVE
     terms = ["efficiency", "quality"] if relative else ["energy_term", "quality_term"]
-    keys = [*CELL_AXES, *(c.key for c in shown), *NEEDED, *terms]
+    tokens = [key for key in TOKENS if frame[key].notna().any()]
+    keys = [*CELL_AXES, *(c.key for c in shown), *NEEDED, *terms, *tokens]
     places = columns.places(frame, chosen["baseline"])
     zones = tree["carbon"].intensity
     return {
@@ -104,7 +115,13 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
             }
             for place, rows in places
         ],
-        "limits": LIMITS,
+        "baseline": chosen["baseline"],
+        "factors": savings.published_factors(tree),
+        "limits": [
+            limit
+            for limit in (*LIMITS, *latency.limits_of(tree))
+            if frame[limit["key"]].notna().any()
+        ],
         "filters": {
             axis: sorted(frame[axis].unique()) for axis in CELL_AXES if frame[axis].nunique() > 1
         },
@@ -125,6 +142,7 @@ def _columns(tree: xr.DataTree, frame: pd.DataFrame) -> list[columns.Column]:
     """The columns that say something in this study."""
     metrics = [str(name) for name in tree["quality"].metric.values]
     head, *rest = columns.RANKING
+    rest = [*rest, *latency.columns_of(tree)]
     known = [head, *columns.of_axes(frame), *rest, *columns.of_metrics(metrics), columns.NOTE]
     kept = [c for c in known if any(c.show(value) != "–" for value in frame[c.key])]
     at = [n + 1 for n, c in enumerate(kept) if c.key.startswith("energy_per_token")]

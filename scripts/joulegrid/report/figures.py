@@ -6,9 +6,11 @@ import altair as alt
 import pandas as pd
 import xarray as xr
 
+from joulegrid.report import changes as against
 from joulegrid.report import levers
 from joulegrid.report.frames import (
     COMPONENT_NAMES,
+    WIDTH,
     best_cells,
     carbon_frame,
     change_frame,
@@ -17,35 +19,17 @@ from joulegrid.report.frames import (
     plain,
     ranking_frame,
 )
+from joulegrid.report.scatter import energy_quality
 
 # Okabe and Ito's palette, safe for colour-blind readers
 PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
-# Points that can all be named; energies that differ by more times need a logarithmic axis
-FEW, WIDE = 12, 10
-WIDTH = 600  # pixels; in the page a chart is as wide as there is room
 # What each figure needs of its frame
-POINT = [
-    "row",
-    "configuration",
-    "place",
-    "model",
-    "energy_per_token",
-    "energy_per_token_ci95",
-    "low",
-    "high",
-    "quality",
-    "efficiency",
-    "score",
-    "rank",
-    "pareto",
-]
 TERMS = ["energy_term", "quality_term"]
 LINE = ["configuration", "place", "model", "efficiency", "quality", *TERMS, "wins_from", "wins_to"]
 CHANGE = ["configuration", "model", "metric", "change", "value"]
 COMPONENT = ["configuration", "place", "component", "basis", "joules"]
 EMISSION = ["configuration", "place", "zone", "grams"]
 BASES = ["measured", "estimated", "guess"]
-ENERGY_TITLE = "energy per generated token (J)"
 
 
 def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
@@ -53,17 +37,30 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
     alt.data_transformers.disable_max_rows()
     names = namer(tree)
     ranking = ranking_frame(tree, names)
-    changes, components, emitted = (
+    changes, components, emitted, moved, parts = (
         best_cells(frame, ranking)
-        for frame in (change_frame(tree), component_frame(tree, names), carbon_frame(tree, names))
+        for frame in (
+            change_frame(tree),
+            component_frame(tree, names),
+            carbon_frame(tree, names),
+            against.change_frame(tree, names),
+            against.share_frame(tree, names),
+        )
     )
     charts = {
-        "energy_quality": energy_quality(plain(ranking, POINT), _is_plane(tree)),
+        "energy_quality": energy_quality(ranking, _is_plane(tree)),
         "weight_sensitivity": weight_sensitivity(plain(ranking, LINE)),
         "metric_changes": metric_changes(plain(changes, CHANGE)),
         "energy_components": energy_components(plain(components, COMPONENT)),
         "carbon_zones": carbon_zones(plain(emitted, EMISSION)),
     }
+    # those that not every study has data for
+    if (bubbles := against.bubbles(moved)) is not None:
+        charts["bubbles"] = bubbles.properties(width=WIDTH)
+    if (shares := against.shares(parts)) is not None:
+        charts["component_shares"] = _by_place(shares, parts, "Shares of the components")
+    if (across := against.across_setups(moved)) is not None:
+        charts["across_setups"] = across.properties(width=WIDTH)
     if "levers" in tree.children and len(frame := levers.lever_frame(tree)):
         shown = plain(frame, [*levers.ABOUT, *levers.NUMBERS])
         charts["carbon_levers"] = levers.chart(shown, WIDTH)
@@ -85,66 +82,6 @@ def _is_plane(tree: xr.DataTree) -> bool:
     return set(tree["ranking"].attrs["objectives"].split()) == {"energy", "quality"}
 
 
-def energy_quality(frame: pd.DataFrame, is_plane: bool = True) -> alt.Chart:
-    """Energy against quality, with 95 % intervals and the Pareto front of each place.
-
-    A front over other objectives than these two is no line here: its points are full ones.
-    The axes span the points; an interval that goes beyond is cut off. Where energies differ by more
-    than ten times the axis is logarithmic. Points of the front are named, the others on request.
-    """
-    x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=_spanning(frame.energy_per_token))
-    y = alt.Y(
-        "quality:Q",
-        title="quality relative to the baseline (ρ)",
-        axis=alt.Axis(format="+.1%"),
-        scale=alt.Scale(zero=False, nice=True, padding=12),
-    )
-    color = alt.Color("place:N", title="hardware · engine · workload", legend=_legend(frame))
-    tooltip = [
-        alt.Tooltip("configuration:N"),
-        alt.Tooltip("place:N"),
-        alt.Tooltip("energy_per_token:Q", format=".3g", title="J per token"),
-        alt.Tooltip("energy_per_token_ci95:Q", format=".2g", title="± (95 %)"),
-        alt.Tooltip("quality:Q", format="+.2%", title="quality ρ"),
-        alt.Tooltip("efficiency:Q", format="+.2%", title="energy saved φ"),
-        alt.Tooltip("score:Q", format=".4f", title="score R"),
-        alt.Tooltip("rank:Q"),
-    ]
-    base = alt.Chart(frame)
-    front = base.transform_filter("datum.pareto == 1").mark_line(strokeDash=[4, 3], opacity=0.8)
-    front = front.encode(
-        x=x, y=y, color=color, detail="model:N", order=alt.Order("energy_per_token:Q")
-    )
-    interval = base.mark_rule(opacity=0.6, clip=True).encode(
-        x=alt.X("low:Q", title=ENERGY_TITLE), x2="high:Q", y=y, color=color
-    )
-    filled = alt.condition("datum.pareto == 1", alt.value(1.0), alt.value(0.35))
-    points = base.mark_point(filled=True, size=80, cursor="pointer").encode(
-        x=x, y=y, color=color, opacity=filled, tooltip=tooltip
-    )
-    named = base.transform_filter("datum.pareto == 1") if len(frame) > FEW else base
-    labels = named.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(
-        x=x, y=y, text="configuration:N"
-    )
-    dashed, behind = ("dashed and ", front + interval) if is_plane else ("", interval)
-    title = alt.Title(
-        "Energy against quality",
-        subtitle=f"{dashed}full points: Pareto front; bars: 95 % intervals",
-    )
-    return (behind + points + labels).properties(width=WIDTH, height=380, title=title)
-
-
-def _spanning(values: pd.Series) -> alt.Scale:
-    """A scale over the points with some room, logarithmic where they differ much."""
-    if not len(values):
-        return alt.Scale()
-    least, most = values.min(), values.max()
-    if least > 0 and most > WIDE * least:
-        return alt.Scale(type="log", domain=[least / 1.3, most * 1.5], nice=False)
-    room = 0.12 * (most - least) or 0.1 * most or 1.0
-    return alt.Scale(domain=[least - room, most + 1.5 * room], nice=False, zero=False)
-
-
 def weight_sensitivity(frame: pd.DataFrame) -> Any:
     """R over w of the cells that have the highest one somewhere, and of the baseline: lines, since
     R is linear in w.
@@ -158,9 +95,7 @@ def weight_sensitivity(frame: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("w:Q", title="weight w of energy"),
             y=alt.Y("R:Q", title="score R"),
-            color=alt.Color(
-                "configuration:N", title=None, legend=alt.Legend(orient="bottom", labelLimit=320)
-            ),
+            color=alt.Color("configuration:N", title=None, legend=alt.Legend(orient="bottom")),
             detail="model:N",
             tooltip=[
                 "configuration",
@@ -181,7 +116,7 @@ def metric_changes(frame: pd.DataFrame) -> Any:
         .mark_bar()
         .encode(
             x=alt.X("change:Q", title="change against the baseline", axis=alt.Axis(format="+%")),
-            y=alt.Y("configuration:N", title=None, axis=alt.Axis(labelLimit=320)),
+            y=alt.Y("configuration:N", title=None),
             color=alt.condition("datum.change < 0", alt.value("#D55E00"), alt.value("#009E73")),
             tooltip=[
                 "configuration",
@@ -200,10 +135,6 @@ def metric_changes(frame: pd.DataFrame) -> Any:
     return chart.resolve_scale(x="independent")
 
 
-def _legend(frame: pd.DataFrame) -> Any:
-    return alt.Legend(orient="bottom") if frame.place.nunique() > 1 else None
-
-
 def energy_components(frame: pd.DataFrame) -> alt.Chart:
     """Energy per token by component, estimated ones in a lighter tone."""
     order = frame.groupby("configuration").joules.sum().sort_values().index.tolist()
@@ -212,7 +143,7 @@ def energy_components(frame: pd.DataFrame) -> alt.Chart:
         .mark_bar()
         .encode(
             x=alt.X("sum(joules):Q", title="energy per generated token (J)"),
-            y=alt.Y("configuration:N", sort=order, title=None, axis=alt.Axis(labelLimit=320)),
+            y=alt.Y("configuration:N", sort=order, title=None),
             color=alt.Color(
                 "component:N",
                 title=None,
@@ -247,11 +178,7 @@ def carbon_zones(frame: pd.DataFrame) -> alt.Chart:
         .encode(
             x=alt.X("grams:Q", title="gCO₂e per 1,000 generated tokens"),
             y=alt.Y("zone:N", sort=zones, title="zone"),
-            color=alt.Color(
-                "configuration:N",
-                title=None,
-                legend=alt.Legend(labelLimit=320, orient="bottom", columns=4),
-            ),
+            color=alt.Color("configuration:N", title=None, legend=alt.Legend(orient="bottom")),
             tooltip=["configuration", "place", "zone", alt.Tooltip("grams:Q", format=".4g")],
         )
         .properties(height=alt.Step(28))
@@ -282,7 +209,8 @@ def _by_place(chart: alt.Chart, frame: pd.DataFrame, title: str) -> Any:
     if frame.place.nunique() <= 1:
         return chart.properties(title=title, width=WIDTH)
     chart = chart.properties(width=WIDTH)
-    row = alt.Row("place:N", title=None, header=alt.Header(labelAngle=0, labelAlign="left"))
+    header = alt.Header(labelAngle=0, labelOrient="top", labelAnchor="start")
+    row = alt.Row("place:N", title=None, header=header)
     return chart.facet(row=row).properties(title=title)
 
 
@@ -291,5 +219,8 @@ def _themed(chart: Any) -> Any:
         chart.configure_range(category=PALETTE)
         .configure_view(stroke=None)
         .configure_axis(labelFontSize=11, titleFontSize=12, gridOpacity=0.4)
+        .configure_axisX(labelOverlap="greedy", labelSeparation=8)
+        .configure_axisY(labelLimit=320)
+        .configure_legend(labelLimit=320, columns=4)
         .configure_title(anchor="start", fontSize=15)
     )

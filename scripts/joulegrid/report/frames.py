@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from joulegrid.analysis import comparison, ranked
+from joulegrid.analysis import comparison
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, PLACE_AXES, short_name
 from joulegrid.units import J_PER_KWH
 
@@ -15,6 +15,7 @@ COMPONENT_NAMES = {"cpu": "CPU", "gpu": "GPU", "ram": "RAM"}
 
 # Bars and points that a figure by name can hold; of more cells it shows the best
 MOST_NAMED = 40
+WIDTH = 600  # of a figure, pixels; in the page a chart is as wide as there is room
 
 
 def best_cells(frame: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame:
@@ -77,12 +78,7 @@ def ranking_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
         .to_dataframe(dim_order=list(CELL_AXES))
         .reset_index()
     )
-    # where the cell stands in the page's table
-    order = ranked.table(tree, tree["ranking"].to_dataset())[list(CELL_AXES)]
-    frame = frame.merge(order.rename_axis("row").reset_index(), on=list(CELL_AXES))
-    frame = names(frame.dropna(subset=["energy_per_token", "quality"]))
-    half = frame.energy_per_token_ci95.fillna(0)
-    return frame.assign(low=frame.energy_per_token - half, high=frame.energy_per_token + half)
+    return names(frame.dropna(subset=["energy_per_token", "quality"]))
 
 
 def component_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:

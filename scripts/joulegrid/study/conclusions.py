@@ -34,8 +34,8 @@ CALLS = {
 }
 SHAPES = "scripts/joulegrid/analysis/recorded.py"
 PUBLISHED = "config/published"
-PAGE = "scripts/joulegrid/report/page"
-PARTS = (".html.j2", ".css", ".js")
+REPORT = "scripts/joulegrid/report"
+PARTS = (".j2", ".css", ".js")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,11 @@ def _settings(study: Study) -> dict[str, dict[str, Any]]:
         "draw": {},
         "report": {
             "study": {key: value for key, value in data.items() if key != "site"},
-            "page": [sha256_file(ROOT / f"{PAGE}{part}") for part in PARTS],
+            "page": [
+                sha256_file(path)
+                for path in sorted((ROOT / REPORT).iterdir())
+                if path.suffix in PARTS
+            ],
         },
     }
 

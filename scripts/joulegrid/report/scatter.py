@@ -1,0 +1,116 @@
+"""The scatter of all cells: energy against quality."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from joulegrid.report.frames import WIDTH, plain
+
+# Points that can all be named; energies that differ by more times need a logarithmic axis
+FEW, WIDE = 12, 10
+# What the figure needs of its frame
+POINT = [
+    "configuration",
+    "place",
+    "model",
+    "energy_per_token",
+    "energy_per_token_ci95",
+    "quality",
+    "efficiency",
+    "score",
+    "rank",
+    "pareto",
+]
+ENERGY_TITLE = "energy per generated token (J)"
+
+
+def energy_quality(frame: pd.DataFrame, is_plane: bool = True) -> alt.Chart:
+    """Energy against quality, with 95 % intervals and the Pareto front of each place.
+
+    A front over other objectives than these two is no line here: its points are full ones.
+    The axes span the points; an interval that goes beyond is cut off. Where energies differ by more
+    than ten times the axis is logarithmic. Points of the front are named, the others on request.
+    """
+    x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=_spanning(frame.energy_per_token))
+    y = alt.Y(
+        "quality:Q",
+        title="quality relative to the baseline (ρ)",
+        axis=alt.Axis(format="+.1%"),
+        scale=alt.Scale(zero=False, nice=True, padding=12),
+    )
+    color = alt.Color("place:N", title="hardware · engine · workload", legend=_legend(frame))
+    tooltip = [
+        alt.Tooltip("configuration:N"),
+        alt.Tooltip("place:N"),
+        alt.Tooltip("energy_per_token:Q", format=".3g", title="J per token"),
+        alt.Tooltip("energy_per_token_ci95:Q", format=".2g", title="± (95 %)"),
+        alt.Tooltip("quality:Q", format="+.2%", title="quality ρ"),
+        alt.Tooltip("efficiency:Q", format="+.2%", title="energy saved φ"),
+        alt.Tooltip("score:Q", format=".4f", title="score R"),
+        alt.Tooltip("rank:Q"),
+    ]
+    base = alt.Chart(plain(frame, POINT)).transform_calculate(
+        low="datum.energy_per_token - (datum.energy_per_token_ci95 || 0)",
+        high="datum.energy_per_token + (datum.energy_per_token_ci95 || 0)",
+    )
+    front = base.transform_filter("datum.pareto == 1").mark_line(strokeDash=[4, 3], opacity=0.8)
+    front = front.encode(
+        x=x, y=y, color=color, detail="model:N", order=alt.Order("energy_per_token:Q")
+    )
+    interval = base.mark_rule(opacity=0.6, clip=True).encode(
+        x=alt.X("low:Q", title=ENERGY_TITLE), x2="high:Q", y=y, color=color
+    )
+    filled = alt.condition("datum.pareto == 1", alt.value(1.0), alt.value(0.35))
+    size = alt.condition("datum.chosen === 1", alt.value(320), alt.value(80))
+    points = base.mark_point(filled=True, cursor="pointer").encode(
+        x=x, y=y, color=color, opacity=filled, size=size, tooltip=tooltip
+    )
+    named = base.transform_filter("datum.pareto == 1") if len(frame) > FEW else base
+    named = _apart(named)
+    labels = named.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(
+        x=x, y=y, text="configuration:N"
+    )
+    dashed, behind = ("dashed and ", front + interval) if is_plane else ("", interval)
+    title = alt.Title(
+        "Energy against quality",
+        subtitle=f"{dashed}full points: Pareto front; bars: 95 % intervals",
+    )
+    chart = behind + points + labels
+    # in the page the rows of its tables are the data
+    return chart.properties(width=WIDTH, height=380, title=title, usermeta={"cells": True})
+
+
+def _apart(chart: alt.Chart) -> alt.Chart:
+    """Of points so near that their names would lie on each other the best one."""
+    both = ("energy_per_token", "quality")
+    for field, boxes in zip(both, (8, 16), strict=True):
+        ends = alt.JoinAggregateFieldDef
+        chart = chart.transform_joinaggregate(
+            [ends(op=op, field=field, **{"as": f"{op}_{field}"}) for op in ("min", "max")]
+        ).transform_calculate(
+            **{
+                f"box_{field}": f"round({boxes} * (datum.{field} - datum.min_{field})"
+                f" / (datum.max_{field} - datum.min_{field} || 1))"
+            }
+        )
+    return chart.transform_window(
+        nth="row_number()",
+        groupby=[f"box_{field}" for field in both],
+        sort=[alt.SortField("score", order="descending")],
+    ).transform_filter("datum.nth === 1")
+
+
+def _spanning(values: pd.Series) -> alt.Scale:
+    """A scale over the points with some room, logarithmic where they differ much."""
+    if not len(values):
+        return alt.Scale()
+    least, most = values.min(), values.max()
+    if least > 0 and most > WIDE * least:
+        return alt.Scale(type="log", domain=[least / 1.3, most * 1.5], nice=False)
+    room = 0.12 * (most - least) or 0.1 * most or 1.0
+    return alt.Scale(domain=[least - room, most + 1.5 * room], nice=False, zero=False)
+
+
+def _legend(frame: pd.DataFrame) -> Any:
+    return alt.Legend(orient="bottom") if frame.place.nunique() > 1 else None

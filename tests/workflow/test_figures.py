@@ -1,0 +1,110 @@
+"""What stands behind the figures: changes, shares and setups, with Dosquet's published numbers."""
+
+import pytest
+import xarray as xr
+
+from joulegrid.analysis import comparison, dataset, published
+from joulegrid.report import changes, figures
+from joulegrid.report.data import page_data
+from joulegrid.report.frames import namer
+from joulegrid.units import J_PER_KWH
+
+
+@pytest.fixture
+def tree(finished):
+    return dataset.read(finished[0] / "results/studies/small/study.nc").load()
+
+
+def dosquet(model, version):
+    """KWh by component, setup 1."""
+    rows = published.read().to_dataframe()
+    rows = rows[(rows.publication == "dosquet2025") & (rows.unit == "kWh")]
+    rows = rows[(rows.model == model) & (rows.configuration == version)]
+    return {row.quantity.removeprefix("energy_"): row.value for row in rows.itertuples()}
+
+
+@pytest.fixture
+def replayed(tree):
+    """The small study with the energies of LLaMA-7B: full as fp32, compressed as gptq4."""
+    energy = tree["energy"].to_dataset()
+    for label, version in (("fp32", "full"), ("gptq4", "compressed")):
+        for component, kwh in dosquet("LLaMA-7B", version).items():
+            one = {"quantization": label, "component": component}
+            energy.energy.loc[one] = kwh * J_PER_KWH
+            energy.basis.loc[one] = 0
+    tree["energy"] = xr.DataTree(energy)
+    chosen = comparison.chosen_in(tree["ranking"].attrs)
+    tree["ranking"] = xr.DataTree(comparison.compare(tree, chosen))
+    return tree
+
+
+def test_shares_and_their_changes_are_as_published(replayed):
+    frame = changes.share_frame(replayed, namer(replayed))
+    frame = frame[(frame["pruning"] == "none") & (frame.hardware == "here")]
+    compressed = frame[frame["quantization"] == "gptq4"].set_index("component")
+    full = frame[frame["quantization"] == "fp32"].set_index("component")
+    # 0.7022 of 1.4335 kWh, 1.1617 of 1.8129 kWh
+    assert full.share["CPU"] == pytest.approx(0.490, abs=5e-4)
+    assert full.share["GPU"] == pytest.approx(0.315, abs=5e-4)
+    assert compressed.share["CPU"] == pytest.approx(0.641, abs=5e-4)
+    assert compressed.points["CPU"] == pytest.approx(15.1, abs=0.05)
+    assert compressed.points["GPU"] == pytest.approx(-11.0, abs=0.05)
+    assert full.points.tolist() == [0, 0, 0]
+    assert compressed.end.max() == pytest.approx(1)
+
+
+def test_more_energy_is_positive(replayed):
+    frame = changes.change_frame(replayed, namer(replayed))
+    frame = frame[(frame["pruning"] == "none") & (frame.hardware == "here")]
+    found = frame.set_index("quantization").change
+    assert found["gptq4"] == pytest.approx(0.26, abs=0.005)
+    assert found["fp32"] == 0
+
+
+def test_a_baseline_that_names_a_machine_is_compared_across_machines(tree):
+    assert "across_setups" not in figures.draw(tree)
+    chosen = comparison.chosen_in(tree["ranking"].attrs)
+    energy = tree["energy"].to_dataset()
+    energy.energy.loc[{"hardware": "there"}] *= 2
+    tree["energy"] = xr.DataTree(energy)
+    across = {**chosen, "baseline": {**chosen["baseline"], "hardware": "here"}}
+    tree["ranking"] = xr.DataTree(comparison.compare(tree, across))
+    frame = changes.change_frame(tree, namer(tree))
+    whole = frame[(frame["pruning"] == "none") & (frame["quantization"] == "fp32")]
+    assert whole.set_index("setup").change.to_dict() == {"here": 0, "there": pytest.approx(1)}
+    assert "across_setups" in figures.draw(tree)
+
+
+def test_figures_without_data_are_left_out(tree):
+    energy = tree["energy"].to_dataset()
+    energy["weights_size"] = energy.weights_size * float("nan")
+    energy.energy.loc[{"component": "ram"}] = 0
+    tree["energy"] = xr.DataTree(energy)
+    drawn = figures.draw(tree)
+    assert "energy_quality" in drawn
+    assert not {"bubbles", "component_shares", "across_setups", "grid_profile"} & set(drawn)
+
+
+def test_latencies_have_columns_and_limits_as_soon_as_sessions_have_them(tree):
+    before = page_data(tree, "small")
+    assert not [c for c in before["columns"] if c["key"].startswith("latency")]
+    energy = tree["energy"].to_dataset()
+    seconds = energy.duration * 0 + xr.DataArray([1.0, 3.0], dims="session")
+    about = {"units": "s", "long_name": "95th percentile of latency"}
+    energy["latency_p95"] = seconds.assign_attrs(about)
+    tree["energy"] = xr.DataTree(energy)
+    after = page_data(tree, "small")
+    (column,) = [c for c in after["columns"] if c["key"] == "latency_p95"]
+    assert column["heading"] == "latency p95, s"
+    assert set(after["values"]["latency_p95"]) == {2.0}
+    (limit,) = [limit for limit in after["limits"] if limit not in before["limits"]]
+    assert limit["id"] == "max-latency_p95"
+    assert limit["title"] == "latency p95, s at most"
+
+
+def test_a_limit_without_data_is_no_control(tree):
+    energy = tree["energy"].to_dataset()
+    for name in ("peak_memory", "peak_gpu_memory"):
+        energy[name] = energy[name] * float("nan")
+    tree["energy"] = xr.DataTree(energy)
+    assert "max-memory" not in [limit["id"] for limit in page_data(tree, "small")["limits"]]
