@@ -12,6 +12,7 @@ The study may weigh min–max terms instead of φ and ρ, see `normalisation`.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,26 @@ def better_is_more(values: xr.DataArray, quality: xr.Dataset, metrics: list[str]
     return xr.where(quality.direction.sel(metric=metrics) == 1, chosen, -chosen)
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison knows of the cells whatever the weight; each over the cell axes, unless it
+    says otherwise.
+    """
+
+    chosen: dict[str, Any]
+    # the variables of `concluded.RANKING` that no weight changes
+    known: dict[str, xr.DataArray]
+    term: normalisation.Terms
+    # φ in each session (also over `session`), and on what it ran
+    in_sessions: xr.DataArray
+    board: xr.DataArray
+    # standard error and degrees of freedom of the two terms
+    energy_error: Error
+    quality_error: Error
+    # the term of quality over resamples of its samples (also over `draw`)
+    drawn: xr.DataArray
+
+
 def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     """φ, ρ, R, rank and Pareto front of every cell, within its place.
 
@@ -78,82 +99,96 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     Returns
     -------
     Dataset over the cell axes with the variables of `concluded.RANKING`. Rank 1 is best; cells that
-    sessions cannot tell apart share a rank; NaN where a cell has no score.
+    sessions and samples cannot tell apart share a rank; NaN where a cell has no score.
     """
-    weight, baseline, metrics = chosen["weight"], chosen["baseline"], chosen["metrics"]
+    return weighed(compared(tree, chosen), chosen["weight"])
+
+
+def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
+    """All of a comparison that no weight changes; see `compare`."""
+    baseline, metrics = chosen["baseline"], chosen["metrics"]
     energy, quality = tree["energy"].to_dataset(), tree["quality"].to_dataset()
     sessions = statistics.per_token(energy, chosen["energy"], chosen["net"])
     joules = mean_over_sessions(sessions)
-    base_joules = joules["mean"].sel(baseline, drop=True)
     phi = efficiency(joules["mean"], baseline)
-    rho = relative_quality(quality, baseline, metrics)
-    phi, rho = xr.broadcast(phi, rho)
+    phi, rho = xr.broadcast(phi, relative_quality(quality, baseline, metrics))
     board = statistics.boards(energy)
     half, saves, error, freedom = _sureness(sessions, board, baseline)
     valued = better_is_more(quality.quality, quality, metrics)
     term = normalisation.terms(chosen["normalisation"], phi, rho, valued, list(baseline))
-    score = _score(term.energy, term.quality, weight)
-    drawn, rho_freedom = resampled_quality(tree, metrics)
-    rho_error = samples.error_of(
-        _changes(drawn, baseline).mean("metric", skipna=False), rho_freedom
-    )
-    noise = _drawn_term(chosen, drawn, valued.where(phi.notnull()))
-    both = _error_of_score(
-        weight,
-        (term.scale * error, freedom),
-        (samples.error_of(noise, rho_freedom), rho_freedom),
-    )
-    passed = decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy))
-    ranked = score.where(passed == 1)
-    in_sessions = efficiency(sessions, baseline) * term.scale + term.offset
-    objectives = {
+    drawn, samples_freedom = resampled_quality(tree, metrics)
+    changes = _changes(drawn, baseline).mean("metric", skipna=False)
+    rho_error = samples.error_of(changes, samples_freedom)
+    drawn = _drawn_term(chosen, drawn, changes, valued.where(phi.notnull()))
+    base_joules = joules["mean"].sel(baseline, drop=True)
+    costs = {
         "energy": joules["mean"],
         "quality": -rho,
         "latency": seconds_per_token(energy),
         "memory": peak_bytes(energy),
     }
-    found = {
+    known = {
         "energy_per_token": joules["mean"],
         "energy_per_token_ci95": joules["half_width"],
         "efficiency": phi,
         "efficiency_ci95": half,
         "saves_probability": saves,
         "quality": rho,
-        "quality_ci95": samples.half_width(rho_error, rho_freedom).broadcast_like(rho),
+        "quality_ci95": samples.half_width(rho_error, samples_freedom).broadcast_like(rho),
         "energy_term": term.energy,
         "quality_term": term.quality,
-        "score": score,
-        "score_ci95": samples.half_width(*both).where(score.notnull()),
-        "best_probability": _by_place(decision.best_probability, baseline, ranked, *both),
-        "wins_from": _by_place(_begins, baseline, term.energy.where(passed == 1), term.quality),
-        "wins_to": _by_place(_ends, baseline, term.energy.where(passed == 1), term.quality),
-        "meets": passed,
+        "meets": decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy)),
         "paid_off_after": decision.paid_off_after(
             tree["weights"].making_energy, base_joules - joules["mean"]
         ),
-        "rank": _by_place(
-            _ranks,
-            baseline,
-            _score(in_sessions, term.quality, weight).where(passed == 1),
-            board,
-            (1 - weight) * noise,
-        ),
         "pareto": _by_place(
-            decision.pareto_front, baseline, *(objectives[name] for name in chosen["objectives"])
+            decision.pareto_front, baseline, *(costs[name] for name in chosen["objectives"])
         ),
         "estimated_share": statistics.estimated_share(energy).mean("session"),
         "disturbed": energy.disturbed.mean("session"),
         "other_board": _on_other_board(board, baseline),
     }
+    return Compared(
+        chosen,
+        known,
+        term,
+        efficiency(sessions, baseline) * term.scale + term.offset,
+        board,
+        (term.scale * error, freedom),
+        (samples.error_of(drawn, samples_freedom), samples_freedom),
+        drawn,
+    )
+
+
+def weighed(found: Compared, weight: float) -> xr.Dataset:
+    """The comparison at a weight of energy; see `compare`."""
+    chosen, term = found.chosen, found.term
+    baseline, passed = chosen["baseline"], found.known["meets"] == 1
+    score = _score(term.energy, term.quality, weight)
+    error = _error_of_score(weight, found.energy_error, found.quality_error)
+    in_sessions = _score(found.in_sessions, term.quality, weight)
+    winning = term.energy.where(passed), term.quality
+    variables = found.known | {
+        "score": score,
+        "score_ci95": samples.half_width(*error).where(score.notnull()),
+        "best_probability": _by_place(
+            decision.best_probability, baseline, score.where(passed), *error
+        ),
+        "wins_from": _by_place(_begins, baseline, *winning),
+        "wins_to": _by_place(_ends, baseline, *winning),
+        "rank": _by_place(
+            _ranks, baseline, in_sessions.where(passed), found.board, (1 - weight) * found.drawn
+        ),
+    }
     return xr.Dataset(
         {
-            name: found[name].transpose(*CELL_AXES).drop_attrs().assign_attrs(v.attrs)
+            name: variables[name].transpose(*CELL_AXES).drop_attrs().assign_attrs(v.attrs)
             for name, v in RANKING.items()
         },
-        coords={axis: tree["energy"][axis].values for axis in CELL_AXES},
+        coords={axis: found.board[axis].values for axis in CELL_AXES},
         attrs={
             "weight": weight,
-            "metrics": " ".join(metrics),
+            "metrics": " ".join(chosen["metrics"]),
             "normalisation": chosen["normalisation"],
             "objectives": " ".join(chosen["objectives"]),
             "energy": chosen["energy"],
@@ -214,10 +249,20 @@ def resampled_quality(tree: xr.DataTree, metrics: list[str]) -> tuple[xr.DataArr
     return valued, found.freedom.min("metric", skipna=False)
 
 
-def _drawn_term(chosen: dict[str, Any], drawn: xr.DataArray, here: xr.DataArray) -> xr.DataArray:
-    """What quality adds to R over resamples; `here`: the metrics of the cells that have a score."""
+def _drawn_term(
+    chosen: dict[str, Any], drawn: xr.DataArray, changes: xr.DataArray, here: xr.DataArray
+) -> xr.DataArray:
+    """What quality adds to R over resamples.
+
+    Parameters
+    ----------
+    drawn, changes
+        the metrics over resamples, and ρ.
+    here
+        the metrics of the cells that have a score.
+    """
     if chosen["normalisation"] == normalisation.RELATIVE:
-        return _changes(drawn, chosen["baseline"]).mean("metric", skipna=False)
+        return changes
     return normalisation.quality_share(drawn, here, list(chosen["baseline"]))
 
 

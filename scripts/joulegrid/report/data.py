@@ -77,7 +77,8 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     frame = latency.with_latencies(tree, savings.token_energies(tree, frame))
     known = FEWER_WEIGHTS if len(frame) > MANY else WEIGHTS
     weights = sorted({*known, chosen["weight"]})
-    tables = [_at_weight(tree, chosen, weight, frame) for weight in weights]
+    found = comparison.compared(tree, chosen)
+    tables = [_ranked(tree, comparison.weighed(found, weight), frame) for weight in weights]
     shown = _columns(tree, frame)
     relative = chosen["normalisation"] == RELATIVE
     terms = ["efficiency", "quality"] if relative else ["energy_term", "quality_term"]
@@ -129,11 +130,9 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     }
 
 
-def _at_weight(
-    tree: xr.DataTree, chosen: dict[str, Any], weight: float, frame: pd.DataFrame
-) -> pd.DataFrame:
-    """The table at another weight, its rows in the order and with the index of `frame`."""
-    table = ranked.table(tree, comparison.compare(tree, {**chosen, "weight": weight}))
+def _ranked(tree: xr.DataTree, ranking: xr.Dataset, frame: pd.DataFrame) -> pd.DataFrame:
+    """The table of a ranking, its rows in the order and with the index of `frame`."""
+    table = ranked.table(tree, ranking)
     cells = pd.MultiIndex.from_frame(frame[list(CELL_AXES)])
     return table.set_index(list(CELL_AXES), drop=False).loc[cells].set_index(frame.index)
 
