@@ -16,8 +16,9 @@ import xarray as xr
 
 from joulegrid.analysis.begin import begins
 from joulegrid.analysis.concluded import CARBON, GRID
+from joulegrid.analysis.energies import per_token
 from joulegrid.analysis.intensity import best_start, is_hourly, profile, read_series, summary
-from joulegrid.analysis.statistics import mean_over_sessions, per_token
+from joulegrid.analysis.statistics import mean_over_sessions
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.units import J_PER_KWH
 

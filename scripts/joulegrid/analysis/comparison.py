@@ -18,51 +18,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis import decision, normalisation, samples, statistics
+from joulegrid.analysis import decision, energies, normalisation, relative, samples, statistics
 from joulegrid.analysis.concluded import RANKING
 from joulegrid.analysis.statistics import mean_over_sessions
-from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
+from joulegrid.study.grid import CELL_AXES
 
 # Standard error and degrees of freedom
 Error = tuple[xr.DataArray, xr.DataArray]
 
 
-def relative_change(value: xr.DataArray, base: xr.DataArray) -> xr.DataArray:
-    """(value − base) / |base|; NaN where the base is 0 and nothing is relative to it."""
-    return (value - base) / abs(base).where(base != 0)
-
-
 def efficiency(joules: xr.DataArray, baseline: dict[str, str]) -> xr.DataArray:
     """φ of every cell. `baseline` maps the compared axes to labels."""
-    return 0 - relative_change(joules, joules.sel(baseline, drop=True))
-
-
-def relative_quality(
-    quality: xr.Dataset, baseline: dict[str, str], metrics: list[str]
-) -> xr.DataArray:
-    """ρ, the mean over `metrics` of the relative change for the better against the baseline.
-
-    NaN where one of the metrics is missing: a mean over fewer metrics could not be compared.
-    """
-    return metric_changes(quality, baseline, metrics).mean("metric", skipna=False)
-
-
-def metric_changes(
-    quality: xr.Dataset, baseline: dict[str, str], metrics: list[str]
-) -> xr.DataArray:
-    """The relative change of each metric for the better against the baseline."""
-    return _changes(better_is_more(quality.quality, quality, metrics), baseline)
-
-
-def _changes(valued: xr.DataArray, baseline: dict[str, str]) -> xr.DataArray:
-    own = {axis: label for axis, label in baseline.items() if axis in CONFIGURATION_AXES}
-    return relative_change(valued, valued.sel(own, drop=True))
-
-
-def better_is_more(values: xr.DataArray, quality: xr.Dataset, metrics: list[str]) -> xr.DataArray:
-    """Values of each metric, with their sign turned where lower is better."""
-    chosen = values.sel(metric=metrics)
-    return xr.where(quality.direction.sel(metric=metrics) == 1, chosen, -chosen)
+    return 0 - relative.relative_change(joules, joules.sel(baseline, drop=True))
 
 
 @dataclass(frozen=True)
@@ -93,7 +60,7 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     chosen
         the study's ranking: `weight`, w, of energy, from 0 (quality alone) to 1 (energy alone);
         `baseline`, axis -> label of the compared axes; `metrics`; `normalisation`, see
-        `normalisation.terms`; `energy` and `net`, see `statistics.compared_energy`; `require`, see
+        `normalisation.terms`; `energy` and `net`, see `energies.compared_energy`; `require`, see
         `decision.meets`: what does not meet it has no rank; `objectives` of the Pareto front.
 
     Returns
@@ -108,18 +75,18 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
     """All of a comparison that no weight changes; see `compare`."""
     baseline, metrics = chosen["baseline"], chosen["metrics"]
     energy, quality = tree["energy"].to_dataset(), tree["quality"].to_dataset()
-    sessions = statistics.per_token(energy, chosen["energy"], chosen["net"])
+    sessions = energies.per_token(energy, chosen["energy"], chosen["net"])
     joules = mean_over_sessions(sessions)
     phi = efficiency(joules["mean"], baseline)
-    phi, rho = xr.broadcast(phi, relative_quality(quality, baseline, metrics))
-    board = statistics.boards(energy)
+    phi, rho = xr.broadcast(phi, relative.relative_quality(quality, baseline, metrics))
+    board = energies.boards(energy)
     half, saves, error, freedom = _sureness(sessions, board, baseline)
-    valued = better_is_more(quality.quality, quality, metrics)
+    valued = relative.better_is_more(quality.quality, quality, metrics)
     term = normalisation.terms(chosen["normalisation"], phi, rho, valued, list(baseline))
-    drawn, samples_freedom = resampled_quality(tree, metrics)
-    changes = _changes(drawn, baseline).mean("metric", skipna=False)
+    drawn, samples_freedom = relative.resampled_quality(tree, metrics)
+    changes = relative.changes(drawn, baseline).mean("metric", skipna=False)
     rho_error = samples.error_of(changes, samples_freedom)
-    drawn = _drawn_term(chosen, drawn, changes, valued.where(phi.notnull()))
+    drawn = relative.drawn_term(chosen, drawn, changes, valued.where(phi.notnull()))
     base_joules = joules["mean"].sel(baseline, drop=True)
     costs = {
         "energy": joules["mean"],
@@ -144,7 +111,7 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
         "pareto": _by_place(
             decision.pareto_front, baseline, *(costs[name] for name in chosen["objectives"])
         ),
-        "estimated_share": statistics.estimated_share(energy).mean("session"),
+        "estimated_share": energies.estimated_share(energy).mean("session"),
         "disturbed": energy.disturbed.mean("session"),
         "other_board": _on_other_board(board, baseline),
     }
@@ -233,37 +200,6 @@ def _error_of_score(weight: float, energy: Error, quality: Error) -> Error:
         return quality
     parts = (weight * energy[0], energy[1]), ((1 - weight) * quality[0].fillna(0), quality[1])
     return statistics.together(*parts)
-
-
-def resampled_quality(tree: xr.DataTree, metrics: list[str]) -> tuple[xr.DataArray, xr.DataArray]:
-    """Every metric, more is better, over resamples of the samples behind it, and the degrees of
-    freedom of their spread: those of the metric with the fewest samples. NaN where a metric has
-    none.
-    """
-    quality = tree["quality"].to_dataset()
-    found = samples.resampled(tree, metrics)
-    if found is None:
-        nothing = quality.quality.sel(metric=metrics) * np.nan
-        return nothing.expand_dims(draw=1), nothing.isel(metric=0, drop=True)
-    valued = better_is_more(found.quality, quality, metrics)
-    return valued, found.freedom.min("metric", skipna=False)
-
-
-def _drawn_term(
-    chosen: dict[str, Any], drawn: xr.DataArray, changes: xr.DataArray, here: xr.DataArray
-) -> xr.DataArray:
-    """What quality adds to R over resamples.
-
-    Parameters
-    ----------
-    drawn, changes
-        the metrics over resamples, and ρ.
-    here
-        the metrics of the cells that have a score.
-    """
-    if chosen["normalisation"] == normalisation.RELATIVE:
-        return changes
-    return normalisation.quality_share(drawn, here, list(chosen["baseline"]))
 
 
 def _ranks(scores: np.ndarray, board: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from joulegrid.analysis import statistics
+from joulegrid.analysis import energies
 from joulegrid.analysis.comparison import peak_bytes, speed
 from joulegrid.analysis.variables import STATUS
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
@@ -39,9 +39,9 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     frame = pd.DataFrame({"rank": columns.pop("rank"), **columns}, index=index)
     frame["sessions"] = _flat((energy.status == STATUS.index("ok")).sum("session"))
     frame["tokens_per_s"] = _flat(speed(energy))
-    frame["all_energy_per_token"] = _flat(statistics.per_token(energy).mean("session"))
+    frame["all_energy_per_token"] = _flat(energies.per_token(energy).mean("session"))
     frame["peak_memory"] = _flat(peak_bytes(energy))
-    for name, values in zip(PHASES, statistics.by_phase(energy), strict=True):
+    for name, values in zip(PHASES, energies.by_phase(energy), strict=True):
         frame[name] = _flat(values.mean("session"))
     frame["weights_size"] = _flat(energy.weights_size.max("session"))
     for name in ("kernel", "gpu", "reason"):

@@ -11,71 +11,15 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from joulegrid.analysis.variables import BASIS
-
 CONFIDENCE = 0.95
 UPPER = (1 + CONFIDENCE) / 2
 # Cells up to which the studentized range is integrated
 MANY_CELLS = 50
 # Degrees of freedom of what samples of quality say, of which there are many
 MANY_SAMPLES = 1000
-MEASURED = BASIS.index("measured")
 # Mean, its standard error and degrees of freedom; a squared error and its degrees of freedom
 Estimate = tuple[np.ndarray, np.ndarray, np.ndarray]
 Variance = tuple[np.ndarray, np.ndarray]
-
-
-def compared_energy(energy: xr.Dataset, which: str = "all", net: bool = False) -> xr.DataArray:
-    """Energy in J of every session, of the components that are compared.
-
-    Parameters
-    ----------
-    which
-        "all" components, those that counters "measured", or the "gpu" alone; NaN where there is
-        none of them.
-    net
-        above the power of the machine with the model loaded and nothing to do.
-    """
-    joules = energy.energy
-    if net:
-        joules = joules - energy.idle_power * energy.duration
-    if which == "gpu":
-        present = energy.basis.sel(component="gpu") == MEASURED
-        return joules.sel(component="gpu", drop=True).where(present)
-    if which == "measured":
-        chosen = energy.basis == MEASURED
-        return joules.where(chosen, 0).sum("component").where(chosen.any("component"))
-    return joules.sum("component", skipna=False)
-
-
-def per_token(energy: xr.Dataset, which: str = "all", net: bool = False) -> xr.DataArray:
-    """Energy per generated token of every session, in J; see `compared_energy`."""
-    return compared_energy(energy, which, net) / energy.tokens_written
-
-
-def by_phase(energy: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
-    """J per prompt token of prefill, and J per token of decode; NaN where phases were not measured.
-
-    Windows with one generated token per request are prefill; what a whole run takes more, over the
-    tokens that it writes more, is decode (the rule of optimum-benchmark).
-    """
-    first = energy.prefill_energy.sum("component", skipna=False) / energy.prefill_runs
-    whole = energy.energy.sum("component", skipna=False) / energy.runs
-    read = energy.prefill_tokens_read / energy.prefill_runs
-    more = (energy.tokens_written / energy.runs) - energy.prefill_requests
-    return first / read, (whole - first) / more.where(more > 0)
-
-
-def estimated_share(energy: xr.Dataset) -> xr.DataArray:
-    """Share of the energy of all components that no counter measured."""
-    whole = energy.energy.sum("component", skipna=False)
-    counted = energy.energy.where(energy.basis == MEASURED, 0).sum("component")
-    return 1 - counted / whole.where(whole != 0)
-
-
-def boards(energy: xr.Dataset) -> xr.DataArray:
-    """On what a session ran: host and GPUs."""
-    return xr.apply_ufunc(np.char.add, energy.host.astype(str), energy.gpu_uuid.astype(str))
 
 
 def mean_over_sessions(values: xr.DataArray) -> xr.Dataset:

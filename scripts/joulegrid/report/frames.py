@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from joulegrid.analysis import comparison
+from joulegrid.analysis import comparison, relative
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, PLACE_AXES, short_name
 from joulegrid.units import J_PER_KWH
 
@@ -117,7 +117,7 @@ def change_frame(tree: xr.DataTree) -> pd.DataFrame:
     """One row per configuration and metric: its value, and its relative change for the better."""
     chosen = comparison.chosen_in(tree["ranking"].attrs)
     quality = tree["quality"].to_dataset()
-    change = comparison.metric_changes(quality, chosen["baseline"], chosen["metrics"])
+    change = relative.metric_changes(quality, chosen["baseline"], chosen["metrics"])
     found = xr.Dataset({"change": change, "value": quality.quality.sel(metric=chosen["metrics"])})
     frame = found.drop_attrs().to_dataframe().reset_index().dropna(subset=["change"])
     varying = [a for a in CONFIGURATION_AXES if frame[a].nunique() > 1] or ["quantization"]

@@ -6,7 +6,7 @@ With a request of P prompt tokens and A answer tokens the energy of a request is
     E = P · e_prompt + (A − 1) · e_decoded      where prefill was measured apart from decode
     E = A · e_token                             where it was not
 
-(`statistics.by_phase`; the energy of the first token is in e_prompt), after the savings model of
+(`energies.by_phase`; the energy of the first token is in e_prompt), after the savings model of
 D. Wetzel (Green Tech or Digital Polluter?, TU Berlin 2024, 6.3), but with the energies of one's own
 cells for its fitted ones.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from joulegrid.analysis import statistics
+from joulegrid.analysis import energies, statistics
 from joulegrid.study.grid import CELL_AXES
 
 FACTOR = "energy_factor"
@@ -32,8 +32,8 @@ def token_energies(tree: xr.DataTree, frame: pd.DataFrame) -> pd.DataFrame:
     generated token of the workload.
     """
     energy = tree["energy"].to_dataset()
-    prompt, decoded = statistics.by_phase(energy)
-    values = {"e_token": statistics.per_token(energy), "e_prompt": prompt, "e_decoded": decoded}
+    prompt, decoded = energies.by_phase(energy)
+    values = {"e_token": energies.per_token(energy), "e_prompt": prompt, "e_decoded": decoded}
     found = xr.Dataset(
         {"read_per_written": (energy.tokens_read / energy.tokens_written).mean("session")}
     )
