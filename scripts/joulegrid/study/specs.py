@@ -179,6 +179,8 @@ class Specs:
         used = [("engine", engine), ("workload", self.study.method("workload", cell.workload))]
         if engine == "transformers":  # which loads each kind of weights its own way
             used.append(("loading", self.study.method("quantization", cell.quantization)))
+        device = self.study.data["hardware"][cell.hardware]["device"]
+        environment = METHODS["engine"][engine].environment_on(device)
         parts = {
             "kind": _ENERGY,
             **self._loaded(cell.configuration),
@@ -187,7 +189,7 @@ class Specs:
             "workload": self._part("workload", cell.workload),
             "protocol": self._protocol_part,
             "session": _session(session),
-            **self._code(CALLS["energy"], tuple(used), METHODS["engine"][engine].environment),
+            **self._code(CALLS["energy"], tuple(used), environment),
         }
         return Job("energy", (*cell, str(session)), parts, self.holder(cell.configuration))
 
