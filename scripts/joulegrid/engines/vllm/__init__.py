@@ -40,10 +40,13 @@ WHILE_LOADING = {"bitsandbytes-4bit": "bitsandbytes"}
 
 @dataclass
 class Engine:
-    """A loaded model, `log` what its processes say."""
+    """A loaded model; `log` is what its processes say, `is_cut` whether the study set the longest
+    sequence.
+    """
 
     llm: LLMEngine
     log: Overheard
+    is_cut: bool
     _tokenized: dict[Request, list[int]] = field(default_factory=dict)
 
     def run(self, requests: Sequence[Request]) -> list[Completion]:
@@ -105,10 +108,10 @@ class Engine:
                 f"prompt and new tokens are {tokens} tokens, the model's context is {context}"
             )
         if tokens > config.max_model_len:
-            raise OutOfMemory(
-                f"prompt and new tokens are {tokens} tokens, vLLM holds {config.max_model_len}: "
-                "max_model_len of the engine entry, or what the KV cache has room for"
-            )
+            holds = f"prompt and new tokens are {tokens} tokens, vLLM holds {config.max_model_len}"
+            if self.is_cut:
+                raise Unsupported(f"{holds}: max_model_len of the engine entry")
+            raise OutOfMemory(f"{holds}: the KV cache has no room for more")
 
     @cached_property
     def _facts(self) -> list[dict[str, Any]]:
@@ -170,7 +173,7 @@ def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> En
             )
         except Exception as error:
             raise failures.of_vllm(error, log.lines(), "while loading") from None
-    return Engine(llm, log)
+    return Engine(llm, log, "max_model_len" in options)
 
 
 def _set_up(hardware: dict) -> None:
