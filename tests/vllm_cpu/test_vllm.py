@@ -159,7 +159,7 @@ def test_quantizations_are_told_to_vllm():
     gptq = {"method": "gptq", "compute_dtype": "float16"}
     told = vllm.arguments(Path("w"), gptq, CPU, {**OPTIONS, "max_model_len": 64})
     assert (told["quantization"], told["load_format"]) == (None, "safetensors")
-    assert (told["max_model_len"], told["kv_cache_memory_bytes"]) == (64, 4 << 30)
+    assert (told["max_model_len"], told["kv_cache_memory_bytes"]) == (64, vllm.KV_CACHE_ON_CPU)
     assert told["trust_remote_code"] is False
     assert told["enable_prefix_caching"] is False
 
