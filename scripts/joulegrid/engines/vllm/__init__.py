@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from vllm import EngineArgs, LLMEngine, SamplingParams
 from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.exceptions import EngineDeadError
 
 from joulegrid.engines import Completion, Request
 from joulegrid.errors import InputError, OutOfMemory, Unsupported
@@ -34,6 +36,7 @@ SETTINGS = {
 KEPT = "VLLM_CACHE_ROOT"
 # What vLLM took on a CPU before it went by shares of the whole machine's memory
 KV_CACHE_ON_CPU = 4 << 30
+LIVENESS_S = 0.5
 # It quantizes to NF4 with double quantization, and to nothing else, while loading
 WHILE_LOADING = {"bitsandbytes-4bit": "bitsandbytes"}
 
@@ -173,7 +176,16 @@ def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> En
             )
         except Exception as error:
             raise failures.of_vllm(error, log.lines(), "while loading") from None
+    if hasattr(llm.engine_core, "outputs_queue"):  # it runs in a process of its own
+        Thread(target=_wake_when_dead, args=(llm.engine_core,), daemon=True).start()
     return Engine(llm, log, "max_model_len" in options)
+
+
+def _wake_when_dead(core: Any) -> None:
+    """Let a step that waits for an engine fail when the engine is dead; vLLM waits for ever."""
+    while not core.resources.engine_dead:
+        time.sleep(LIVENESS_S)
+    core.outputs_queue.put_nowait(EngineDeadError())
 
 
 def _set_up(hardware: dict) -> None:
