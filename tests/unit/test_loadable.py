@@ -116,6 +116,7 @@ FAILED = RuntimeError("Engine core initialization failed. See root cause above."
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", OutOfMemory),
         ("ValueError: No available memory for the cache blocks. Try increasing", OutOfMemory),
         ("ValueError: Marlin does not support weight_bits = uint8b128", Unsupported),
+        ("RuntimeError: Unsupported CPU attention configuration: head_dim=16", Unsupported),
         ("NotImplementedError: Sparse Attention is not supported on CPU.", Unsupported),
         ("KeyError: 'weight'", InputError),
     ],

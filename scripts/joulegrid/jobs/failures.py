@@ -38,6 +38,7 @@ VLLM_CANNOT = (
     "is not supported for quantization method",
     "is not supported for the current GPU",
     "Marlin does not support",
+    "Unsupported CPU attention configuration",
     "Failed to find a kernel",
     "are not supported for now",
     "does not recognize this architecture",
