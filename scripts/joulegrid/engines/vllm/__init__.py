@@ -111,10 +111,15 @@ class Engine:
                 f"prompt and new tokens are {tokens} tokens, the model's context is {context}"
             )
         if tokens > config.max_model_len:
-            holds = f"prompt and new tokens are {tokens} tokens, vLLM holds {config.max_model_len}"
             if self.is_cut:
-                raise Unsupported(f"{holds}: max_model_len of the engine entry")
-            raise OutOfMemory(f"{holds}: the KV cache has no room for more")
+                raise Unsupported(
+                    f"prompt and new tokens are {tokens} tokens, vLLM holds "
+                    f"{config.max_model_len}: max_model_len of the engine entry"
+                )
+            raise OutOfMemory(
+                f"prompt and new tokens are {tokens} tokens, vLLM holds {config.max_model_len}: "
+                "the KV cache has no room for more"
+            )
 
     @cached_property
     def _facts(self) -> list[dict[str, Any]]:
