@@ -165,7 +165,9 @@ def test_settings_of_users_decide_nothing(monkeypatch):
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "40")
     monkeypatch.setenv("VLLM_USE_MODELSCOPE", "True")
     monkeypatch.setenv("VLLM_CACHE_ROOT", "/here")
+    monkeypatch.setenv("MKL_NUM_THREADS", "64")
     vllm._set_up({"threads": 1})
+    assert "MKL_NUM_THREADS" not in os.environ, "vLLM binds all threads to fewer CPUs"
     here = {name: os.environ[name] for name in os.environ if name.startswith("VLLM_")}
     first = min(os.sched_getaffinity(0))
     bound = {"VLLM_CPU_OMP_THREADS_BIND": str(first)}

@@ -195,8 +195,11 @@ def _wake_when_dead(core: Any) -> None:
 
 def _set_up(hardware: dict) -> None:
     """Set the environment that vLLM's processes inherit."""
-    for name in [n for n in os.environ if n.startswith("VLLM_") and n != KEPT]:
-        del os.environ[name]
+    for name in list(os.environ):
+        # Snakemake sets MKL_NUM_THREADS and its like to the CPUs of the job; vLLM binds its worker
+        # to fewer, where threads then wait for each other
+        if (name.startswith("VLLM_") and name != KEPT) or name.endswith("_NUM_THREADS"):
+            del os.environ[name]
     os.environ.update(SETTINGS)
     if "threads" in hardware:
         mine = sorted(os.sched_getaffinity(0))[: hardware["threads"]]
