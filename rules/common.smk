@@ -286,23 +286,28 @@ def of_models(wildcards):
     return methods.LLM
 
 
-def of_method(axis):
-    """The environment of the method that wildcards name on an axis."""
+def of_method(axis, hardware=None):
+    """The environment of the method that wildcards name on an axis, on a machine where it depends on that."""
+    device = STUDY.data["hardware"][hardware]["device"] if hardware else "cpu"
     known = {
-        label: methods.method(axis, entry).environment for label, entry in STUDY.data[axis].items()
+        label: methods.method(axis, entry).environment_on(device)
+        for label, entry in STUDY.data[axis].items()
     }
     return lambda wildcards: known[wildcards[axis]]
 
 
 def environments():
     """The environments that the methods of the study need."""
-    axes = ("quantization", "engine")
-    named = {
-        methods.method(axis, entry).environment
-        for axis in axes
-        for entry in STUDY.data[axis].values()
+    making = {
+        methods.method("quantization", entry).environment
+        for entry in STUDY.data["quantization"].values()
     }
-    return sorted({methods.LLM, *named})
+    running = {
+        methods.method("engine", entry).environment_on(hardware["device"])
+        for entry in STUDY.data["engine"].values()
+        for hardware in STUDY.data["hardware"].values()
+    }
+    return sorted({methods.LLM} | making | running)
 
 
 def build_environments():

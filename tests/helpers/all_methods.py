@@ -44,6 +44,7 @@ STUDY = {
     "engine": {
         "transformers": {"method": "transformers", "batch_size": 2},
         "llamacpp": {"method": "llamacpp"},
+        "vllm": {"method": "vllm", "max_num_seqs": 2, "enforce_eager": True},
     },
     "workload": {
         "questions": {
@@ -58,7 +59,9 @@ STUDY = {
         "include": [
             {"pruning": "none"},
             {"quantization": "fp32", "engine": "transformers"},
-        ]
+        ],
+        # loading takes vLLM a minute: once is enough
+        "exclude": [{"engine": "vllm", "quantization": "fp8"}],
     },
     "protocol": {
         "sessions": 1,

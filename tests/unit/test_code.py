@@ -183,6 +183,7 @@ def all_roots():
 WORDS = [
     ("jobs/failures.py", '"failed to allocate"', '"failed to allocate", "no more room"'),
     ("jobs/failures.py", "it does not say why", "it says nothing"),
+    ("jobs/failures.py", "LAST_LINES = 15", "LAST_LINES = 20"),
     ("jobs/failures.py", '"Can not map tensor"', '"Can not map"'),
     ("jobs/failures.py", '"not supported"', '"unsupported"'),
     ("jobs/outcomes.py", '"unable to mmap"', '"unable to mmap", "no more room"'),
@@ -277,7 +278,7 @@ def study_of_all_methods():
     data["model"] = {"tiny": {"path": "tests/data/model"}, "wheel": wheel}
     ready = {"method": "prequantized", "models": {"tiny": {"path": "tests/data/model"}}}
     data["quantization"]["ready"] = ready
-    data["grid"]["exclude"] = [{"model": "wheel", "quantization": "ready"}]
+    data["grid"]["exclude"].append({"model": "wheel", "quantization": "ready"})
     return study.from_data(data, "all methods")
 
 
@@ -413,6 +414,7 @@ ANEW = {
     "joulegrid.compression.quantization.awq:quantize": lambda _, labels: "awq" in labels,
     "joulegrid.engines.transformers.loading.llm_int8:load": lambda _, labels: "int8" in labels,
     "joulegrid.engines.llamacpp:load": lambda _, labels: "llamacpp" in labels,
+    "joulegrid.engines.vllm:load": lambda _, labels: "vllm" in labels,
     "joulegrid.metering.session:measure": lambda kind, _: kind == "energy",
     "joulegrid.workloads.batch:requests": lambda kind, _: kind == "energy",
     "joulegrid.models.wheel:fetch": lambda _, labels: labels[0] == "wheel",

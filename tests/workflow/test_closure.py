@@ -50,7 +50,7 @@ def telling(job: Job) -> bool:
 def watched(tmp_path_factory):
     """A house whose study has run with every job watched, and the folder of what was seen."""
     place = house.copy_project(tmp_path_factory.mktemp("watched") / "house")
-    for environment in ("llm", "llamacpp"):
+    for environment in ("llm", "llamacpp", "vllm-cpu"):
         venv = f"envs/{environment}/.venv"
         (place / venv).symlink_to(house.ROOT / venv)
     python = house.ROOT / "envs/llamacpp/.venv/bin/python"

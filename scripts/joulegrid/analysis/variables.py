@@ -153,7 +153,9 @@ ENERGY = {
     "idle_power": Variable("power with the model loaded and nothing to do", "W", _PER_COMPONENT),
     "loading_energy": Variable("energy of loading the model", "J", _PER_COMPONENT),
     "loading_time": Variable("wall time of loading the model", "s"),
-    "peak_memory": Variable("peak resident memory of the process", "byte"),
+    "peak_memory": Variable(
+        "peak resident memory of the process; of an engine with more, their sum", "byte"
+    ),
     "peak_gpu_memory": Variable("peak memory allocated on all GPUs", "byte"),
     "weights_size": Variable("memory of the loaded weights", "byte"),
     "basis": Variable(

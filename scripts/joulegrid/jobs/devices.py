@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from joulegrid.errors import InputError
+from joulegrid.jobs import orphans
 from joulegrid.jobs.provenance import gpu_settings, host_settings
 
 # Words in a device's name that make it another device than the one without them
@@ -160,7 +161,7 @@ def free_memory(with_gpus: bool) -> dict[str, Any]:
 
 
 def _gpu_memory() -> tuple[int, int]:
-    """Total and free bytes of the GPUs that this job sees, before it uses them."""
+    """Total and free bytes of the GPUs that this job sees."""
     import pynvml
 
     handles = [pynvml.nvmlDeviceGetHandleByUUID(gpu["uuid"]) for gpu in visible_gpus()]
@@ -177,6 +178,27 @@ def _meminfo() -> dict[str, int]:
 def peak_memory() -> int:
     """The peak resident memory of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def peak_memory_of_all() -> int:
+    """Sum of the peaks of this process and its descendants that still run, in bytes.
+
+    An upper bound: peaks may have been at different times, and shared pages count in each.
+    """
+    peaks = []
+    for pid in (os.getpid(), *orphans.descendants(os.getpid())):
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        except OSError:  # it has ended
+            continue
+        peaks += re.findall(r"^VmHWM:\s+(\d+) kB", lines, re.MULTILINE)
+    return sum(map(int, peaks)) * 1024
+
+
+def gpu_memory_in_use() -> int:
+    """Bytes in use on the GPUs that this job sees, by whatever process."""
+    total, free = _gpu_memory()
+    return total - free
 
 
 def cpu_name() -> str:

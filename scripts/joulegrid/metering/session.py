@@ -216,7 +216,8 @@ def plausibility(
     step_s = floor.step_seconds(engine.describe()["weights_bytes"], gpus)
     if step_s is None or None in limits or not floor.reads_all_weights(weights):
         return lambda window: None
-    count = floor.steps(requests, spec["engine"]["batch_size"])
+    at_once = spec["engine"].get("batch_size") or spec["engine"]["max_num_seqs"]
+    count = floor.steps(requests, at_once)
     limit_w = sum(limit for limit in limits if limit is not None)
     return lambda window: floor.below(window, count, step_s, limit_w)
 

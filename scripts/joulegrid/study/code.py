@@ -31,6 +31,7 @@ PLUMBING = (
     "joulegrid.models.package_index",
     "joulegrid.compression.verification",
     "joulegrid.engines.transformers.facts",
+    "joulegrid.engines.vllm.facts",
 )
 
 

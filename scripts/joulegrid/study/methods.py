@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 LLM, LLAMACPP = "envs/llm", "envs/llamacpp"
+VLLM, VLLM_CPU = "envs/vllm", "envs/vllm-cpu"
 
 
 class Weights(Enum):
@@ -29,6 +30,8 @@ class Method:
     ----------
     environment
         where its module runs.
+    on_gpus
+        where it runs on GPUs, if that is another one (engines).
     weights
         how the weights come to be (pruning and quantization).
     running
@@ -42,15 +45,21 @@ class Method:
     """
 
     environment: str = LLM
+    on_gpus: str = ""
     weights: Weights = Weights.AS_THEY_ARE
     running: frozenset[str] = frozenset()
     engines: tuple[str, ...] = ("transformers",)
     metrics: tuple[str, ...] = ()
     bits: int | None = None
 
+    def environment_on(self, device: str) -> str:
+        """Where it runs on the device of a hardware entry, `cpu` or `cuda`."""
+        return self.on_gpus if self.on_gpus and device == "cuda" else self.environment
+
 
 _CASTING = frozenset({"compute_dtype"})
 _KERNEL = frozenset({"compute_dtype", "kernel"})
+_WITH_VLLM = ("transformers", "vllm")  # what vLLM loads of each, and where: study/loadable.py
 
 METHODS: dict[str, dict[str, Method]] = {
     "model": {"hub": Method(), "path": Method(), "wheel": Method()},
@@ -62,21 +71,25 @@ METHODS: dict[str, dict[str, Method]] = {
         ),
     },
     "quantization": {
-        "cast": Method(weights=Weights.LOADED),
+        "cast": Method(weights=Weights.LOADED, engines=_WITH_VLLM),
         "llm-int8": Method(weights=Weights.LOADED, bits=8),
-        "bitsandbytes-4bit": Method(weights=Weights.LOADED, bits=4),
-        "gptq": Method(weights=Weights.MADE, running=_KERNEL),
-        "awq": Method(weights=Weights.MADE, running=_KERNEL),
-        "fp8": Method(weights=Weights.MADE, running=_CASTING, bits=8),
+        "bitsandbytes-4bit": Method(weights=Weights.LOADED, engines=_WITH_VLLM, bits=4),
+        "gptq": Method(weights=Weights.MADE, running=_KERNEL, engines=_WITH_VLLM),
+        "awq": Method(weights=Weights.MADE, running=_KERNEL, engines=_WITH_VLLM),
+        "fp8": Method(weights=Weights.MADE, running=_CASTING, engines=_WITH_VLLM, bits=8),
         "gguf": Method(
             environment=LLAMACPP,
             weights=Weights.MADE,
             running=_CASTING,
             engines=("transformers", "llamacpp"),
         ),
-        "prequantized": Method(weights=Weights.FETCHED, running=_CASTING),
+        "prequantized": Method(weights=Weights.FETCHED, running=_CASTING, engines=_WITH_VLLM),
     },
-    "engine": {"transformers": Method(), "llamacpp": Method(environment=LLAMACPP)},
+    "engine": {
+        "transformers": Method(),
+        "llamacpp": Method(environment=LLAMACPP),
+        "vllm": Method(environment=VLLM_CPU, on_gpus=VLLM),
+    },
     "workload": {"batch": Method()},
     "quality": {"perplexity": Method(metrics=("perplexity",)), "lm-eval": Method()},
 }

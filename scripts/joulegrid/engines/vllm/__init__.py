@@ -1,0 +1,260 @@
+"""The engine that is vLLM, as it serves: its scheduler and its workers in processes of their own,
+greedy decoding, a fixed number of new tokens.
+
+Those processes are children of this one. The meter counts the children's CPU time and NVML knows
+them; `jobs.orphans` ends them with this process, however it ends.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from vllm import EngineArgs, LLMEngine, SamplingParams
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from joulegrid.engines import Completion, Request
+from joulegrid.errors import InputError, OutOfMemory, Unsupported
+from joulegrid.jobs import failures, orphans
+from joulegrid.jobs.devices import gpu_memory_in_use, peak_memory_of_all
+from joulegrid.jobs.overheard import Overheard
+from joulegrid.models.context import context_of
+
+# What it is told by the environment: to report nothing, to serve as it does by itself
+SETTINGS = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+    "VLLM_PLUGINS": "bitsandbytes",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
+}
+# Where it keeps compiled code is the user's; what else one set for a server decides nothing here
+KEPT = "VLLM_CACHE_ROOT"
+# What vLLM took on a CPU before it went by shares of the whole machine's memory
+KV_CACHE_ON_CPU = 4 << 30
+LIVENESS_S = 0.5
+# It quantizes to NF4 with double quantization, and to nothing else, while loading
+WHILE_LOADING = {"bitsandbytes-4bit": "bitsandbytes"}
+
+
+@dataclass
+class Engine:
+    """A loaded model; `log` is what its processes say, `is_cut` whether the study set the longest
+    sequence.
+    """
+
+    llm: LLMEngine
+    log: Overheard
+    is_cut: bool
+    _tokenized: dict[Request, list[int]] = field(default_factory=dict)
+
+    def run(self, requests: Sequence[Request]) -> list[Completion]:
+        """See `joulegrid.engines.Engine`; a request is handed over when it has arrived, and joins
+        those that run as soon as there is room.
+        """
+        prompts = [self._tokens(request) for request in requests]
+        waiting = sorted(range(len(requests)), key=lambda n: requests[n].arrival_s, reverse=True)
+        done: dict[int, Completion] = {}
+        began = time.monotonic()
+        try:
+            while len(done) < len(requests):
+                self._hand_over(waiting, requests, prompts, began)
+                for output in self.llm.step():
+                    if output.finished:
+                        number = int(output.request_id)
+                        done[number] = _completion(output, requests[number], began)
+        except Exception as error:
+            raise failures.of_vllm(error, self.log.lines(), "while running") from None
+        return [done[number] for number in range(len(requests))]
+
+    def _hand_over(
+        self,
+        waiting: list[int],
+        requests: Sequence[Request],
+        prompts: Sequence[list[int]],
+        began: float,
+    ) -> None:
+        """Add the requests that have arrived; wait for the next one where nothing runs."""
+        while waiting:
+            left_s = requests[waiting[-1]].arrival_s - (time.monotonic() - began)
+            if left_s > 0:
+                if self.llm.has_unfinished_requests():
+                    return
+                time.sleep(left_s)
+            number = waiting.pop()
+            prompt = {"prompt_token_ids": prompts[number]}
+            self.llm.add_request(str(number), prompt, _greedy(requests[number].new_tokens))
+
+    def _tokens(self, request: Request) -> list[int]:
+        if request not in self._tokenized:
+            tokenizer, text = self.llm.get_tokenizer(), request.prompt
+            chat = request.chat and bool(tokenizer.chat_template)
+            if chat:
+                turns = [{"role": "user", "content": text}]
+                text = tokenizer.apply_chat_template(
+                    turns, add_generation_prompt=True, tokenize=False
+                )
+            tokens = tokenizer(text, add_special_tokens=not chat)["input_ids"]
+            self._check_length(len(tokens) + request.new_tokens)
+            self._tokenized[request] = tokens
+        return self._tokenized[request]
+
+    def _check_length(self, tokens: int) -> None:
+        config = self.llm.vllm_config.model_config
+        context = context_of(config.hf_text_config)
+        if context and tokens > context:
+            raise Unsupported(
+                f"prompt and new tokens are {tokens} tokens, the model's context is {context}"
+            )
+        if tokens > config.max_model_len:
+            if self.is_cut:
+                raise Unsupported(
+                    f"prompt and new tokens are {tokens} tokens, vLLM holds "
+                    f"{config.max_model_len}: max_model_len of the engine entry"
+                )
+            raise OutOfMemory(
+                f"prompt and new tokens are {tokens} tokens, vLLM holds {config.max_model_len}: "
+                "the KV cache has no room for more"
+            )
+
+    @cached_property
+    def _facts(self) -> list[dict[str, Any]]:
+        """What each worker says of itself."""
+        return self.llm.collective_rpc("joulegrid_facts")
+
+    def describe(self) -> dict[str, Any]:
+        """See `joulegrid.engines.Engine`; vLLM fuses layers: one for query, key and value."""
+        first, config = self._facts[0], self.llm.vllm_config
+        cache, scheduler = config.cache_config, config.scheduler_config
+        kv_bytes = sum(facts["kv_cache_bytes"] for facts in self._facts)
+        settings = {
+            "attention": first["attention"],
+            "cache": f"{first['kv_cache_tokens']} tokens in {kv_bytes} bytes, {first['kv_dtype']}",
+            "prefix_caching": "on" if cache.enable_prefix_caching else "off",
+            "compiled": first["compiled"],
+            "threads": first["threads"],
+            "model": first["model"],
+            "max_num_seqs": scheduler.max_num_seqs,
+            "max_num_batched_tokens": scheduler.max_num_batched_tokens,
+            "max_model_len": config.model_config.max_model_len,
+            "gpu_memory_utilization": cache.gpu_memory_utilization
+            if cache.kv_cache_memory_bytes is None
+            else "not used",
+            "tensor_parallel": config.parallel_config.tensor_parallel_size,
+        }
+        return {
+            "kernels": first["kernels"],
+            "weights_bytes": sum(facts["weights_bytes"] for facts in self._facts),
+            "settings": {name: str(value) for name, value in settings.items()},
+        }
+
+    def memory(self) -> dict[str, int]:
+        """See `joulegrid.engines.Engine`: of this process and its children together; of the GPUs
+        what is in use, which vLLM takes at once while it loads.
+        """
+        on_gpu = self.llm.vllm_config.device_config.device_type == "cuda"
+        return {"ram": peak_memory_of_all(), **({"gpu": gpu_memory_in_use()} if on_gpu else {})}
+
+
+def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> Engine:
+    """Load weights in safetensors onto the device of a hardware entry, over all of its GPUs.
+
+    Raises
+    ------
+    Unsupported
+        where vLLM does not load such weights, or not on such a device.
+    OutOfMemory
+        where the weights, or a KV cache for one sequence, do not fit.
+    InputError
+        where vLLM fails otherwise, with the last lines of its log.
+    """
+    _set_up(hardware)
+    orphans.end_with_me()
+    with Overheard() as log:
+        try:
+            llm = LLMEngine.from_engine_args(
+                EngineArgs(**arguments(weights, quantization, hardware, options))
+            )
+        except Exception as error:
+            raise failures.of_vllm(error, log.lines(), "while loading") from None
+    if hasattr(llm.engine_core, "outputs_queue"):  # it runs in a process of its own
+        Thread(target=_wake_when_dead, args=(llm.engine_core,), daemon=True).start()
+    return Engine(llm, log, "max_model_len" in options)
+
+
+def _wake_when_dead(core: Any) -> None:
+    """Let a step that waits for an engine fail when the engine is dead; vLLM waits for ever."""
+    while not core.resources.engine_dead:
+        time.sleep(LIVENESS_S)
+    core.outputs_queue.put_nowait(EngineDeadError())
+
+
+def _set_up(hardware: dict) -> None:
+    """Set the environment that vLLM's processes inherit."""
+    for name in list(os.environ):
+        # Snakemake sets MKL_NUM_THREADS and its like to the CPUs of the job; vLLM binds its worker
+        # to fewer, where threads then wait for each other
+        if (name.startswith("VLLM_") and name != KEPT) or name.endswith("_NUM_THREADS"):
+            del os.environ[name]
+    os.environ.update(SETTINGS)
+    if "threads" in hardware:
+        mine = sorted(os.sched_getaffinity(0))[: hardware["threads"]]
+        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, mine))
+        os.environ["OMP_NUM_THREADS"] = str(len(mine))
+
+
+def arguments(weights: Path, quantization: dict, hardware: dict, options: dict) -> dict[str, Any]:
+    """What vLLM is told; what it is not told is its own default."""
+    on_cpu = hardware["device"] == "cpu"
+    told = {
+        "model": str(weights),
+        "dtype": quantization.get("dtype") or quantization["compute_dtype"],
+        "quantization": WHILE_LOADING.get(quantization["method"]),
+        "load_format": WHILE_LOADING.get(quantization["method"], "safetensors"),
+        "tensor_parallel_size": hardware.get("gpus", 1),
+        "max_num_seqs": options["max_num_seqs"],
+        "enforce_eager": options["enforce_eager"],
+        "enable_prefix_caching": options["prefix_caching"],
+        # as long as the model's context, or as the memory has room for
+        "max_model_len": options.get("max_model_len", -1),
+        # a checkpoint's own settings (temperature, penalties …) would count in decoding
+        "generation_config": "vllm",
+        "seed": 0,
+        "disable_log_stats": False,  # they hold the times of first tokens
+        "trust_remote_code": False,
+        "worker_extension_cls": "joulegrid.engines.vllm.facts.Facts",
+    }
+    if "gpu_memory_utilization" in options:
+        told["gpu_memory_utilization"] = options["gpu_memory_utilization"]
+    elif on_cpu:
+        told["kv_cache_memory_bytes"] = KV_CACHE_ON_CPU
+    return told
+
+
+def _greedy(new_tokens: int) -> SamplingParams:
+    """Exactly so many tokens: until the last of them the end token is not allowed."""
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=new_tokens,
+        min_tokens=new_tokens,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _completion(output: Any, request: Request, began: float) -> Completion:
+    """A finished request; vLLM's clock of tokens is this machine's monotonic one, as ours."""
+    (answer,) = output.outputs
+    written = len(answer.token_ids)
+    if written != request.new_tokens:
+        raise InputError(f"vLLM wrote {written} tokens, due were {request.new_tokens}")
+    return Completion(
+        tokens_read=len(output.prompt_token_ids),
+        tokens_written=written,
+        done_s=time.monotonic() - began,
+        text=answer.text,
+        first_token_s=output.metrics.first_token_ts - began,
+    )

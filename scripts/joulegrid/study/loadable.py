@@ -1,0 +1,76 @@
+"""Which weights an engine loads on which hardware, known before anything is sent.
+
+vLLM's limits are those of version 0.32: read in its source, and for CPUs seen to hold. What it says
+of a model that only its files tell (an architecture, sizes that do not divide) is a finding of the
+job.
+"""
+
+from typing import Any
+
+from joulegrid.study.methods import METHODS, method_name
+
+# Of GPTQ, as vLLM's kernels take it
+GPTQ_BITS = {"cpu": (4,), "cuda": (4, 8)}
+GROUP_SIZES = (-1, 32, 64, 128)
+SIXTEEN_BITS = ("bfloat16", "float16")
+
+
+def why_not(
+    engine: dict[str, Any],
+    quantization: dict[str, Any],
+    hardware: dict[str, Any],
+    workload: dict[str, Any],
+) -> str | None:
+    """Why an engine cannot run weights of a quantization on a machine, None where it may.
+
+    The arguments are entries of a study.
+    """
+    name, kind = method_name("engine", engine), method_name("quantization", quantization)
+    if name not in METHODS["quantization"][kind].engines:
+        able = sorted(n for n, known in METHODS["quantization"].items() if name in known.engines)
+        return f"the engine {name} does not load {kind}; it loads {', '.join(able)}"
+    if name != "vllm":
+        return None
+    reason = _OF_VLLM.get(kind, lambda *_: None)(quantization, hardware["device"])
+    return reason or _too_short(engine, workload)
+
+
+def _too_short(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
+    longest, asked = engine.get("max_model_len"), workload["new_tokens"]
+    if longest is None or asked < longest:
+        return None
+    return f"max_model_len is {longest} tokens: no room for a prompt and {asked} new ones"
+
+
+def _of_bitsandbytes(entry: dict[str, Any], device: str) -> str | None:
+    if device == "cpu":
+        return "vLLM's bitsandbytes plugin needs a GPU"
+    made = (entry["type"], entry["double_quantization"], entry["compute_dtype"])
+    if made != ("nf4", True, "bfloat16"):
+        return (
+            "vLLM's bitsandbytes plugin makes type: nf4 with double_quantization: true and "
+            "computes in bfloat16; it makes nothing else while loading"
+        )
+    return None
+
+
+def _of_gptq(entry: dict[str, Any], device: str) -> str | None:
+    if entry["bits"] not in GPTQ_BITS[device]:
+        bits = " or ".join(map(str, GPTQ_BITS[device]))
+        where = "a CPU" if device == "cpu" else "a GPU"
+        return f"vLLM runs GPTQ with {bits} bits on {where}, not with {entry['bits']}"
+    if entry["act_order"] and device == "cpu":
+        return "vLLM's kernel for CPUs does not reorder: it runs GPTQ without act_order"
+    return _of_groups(entry, device)
+
+
+def _of_groups(entry: dict[str, Any], _: str) -> str | None:
+    if entry["group_size"] not in GROUP_SIZES:
+        sizes = ", ".join(map(str, GROUP_SIZES))
+        return f"vLLM runs groups of {sizes} (-1: a whole row), not of {entry['group_size']}"
+    if entry["compute_dtype"] not in SIXTEEN_BITS:
+        return f"vLLM computes with 4 and 8 bits in {' or '.join(SIXTEEN_BITS)} only"
+    return None
+
+
+_OF_VLLM = {"bitsandbytes-4bit": _of_bitsandbytes, "gptq": _of_gptq, "awq": _of_groups}
