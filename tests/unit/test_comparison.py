@@ -36,6 +36,7 @@ def tree(joules, accuracy, perplexity, tokens=10.0, **labels):
     energy = xr.Dataset(
         {
             "energy": ([*dims, "component"], joules.reshape(*shape, sessions, 1)),
+            "tokens_read": (dims, np.full((*shape, sessions), 5.0)),
             "tokens_written": (dims, np.full((*shape, sessions), tokens)),
             "runs": (dims, np.ones((*shape, sessions))),
             "duration": (dims, np.full((*shape, sessions), 2.0)),
@@ -54,6 +55,7 @@ def tree(joules, accuracy, perplexity, tokens=10.0, **labels):
             "disturbed": (dims, np.zeros((*shape, sessions))),
             "basis": ([*dims, "component"], np.zeros((*shape, sessions, 1), "i1")),
             "idle_power": ([*dims, "component"], np.full((*shape, sessions, 1), 5.0)),
+            "idle_disturbed": (dims, np.zeros((*shape, sessions))),
             "reason": (dims, text),
             "status": (
                 dims,

@@ -6,6 +6,7 @@ import xarray as xr
 
 from joulegrid.analysis import samples
 from joulegrid.analysis.recorded import Samples
+from joulegrid.analysis.statistics import ranks
 from joulegrid.study.grid import CONFIGURATION_AXES
 from unit.test_comparison import BASELINE, LABELS, compare, tree
 
@@ -112,3 +113,20 @@ def test_at_quality_alone_the_interval_of_the_score_is_that_of_quality():
     chosen = with_samples(data(full.mean(), half.mean(), np.nan), full=full, half=half)
     found = compare(chosen, 0, BASELINE, [METRIC])
     assert found.score_ci95.values.ravel()[1] == found.quality_ci95.values.ravel()[1] > 0
+
+
+@pytest.mark.parametrize("samples_of_each", [5, 10, 40])
+def test_twins_share_a_rank_with_few_samples_as_with_many(samples_of_each):
+    """Each place (model) has two cells that are equally good: they are told apart in 5 % of places
+    or fewer.
+    """
+    random, places = np.random.default_rng(2), 600
+    values = random.normal(10, 1, (2, places, samples_of_each))
+    resamples = random.integers(0, samples_of_each, (400, samples_of_each))
+    drawn = values[:, :, resamples].mean(axis=-1)  # (cell, place, draw)
+    board, free = np.full((1, 2), "one"), np.full(2, samples_of_each - 1.0)
+    shared = [
+        len(set(ranks(values[:, n].mean(axis=-1)[None], board, drawn[:, n].T, free))) == 1
+        for n in range(places)
+    ]
+    assert np.mean(shared) >= 0.93

@@ -240,6 +240,10 @@ BAD = [
         ["pruning.p.pattern", "0 < N < M"],
     ),
     (
+        lambda s: s["ranking"].update(energy="gpu"),
+        ["ranking.energy: got 'gpu'", "no hardware of the study has one"],
+    ),
+    (
         lambda s: s["hardware"]["there"].update(pue=0.9),
         ["hardware.there.pue", "got 0.9", "1 to 10"],
     ),

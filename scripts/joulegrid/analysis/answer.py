@@ -103,5 +103,9 @@ def _caution(best: pd.Series) -> Iterable[str]:
     """What of the numbers is no measurement."""
     if best["estimated_share"] > 0:
         yield f"{best['estimated_share']:.0%} of the energy is estimated, not measured."
+    if best["guessed_share"] > 0:
+        yield f"{best['guessed_share']:.0%} is a guess."
+    if best["other_basis"] == 1:
+        yield "A counter measured a part of what is compared and a model estimated the rest."
     if best["disturbed"] > 0:
         yield "The machine was disturbed meanwhile."

@@ -77,10 +77,12 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
     energy, quality = tree["energy"].to_dataset(), tree["quality"].to_dataset()
     sessions = energies.per_token(energy, chosen["energy"], chosen["net"])
     joules = mean_over_sessions(sessions)
-    phi = efficiency(joules["mean"], baseline)
-    phi, rho = xr.broadcast(phi, relative.relative_quality(quality, baseline, metrics))
     board = energies.boards(energy)
-    half, saves, error, freedom = _sureness(sessions, board, baseline)
+    unlike = energies.unlike(energy, chosen["energy"], baseline)
+    if chosen["energy"] == "measured":  # sums over different components are not compared
+        sessions = sessions.where(~unlike)
+    phi, half, saves, error, freedom = _saving(sessions, board, baseline)
+    phi, rho = xr.broadcast(phi, relative.relative_quality(quality, baseline, metrics))
     valued = relative.better_is_more(quality.quality, quality, metrics)
     term = normalisation.terms(chosen["normalisation"], phi, rho, valued, list(baseline))
     drawn, samples_freedom = relative.resampled_quality(tree, metrics)
@@ -112,6 +114,8 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
             decision.pareto_front, baseline, *(costs[name] for name in chosen["objectives"])
         ),
         "estimated_share": energies.estimated_share(energy).mean("session"),
+        "guessed_share": energies.guessed_share(energy).mean("session"),
+        "other_basis": unlike.astype("f8"),
         "disturbed": energy.disturbed.mean("session"),
         "other_board": _on_other_board(board, baseline),
     }
@@ -144,7 +148,12 @@ def weighed(found: Compared, weight: float) -> xr.Dataset:
         "wins_from": _by_place(_begins, baseline, *winning),
         "wins_to": _by_place(_ends, baseline, *winning),
         "rank": _by_place(
-            _ranks, baseline, in_sessions.where(passed), found.board, (1 - weight) * found.drawn
+            _ranks,
+            baseline,
+            in_sessions.where(passed),
+            found.board,
+            (1 - weight) * found.drawn,
+            found.quality_error[1],
         ),
     }
     return xr.Dataset(
@@ -202,10 +211,14 @@ def _error_of_score(weight: float, energy: Error, quality: Error) -> Error:
     return statistics.together(*parts)
 
 
-def _ranks(scores: np.ndarray, board: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Ranks of (places, cells) out of (places, cells, sessions) and (places, cells, draws)."""
-    rows = zip(scores, board, drawn, strict=True)
-    return np.array([statistics.ranks(s.T, text.T, draws.T) for s, text, draws in rows])
+def _ranks(
+    scores: np.ndarray, board: np.ndarray, drawn: np.ndarray, freedom: np.ndarray
+) -> np.ndarray:
+    """Ranks of (places, cells) out of (places, cells, sessions), (places, cells, draws) and
+    (places, cells).
+    """
+    rows = zip(scores, board, drawn, freedom, strict=True)
+    return np.array([statistics.ranks(s.T, text.T, draws.T, free) for s, text, draws, free in rows])
 
 
 def _begins(phi: np.ndarray, rho: np.ndarray) -> np.ndarray:
@@ -216,11 +229,12 @@ def _ends(phi: np.ndarray, rho: np.ndarray) -> np.ndarray:
     return decision.winning_weights(phi, rho)[1]
 
 
-def _sureness(
+def _saving(
     sessions: xr.DataArray, board: xr.DataArray, baseline: dict[str, str]
 ) -> list[xr.DataArray]:
-    """Of φ: half width of its interval, probability of a saving, standard error, degrees of
-    freedom.
+    """φ, half width of its interval, probability of a saving, standard error, degrees of freedom.
+
+    All of the same sessions: where cell and baseline ran in pairs those of which both are there.
     """
     base = xr.broadcast(sessions.sel(baseline, drop=True), sessions)[0].transpose(*sessions.dims)
     same = board == board.sel(baseline, drop=True)
@@ -228,7 +242,7 @@ def _sureness(
     cells = arrays[0].isel(session=0, drop=True)
     saved = statistics.saving(*(array.values for array in arrays))
     sure = statistics.half_width(saved), statistics.probability_above_zero(saved)
-    return [cells.copy(data=values) for values in (*sure, *saved[1:])]
+    return [cells.copy(data=values) for values in (saved[0], *sure, *saved[1:])]
 
 
 def speed(energy: xr.Dataset) -> xr.DataArray:

@@ -46,6 +46,10 @@ RANKING = {
         "on the Pareto front of its place", comment="over the objectives that the attributes name"
     ),
     "estimated_share": Variable("share of the energy that no counter measured"),
+    "guessed_share": Variable("share of the energy that is a guess, without a source"),
+    "other_basis": Variable(
+        "1 if a counter measured some component in some sessions of it or its baseline only"
+    ),
     "disturbed": Variable("share of the windows that count although the machine was disturbed"),
     "other_board": Variable("1 if some session ran on another board than its baseline"),
 }

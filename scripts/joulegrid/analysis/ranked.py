@@ -13,8 +13,25 @@ from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
 MADE = ["size", "sparsity", "making_time", "making_energy"]
 PHASES = ("energy_per_prompt_token", "energy_per_decoded_token")
-NOTED = ["status", "efficiency", "quality_term", "disturbed", "other_board", "meets"]
+NOTED = [
+    "status",
+    "efficiency",
+    "quality_term",
+    "disturbed",
+    "other_board",
+    "other_basis",
+    "guessed_share",
+    "meets",
+]
 NO_BASELINE = "no energy of the baseline in this place"
+# Why nothing is compared, by what the study compares
+NOTHING = {
+    "gpu": "no counter of a GPU, here or for the baseline",
+    "measured": "nothing that counters measured here and for the baseline alike",
+    "net": "nothing above an undisturbed idle machine, here or for the baseline",
+}
+OTHER_BASIS = "a component was estimated in a part of what is compared, and measured in the rest"
+GUESSED = "a part of the energy is a guess"
 DISTURBED = "measured while disturbed"
 OTHER_BOARD = "on another board than the baseline"
 NOT_MET = "does not meet what the study requires"
@@ -53,7 +70,9 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     # of several sessions the best status: one that is there can be compared
     frame["status"] = [STATUS[code] for code in _flat(energy.status.min("session"))]
     frame = frame[frame.status != "excluded"]
-    frame["note"] = [_note(row) for row in frame[NOTED].itertuples(index=False)]
+    which = "net" if ranking.attrs["net"] else ranking.attrs["energy"]
+    nothing = NOTHING.get(which, NO_BASELINE)
+    frame["note"] = [_note(row, nothing) for row in frame[NOTED].itertuples(index=False)]
     frame["rank"] = frame["rank"].astype("Int64")
     frame = frame.reset_index().sort_values("score", ascending=False, kind="stable")
     return frame.sort_values(
@@ -72,12 +91,12 @@ def _first_text(array: xr.DataArray) -> xr.DataArray:
     )
 
 
-def _note(row: Any) -> str:
+def _note(row: Any, nothing: str) -> str:
     if row.status != "ok":
         return row.status
     said = []
     if np.isnan(row.efficiency):
-        said.append(NO_BASELINE)
+        said.append(nothing)
     elif np.isnan(row.quality_term):
         said.append(NO_METRIC)
     if row.meets == 0:
@@ -86,4 +105,8 @@ def _note(row: Any) -> str:
         said.append(DISTURBED)
     if row.other_board == 1:
         said.append(OTHER_BOARD)
+    if row.other_basis == 1:
+        said.append(OTHER_BASIS)
+    if row.guessed_share > 0:
+        said.append(GUESSED)
     return "; ".join(said)

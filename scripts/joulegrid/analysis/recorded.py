@@ -50,9 +50,10 @@ class Window(Struct):
 
 
 class Idle(Struct):
-    """Power with nothing to do."""
+    """Power with nothing to do, and what disturbed the machine meanwhile."""
 
     power_w: Components
+    disturbed: list[str] | None = None
 
 
 class IdleTimes(Struct):

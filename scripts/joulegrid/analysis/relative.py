@@ -54,7 +54,7 @@ def resampled_quality(tree: xr.DataTree, metrics: list[str]) -> tuple[xr.DataArr
     found = samples.resampled(tree, metrics)
     if found is None:
         nothing = quality.quality.sel(metric=metrics) * np.nan
-        return nothing.expand_dims(draw=1), nothing.isel(metric=0, drop=True)
+        return nothing.expand_dims(draw=1), nothing.sum("metric") * np.nan
     valued = better_is_more(found.quality, quality, metrics)
     return valued, found.freedom.min("metric", skipna=False)
 

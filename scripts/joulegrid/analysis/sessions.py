@@ -29,6 +29,7 @@ def session_row(record: Session) -> dict[str, Any]:
         "reference_time": record.reference_s,
         "reference_gpu_time": max(record.reference_gpu_s, default=None),
         "idle_power": _power(idle.loaded),
+        "idle_disturbed": float(bool(idle.loaded.disturbed)) if idle.loaded else None,
         "idle_power_before": _power(idle.before),
         "idle_power_end": _power(idle.end),
         "loading_energy": loading.energy_j.listed(),

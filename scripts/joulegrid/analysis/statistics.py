@@ -15,8 +15,6 @@ CONFIDENCE = 0.95
 UPPER = (1 + CONFIDENCE) / 2
 # Cells up to which the studentized range is integrated
 MANY_CELLS = 50
-# Degrees of freedom of what samples of quality say, of which there are many
-MANY_SAMPLES = 1000
 # Mean, its standard error and degrees of freedom; a squared error and its degrees of freedom
 Estimate = tuple[np.ndarray, np.ndarray, np.ndarray]
 Variance = tuple[np.ndarray, np.ndarray]
@@ -40,8 +38,8 @@ def saving(joules: np.ndarray, base: np.ndarray, same: np.ndarray) -> Estimate:
     """The saving 1 − E / E_base, and how sure it is.
 
     Where a session of the cell and the same session of the baseline ran on one board, they are a
-    pair, and what both share falls out. Where not, both spreads count (Welch; the error of the
-    ratio by the delta method).
+    pair, and what both share falls out; one without the other does not count. Where not, both
+    spreads count (Welch; the error of the ratio by the delta method).
 
     Parameters
     ----------
@@ -58,11 +56,13 @@ def saving(joules: np.ndarray, base: np.ndarray, same: np.ndarray) -> Estimate:
     with np.errstate(invalid="ignore", divide="ignore"):
         known = np.isfinite(joules) & np.isfinite(base) & (base != 0)
         change = np.where(known, (base - joules) / np.abs(base), np.nan)
+        pairs = np.where(known, base - joules, 0).sum(axis=0)
+        pairs = pairs / np.abs(np.where(known, base, 0).sum(axis=0))
         e_mean, e_error, e_freedom = _of_mean(joules)
         b_mean, b_error, b_freedom = _of_mean(base)
         return _paired_or_welch(
-            (same | ~known).all(axis=0),
-            _of_mean(change),
+            (same | ~known).all(axis=0) & known.any(axis=0),
+            (pairs, *_of_mean(change)[1:]),
             (b_mean - e_mean) / np.abs(b_mean),
             ((e_error / b_mean) ** 2, e_freedom),
             ((e_mean * b_error / b_mean**2) ** 2, b_freedom),
@@ -119,7 +119,12 @@ def _paired_or_welch(
     return mean, error, freedom
 
 
-def ranks(scores: np.ndarray, board: np.ndarray, drawn: np.ndarray | None = None) -> np.ndarray:
+def ranks(
+    scores: np.ndarray,
+    board: np.ndarray,
+    drawn: np.ndarray | None = None,
+    freedom: np.ndarray | None = None,
+) -> np.ndarray:
     """Ranks by mean score, shared by neighbours that sessions and samples cannot tell apart.
 
     From the best downwards, a cell shares the rank of the best one above it that is not better for
@@ -134,42 +139,54 @@ def ranks(scores: np.ndarray, board: np.ndarray, drawn: np.ndarray | None = None
     board
         on what each ran, same shape: sessions of two cells are compared in pairs if they ran on
         the same.
-    drawn
-        what quality adds to the scores over resamples of its samples, shape (draws, cells); NaN
-        where that is not known.
+    drawn, freedom
+        what quality adds to the scores over resamples of its samples, shape (draws, cells), and the
+        degrees of freedom of its spread (cells,); NaN where that is not known.
     """
     found = np.full(scores.shape[1], np.nan)
     known = np.flatnonzero(np.isfinite(scores).any(axis=0))
     means = np.nanmean(scores[:, known], axis=0)
     least = honest_difference(scores[:, known], board[:, known])
-    many = _tukey(known.size, MANY_SAMPLES) / sqrt(2) if known.size > 1 else 0.0
+    quality = _Quality(drawn, freedom, known) if drawn is not None and known.size > 1 else None
     order = known[np.argsort(-means, kind="stable")]
     leader, rank = None, 1
     for place, cell in enumerate(order, 1):
-        error = 0.0 if leader is None or drawn is None else _spread(drawn, leader, cell)
-        gap = hypot(least, many * error)
-        if leader is None or _apart(scores, board, leader, cell, gap, error):
+        many, two = quality.margins(leader, cell) if quality and leader is not None else (0.0, 0.0)
+        if leader is None or _apart(scores, board, leader, cell, hypot(least, many), two):
             leader, rank = cell, place
         found[cell] = rank
     return found
 
 
-def _spread(drawn: np.ndarray, one: int, other: int) -> float:
-    """Standard error of the difference that quality makes; 0 where it is not known."""
-    error = float(np.std(drawn[:, one] - drawn[:, other]))
-    return error if isfinite(error) else 0.0
+class _Quality:
+    """By how much the scores of two cells may differ through their samples of quality alone."""
+
+    def __init__(self, drawn: np.ndarray, freedom: np.ndarray | None, known: np.ndarray):
+        self.drawn = drawn
+        of_cells = np.full(drawn.shape[1], np.nan) if freedom is None else freedom
+        least = of_cells[known][np.isfinite(of_cells[known])]
+        self.freedom = int(least.min()) if least.size else 0
+        self.of_many = _tukey(known.size, self.freedom) / sqrt(2) if self.freedom else 0.0
+
+    def margins(self, one: int, other: int) -> tuple[float, float]:
+        """Tukey's for all cells, and Student's t for these two; 0 where nothing is known."""
+        error = float(np.std(self.drawn[:, one] - self.drawn[:, other]))
+        if not self.freedom or not isfinite(error):
+            return 0.0, 0.0
+        error *= sqrt((self.freedom + 1) / self.freedom)  # resamples spread too little
+        return self.of_many * error, _quantile(self.freedom) * error
 
 
 def _apart(
-    scores: np.ndarray, board: np.ndarray, best: int, own: int, least: float, error: float
+    scores: np.ndarray, board: np.ndarray, best: int, own: int, least: float, margin: float
 ) -> bool:
-    """Whether a cell is better than another by more than `least`, and for sure; `error` is that of
-    their difference in quality.
+    """Whether a cell is better than another by more than `least`, and for sure; `margin` is what
+    their samples of quality may make.
     """
     if np.nanmean(scores[:, best]) - np.nanmean(scores[:, own]) <= least:
         return False
     same = board[:, best] == board[:, own]
-    return _surely_better(scores[:, best], scores[:, own], same, error)
+    return _surely_better(scores[:, best], scores[:, own], same, margin)
 
 
 def honest_difference(scores: np.ndarray, board: np.ndarray) -> float:
@@ -211,9 +228,10 @@ def _tukey(cells: int, freedom: int) -> float:
     return float(np.sqrt(2) * stats.t.isf((1 - CONFIDENCE) / (cells * (cells - 1)), freedom))
 
 
-def _surely_better(best: np.ndarray, own: np.ndarray, same: np.ndarray, error: float) -> bool:
+def _surely_better(best: np.ndarray, own: np.ndarray, same: np.ndarray, quality: float) -> bool:
     """Whether the sessions of one cell are better than those of another for sure; in plain Python,
-    since it is asked for every cell, and arrays of three numbers are slow. `error` as in `_apart`.
+    since it is asked for every cell, and arrays of three numbers are slow. `quality`: its
+    margin.
     """
     rows = list(zip(best.tolist(), own.tolist(), same.tolist(), strict=True))
     pairs = [a - b for a, b, _ in rows if isfinite(a) and isfinite(b)]
@@ -227,7 +245,7 @@ def _surely_better(best: np.ndarray, own: np.ndarray, same: np.ndarray, error: f
         freedom = int(variance**2 / parts) if parts else a_freedom
     margin = _quantile(freedom) * sqrt(variance) if freedom else 0.0
     # what two sums of the same numbers differ by in the last digits is no difference
-    return mean > max(hypot(margin, _quantile(MANY_SAMPLES) * error), 1e-12)
+    return mean > max(hypot(margin, quality), 1e-12)
 
 
 def _moments(values: list[float]) -> tuple[float, float, int]:

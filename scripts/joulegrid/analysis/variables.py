@@ -151,6 +151,7 @@ ENERGY = {
     "idle_power_before": Variable("power before the model is loaded", "W", _PER_COMPONENT),
     "idle_power_end": Variable("power with the model loaded, at the end", "W", _PER_COMPONENT),
     "idle_power": Variable("power with the model loaded and nothing to do", "W", _PER_COMPONENT),
+    "idle_disturbed": Variable("1 if the machine was disturbed when idle_power was measured"),
     "loading_energy": Variable("energy of loading the model", "J", _PER_COMPONENT),
     "loading_time": Variable("wall time of loading the model", "s"),
     "peak_memory": Variable(

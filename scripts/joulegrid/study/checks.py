@@ -21,6 +21,7 @@ def of_entries(data: dict[str, Any]) -> list[str]:
         *_prunings(data),
         *_quantizations(data),
         *_quality_tasks(data),
+        *_no_gpus(data),
         *_machines(data),
         *limits.of_texts(data),
         *limits.of_models(data),
@@ -54,6 +55,17 @@ def _dangling_names(data: dict[str, Any]) -> list[str]:
         if name not in known and name not in data["quality"]:
             lines.append(f"ranking.metrics: no metric {name!r}; {nearest(name, known)}")
     return lines
+
+
+def _no_gpus(data: dict[str, Any]) -> list[str]:
+    """The energy of GPUs is compared where there is none."""
+    without = all(entry["device"] == "cpu" for entry in data["hardware"].values())
+    if data["ranking"]["energy"] != "gpu" or not without:
+        return []
+    return [
+        "ranking.energy: got 'gpu', but no hardware of the study has one; expected all or measured, "
+        "or a hardware entry with device: cuda"
+    ]
 
 
 def _machines(data: dict[str, Any]) -> list[str]:
