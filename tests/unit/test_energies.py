@@ -27,7 +27,9 @@ def notes(tree, found):
 
 def test_a_session_more_of_the_baseline_moves_no_saving():
     """A day on which all took twice as long, on which one cell was not measured."""
-    found = compare(data([[100, 102, 200], [100.5, 101.5, np.nan], [50, 51, 100]]), 1, BASELINE, [])
+    found = compare(
+        data([[100, 102, 200], [100.5, 101.5, np.nan], [50, 51, 100]]), 1, BASELINE, METRICS
+    )
     assert at(found, "efficiency") == pytest.approx([0, 0, 0.5])
     assert abs(at(found, "saves_probability")[1] - 0.5) < 0.1
 

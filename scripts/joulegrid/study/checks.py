@@ -63,8 +63,8 @@ def _no_gpus(data: dict[str, Any]) -> list[str]:
     if data["ranking"]["energy"] != "gpu" or not without:
         return []
     return [
-        "ranking.energy: got 'gpu', but no hardware of the study has one; expected all or measured, "
-        "or a hardware entry with device: cuda"
+        "ranking.energy: got 'gpu', but no hardware of the study has one; expected all or "
+        "measured, or a hardware entry with device: cuda"
     ]
 
 
