@@ -1,9 +1,9 @@
 """A study: read, validated, with defaults, and with the hashes of the files that it names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,17 @@ class Study:
 
     def unsupported(self, cell: Cell) -> str | None:
         """Why a cell cannot run on any machine, None where it may: decided here, no job is sent."""
+        return self._why_not(cell.engine, cell.quantization, cell.hardware, cell.workload)
+
+    @cached_property
+    def _why_not(self) -> Callable[..., str | None]:
+        """Why four labels do not go together; asked of every cell, but of few different ones."""
         axes = ("engine", "quantization", "hardware", "workload")
-        return loadable.why_not(*(self.data[axis][getattr(cell, axis)] for axis in axes))
+        return cache(
+            lambda *labels: loadable.why_not(
+                *(self.data[axis][label] for axis, label in zip(axes, labels, strict=True))
+            )
+        )
 
 
 def _with_files(value: Any, keys: tuple[str, ...], found: dict[tuple[str, ...], dict]) -> Any:
