@@ -17,6 +17,7 @@ min_version("9.27")
 
 
 include: "rules/common.smk"
+include: "rules/steps.smk"
 
 
 rule all:

@@ -1,0 +1,92 @@
+# Functions of the rules that conclude from records and keep house; those of jobs are in common.smk.
+
+
+def told(*options):
+    """The study as it is after all files and --config, for the scripts; and more options."""
+
+    def options_of(wildcards):
+        files = [[list(keys), reference] for keys, reference in sorted(STUDY.files.items())]
+        return ["--study", checked({"study": STUDY.data, "files": files}), *options]
+
+    return options_of
+
+
+def command_of(target, *more):
+    """The command line that runs a target on this study, with more settings."""
+    settings = {
+        key: value for key, value in workflow.config_settings.config.items() if key not in COMMANDS
+    }
+    values = [*(f"{key}={as_setting(value)}" for key, value in settings.items()), *more]
+    files = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
+    options = [
+        *(["--configfile", *files] if files else []),
+        *(["--config", *values] if values else []),
+    ]
+    return shlex.join(["snakemake", target, *options])
+
+
+def as_setting(value):
+    """A value as --config takes it."""
+    if value is None:
+        return ""
+    return canonical_json(value) if isinstance(value, dict | list) else str(value)
+
+
+def what_to_fetch(wildcards):
+    """The zone and the year that --config names."""
+    wanted = str(config.get("fetch", "")).split()
+    if len(wanted) != 2 or not wanted[1].isdigit():
+        raise WorkflowError(
+            'say of which zone and year: snakemake fetch_intensity --config fetch="GB 2025"'
+        )
+    return wanted
+
+
+def others_to_combine():
+    """The studies that --config combine names: one, or a list."""
+    named = workflow.config_settings.config.get("combine") or []
+    return [str(name) for name in (named if isinstance(named, list) else [named])]
+
+
+def stamp_of(step):
+    return f"{FOLDER}/{CONCLUSIONS[step].stamp}"
+
+
+def in_report(path, category, caption, shows):
+    """An output of the study as `snakemake --report` shows it."""
+    return report(
+        f"{FOLDER}/{path}",
+        category=category,
+        caption=f"../docs/captions/{caption}.rst",
+        labels={"study": STUDY.name, "shows": shows, "file": path.rsplit(".", 1)[1]},
+    )
+
+
+def from_step(path, before, step):
+    """What `step` takes from the one `before`: its times count nothing, unless that one runs too."""
+
+    def file(wildcards):
+        force_unless_stamped(step)
+        behind = wanted(wildcards) or not os.path.exists(stamp_of(before))
+        return path if behind else ancient(path)
+
+    return file
+
+
+def records_for(step):
+    """The records that `step` merges and that have to be made."""
+
+    def files(wildcards):
+        force_unless_stamped(step)
+        return wanted(wildcards)
+
+    return files
+
+
+def force_unless_stamped(step):
+    """Make all files of a step anew where they are those of another spec, also if one is asked for by its plain name.
+
+    The missing stamp alone would do for the study as a whole.
+    """
+    if not os.path.exists(stamp_of(step)):
+        workflow.dag.forcerules.add(workflow.get_rule(STEP_RULES[step]))
