@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NEEDED = {
     "compute": ("transformers", "bitsandbytes"),
     "llamacpp": ("xllamacpp",),
+    "vllm_cpu": ("torch", "vllm"),
     "gpu": ("torch", "transformers"),
 }
 collect_ignore = [

@@ -262,6 +262,7 @@ NOT_REACHED = {
     "joulegrid.analysis.combination": "of finished studies, on demand",
     "joulegrid.analysis.describe": "the documentation of the dataset",
     "joulegrid.analysis.export": "of a finished study, on demand",
+    "joulegrid.analysis.storage": "how the dataset lies in a file, not what is in it",
     "joulegrid.analysis.open_data": "files for studies to name, known by what is in them",
     "joulegrid.metering.replay": "recordings in the place of a machine: no job uses them",
     **dict.fromkeys(

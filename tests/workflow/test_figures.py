@@ -3,7 +3,7 @@
 import pytest
 import xarray as xr
 
-from joulegrid.analysis import comparison, dataset, published
+from joulegrid.analysis import comparison, published, storage
 from joulegrid.report import changes, figures
 from joulegrid.report.data import page_data
 from joulegrid.report.frames import namer
@@ -12,7 +12,7 @@ from joulegrid.units import J_PER_KWH
 
 @pytest.fixture
 def tree(finished):
-    return dataset.read(finished[0] / "results/studies/small/study.nc").load()
+    return storage.read(finished[0] / "results/studies/small/study.nc").load()
 
 
 def dosquet(model, version):

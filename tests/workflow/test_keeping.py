@@ -128,6 +128,7 @@ def without_studies(place):
         path.unlink()
 
 
+@pytest.mark.slow
 def test_accepted_weights_need_nothing_of_those_they_were_taken_from(own):
     place, data = own
     without_studies(place)
@@ -280,6 +281,7 @@ def test_a_part_of_a_study_need_not_be_one_by_itself(own):
     assert "0 results that no study names" in said(house.snakemake(place, "unused", *both))
 
 
+@pytest.mark.slow
 def test_weights_of_which_files_are_gone_are_made_again_when_they_are_needed(own):
     place, _ = own
     made = house.record(place, "weights/tiny/none/none/gptq4").with_suffix("")
@@ -338,6 +340,7 @@ def test_an_upgrade_of_a_package_is_listed_with_its_versions(own):
     assert "8 energy, 4 quality could be kept" in listed
 
 
+@pytest.mark.slow
 def test_results_that_no_study_names_are_listed_with_a_command_that_deletes_them(own):
     place, data = own
     for path in (place / "config/studies").glob("*.yaml"):
@@ -368,6 +371,7 @@ def test_results_that_no_study_names_are_listed_with_a_command_that_deletes_them
     assert "broken.yaml" in said(done)
 
 
+@pytest.mark.slow
 def test_studies_share_models_weights_and_measurements(own):
     """The second study finds, under labels of its own, what the first one made."""
     place, data = own

@@ -18,7 +18,10 @@ def compare(jobs, compute, steps):
     assert {script for script, _ in jobs if script in STEPS} == steps
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if "there and back" in n else []) for n in ROWS],
+)
 def test_a_row_of_the_table(own, name):
     edit, compute, steps = ROWS[name]
     place, data = own

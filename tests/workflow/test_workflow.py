@@ -67,6 +67,7 @@ MERGED, STUDY = (f"results/studies/small/{name}.nc" for name in ("measurements",
 NF4 = "energy/tiny/none/none/nf4/here/transformers/questions/1"
 
 
+@pytest.mark.slow
 def test_an_unfinished_study_is_merged_and_ranked_and_what_is_missing_is_listed(own):
     place, _ = own
     house.record(place, NF4).unlink()
@@ -133,6 +134,7 @@ def test_damaged_records_stop_the_merge_and_are_named(own, damage):
     assert {job for _, job in house.wanted(place)} - {""} == set(KINDS.values())
 
 
+@pytest.mark.slow
 def test_findings_are_results(own):
     """A cell that does not fit is done: it is not tried again, and the dataset says so."""
     place, _ = own
@@ -163,6 +165,7 @@ def test_findings_are_results(own):
     assert house.planned(place) == set()
 
 
+@pytest.mark.slow
 def test_boards_that_mix_under_one_label_are_seen(own):
     place, _ = own
     boards = {
@@ -207,6 +210,7 @@ def test_snakemakes_own_report_holds_the_tables_figures_and_report(own):
     assert text.count('"caption": "<p>') == len(captions)
 
 
+@pytest.mark.slow
 def test_a_study_without_zones_and_without_a_single_success_still_has_its_report(own):
     place, data = own
     del data["carbon"]
@@ -234,6 +238,7 @@ def commands(place):
     return re.findall(job, done.stdout + done.stderr)
 
 
+@pytest.mark.slow
 def test_llamacpp_jobs_run_in_an_environment_of_their_own(own):
     place, data = own
     data["quantization"]["q4"] = {"method": "gguf", "type": "Q4_K_M"}
@@ -264,6 +269,7 @@ def test_llamacpp_jobs_run_in_an_environment_of_their_own(own):
     ]
 
 
+@pytest.mark.slow
 def test_environments_of_the_whole_study_are_built_before_its_first_compute_job(
     own,
 ):
@@ -287,6 +293,7 @@ def test_environments_of_the_whole_study_are_built_before_its_first_compute_job(
     assert "building envs/llm" in done.stdout
 
 
+@pytest.mark.slow
 def test_cells_that_no_engine_runs_send_no_jobs_and_are_in_the_dataset(own):
     place, data = own
     data["engine"]["llamacpp"] = {"method": "llamacpp"}
@@ -301,6 +308,7 @@ def test_cells_that_no_engine_runs_send_no_jobs_and_are_in_the_dataset(own):
         )
 
 
+@pytest.mark.slow
 def test_ready_made_weights_are_fetched_for_each_model_and_rerun_for_one(own):
     place, data = own
     data["model"]["second"] = {"path": "config/second-model"}
@@ -341,6 +349,7 @@ def test_jobs_that_were_planned_before_an_edit_fail_and_say_so(own):
     assert "has changed since it was planned: run snakemake again" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_of_the_cheap_end_that_is_asked_for_by_name_is_made_anew(own):
     place, data = own
     data["ranking"]["weight"] = 0.5
@@ -368,6 +377,7 @@ def test_sessions_follow_each_other_and_cells_are_shuffled(own):
     assert orders[0] != sorted(orders[0])
 
 
+@pytest.mark.slow
 def test_the_export_is_written_and_nothing_is_measured_for_it(own):
     place, _ = own
     energy = sorted((place / "results/energy").rglob("*.json"))
@@ -387,6 +397,7 @@ def test_the_export_is_written_and_nothing_is_measured_for_it(own):
     assert sorted((place / "results/energy").rglob("*.json")) == energy
 
 
+@pytest.mark.slow
 def test_an_hourly_series_tells_the_best_hours_and_its_change_is_seen(own):
     place, data = own
     rows = [
@@ -403,7 +414,8 @@ def test_an_hourly_series_tells_the_best_hours_and_its_change_is_seen(own):
     assert set(carbon[carbon.zone == "MINE"].intensity_basis) == {"unknown"}
     page = (folder / "report.html").read_text()
     assert "What the best start saves" in page
-    assert "Carbon intensity by hour and month" in page
+    assert (folder / "figures/grid_profile.svg").exists()
+    assert "When jobs were cleanest to begin" in page
     assert house.planned(place) == set()
     series.write_text("\n".join(["time,g", *rows, "2024-01-25T00:00,900"]))
     assert {rule for rule, *_ in house.planned(place)} == {

@@ -111,6 +111,7 @@ DIMENSIONS = {
     "component": "part of the machine",
     "metric": "quality metric, TASK.METRIC",
     "zone": "zone of the electricity grid",
+    "to": "zone that the work would move to",
     "kind": "kind of the jobs",
     "month": "month of the year",
     "hour": "hour of the day (UTC)",

@@ -29,7 +29,12 @@ def best_of_places(tree: xr.DataTree) -> pd.DataFrame:
     """The cell with the highest score of every place, with its short names `configuration` and
     `place`.
     """
-    score = tree["ranking"].score.drop_attrs().to_dataframe(dim_order=list(CELL_AXES))
+    score = (
+        tree["ranking"]
+        .score.reset_coords(drop=True)
+        .drop_attrs()
+        .to_dataframe(dim_order=list(CELL_AXES))
+    )
     frame = score.dropna().sort_values("score", ascending=False, kind="stable").reset_index()
     attributes = tree["ranking"].attrs
     places = [axis for axis in CELL_AXES if f"baseline_{axis}" not in attributes]

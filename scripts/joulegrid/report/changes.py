@@ -31,7 +31,7 @@ def change_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
     ranking = tree["ranking"].to_dataset()[["efficiency", "efficiency_ci95", "quality"]]
     size = tree["energy"].weights_size.max("session").drop_attrs() / 1e6
     found = ranking.assign(megabytes=size).drop_attrs()
-    frame = found.to_dataframe(dim_order=list(CELL_AXES)).reset_index()
+    frame = found.reset_coords(drop=True).to_dataframe(dim_order=list(CELL_AXES)).reset_index()
     frame = names(frame.dropna(subset=["efficiency"]))
     baseline = comparison.chosen_in(tree["ranking"].attrs)["baseline"]
     axes = [axis for axis in PLACE_AXES if axis in baseline and tree["energy"].sizes[axis] > 1]

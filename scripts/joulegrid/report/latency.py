@@ -31,7 +31,7 @@ def with_latencies(tree: xr.DataTree, frame: pd.DataFrame) -> pd.DataFrame:
     names = recorded(tree)
     if not names:
         return frame
-    means = tree["energy"].to_dataset()[names].mean("session").drop_attrs()
+    means = tree["energy"].to_dataset()[names].mean("session").reset_coords(drop=True).drop_attrs()
     return frame.join(means.to_dataframe(dim_order=list(CELL_AXES)), on=list(CELL_AXES))
 
 

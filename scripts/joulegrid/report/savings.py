@@ -40,7 +40,7 @@ def token_energies(tree: xr.DataTree, frame: pd.DataFrame) -> pd.DataFrame:
     for name, sessions in values.items():
         mean = statistics.mean_over_sessions(sessions)
         found[name], found[f"{name}_ci95"] = mean["mean"], mean["half_width"]
-    table = found.drop_attrs().to_dataframe(dim_order=list(CELL_AXES))
+    table = found.reset_coords(drop=True).drop_attrs().to_dataframe(dim_order=list(CELL_AXES))
     return frame.join(table, on=list(CELL_AXES))
 
 
