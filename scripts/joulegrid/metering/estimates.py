@@ -46,12 +46,17 @@ class Power:
 def cpu_power(hardware: dict[str, Any], cpus: int, node_cpus: int) -> Power:
     """The CPU of a job that has `cpus` of the `node_cpus` hardware threads of a machine.
 
-    The study's own wattage wins; then the table of servers, CodeCarbon's table of thermal design
+    The study's own wattage wins, of which a job takes the share that it has of the machine's CPUs;
+    then the table of servers, CodeCarbon's table of thermal design
     power, a guess.
     """
     if "cpu_power_w" in hardware:
-        watts = hardware["cpu_power_w"]
-        text = f"{watts:g} W at full load, given by the study; {IDLE_SHARE:.0%} of it at idle"
+        whole = hardware["cpu_power_w"]
+        watts = whole * cpus / node_cpus
+        text = (
+            f"{whole:g} W at full load, given by the study; {IDLE_SHARE:.0%} of it at idle"
+            f"{_part(watts, cpus / node_cpus)}"
+        )
         return Power(IDLE_SHARE * watts, watts, ESTIMATED, text)
     facts = cpu_facts()
     server = _server(facts)
@@ -80,12 +85,14 @@ def cpu_power(hardware: dict[str, Any], cpus: int, node_cpus: int) -> Power:
 def ram_power(hardware: dict[str, Any], share: float) -> Power:
     """The memory of a job; `share` of the machine's, by its CPUs."""
     if "ram_power_w" in hardware:
-        watts = hardware["ram_power_w"]
-        return Power(watts, watts, ESTIMATED, f"{watts:g} W, given by the study")
+        whole = hardware["ram_power_w"]
+        watts, text = whole * share, f"{whole:g} W, given by the study"
+        return Power(watts, watts, ESTIMATED, text + _part(watts, share))
     if "ram_modules" in hardware:
-        watts = modules_w(hardware["ram_modules"])
-        text = f"{watts:g} W for {hardware['ram_modules']} modules, CodeCarbon's wattage per DIMM"
-        return Power(watts, watts, ESTIMATED, text)
+        whole = modules_w(hardware["ram_modules"])
+        text = f"{whole:g} W for {hardware['ram_modules']} modules, CodeCarbon's wattage per DIMM"
+        watts = whole * share
+        return Power(watts, watts, ESTIMATED, text + _part(watts, share))
     gigabytes = psutil.virtual_memory().total / 1e9 * share
     watts = RAM_W_PER_GB * gigabytes
     text = (
@@ -93,6 +100,11 @@ def ram_power(hardware: dict[str, Any], share: float) -> Power:
         f"±{BAND:.0%}"
     )
     return Power(watts, watts, ESTIMATED, text)
+
+
+def _part(watts: float, share: float) -> str:
+    """What to say of a job that has a part of a machine."""
+    return "" if share == 1 else f"; {watts:.3g} W of it are this job's, by {share:.3g} of the CPUs"
 
 
 def modules_w(count: int) -> float:
