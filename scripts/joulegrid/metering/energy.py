@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from joulegrid.errors import InputError
-from joulegrid.metering.samples import Equipment, Gpu, Sample
+from joulegrid.metering.samples import Equipment, Gpu, Sample, Zone
 
 # Power samples further apart than this leave a hole that no line between them fills. Boards refresh
 # each 100 ms, so that two in a row may be lost
 LONGEST_GAP_S = 0.5
+# No package nor its DRAM takes more for longer than an instant (zeus takes the same bound; the
+# largest server CPUs are designed for 500 W). A counter that fell and would by a wrap have counted
+# more than this was reset
+MOST_W = 1000.0
+# Reading a counter is delayed by up to so much after its time is taken
+DELAY_S = 1.0
 # A sensor that gives the same watts this often is stuck: readings of a working board differ in the
 # last digits even at idle (recordings of 16 boards)
 STUCK_AFTER = 100
@@ -58,11 +64,37 @@ def counted_uj(values: Sequence[int], range_uj: int) -> int:
 
 
 def zones_j(equipment: Equipment, samples: Sequence[Sample]) -> dict[str, float]:
-    """J of every RAPL zone."""
-    return {
-        name: counted_uj([sample.zones[name] for sample in samples], zone.range_uj) / 1e6
-        for name, zone in equipment.zones.items()
-    }
+    """J of every RAPL zone.
+
+    Raises
+    ------
+    InputError
+        where a counter was reset, jumped, or was not read for so long that it may have started
+        again more than once: what was used then is not known.
+    """
+    return {name: _zone_j(name, zone, samples) for name, zone in equipment.zones.items()}
+
+
+def _zone_j(name: str, zone: Zone, samples: Sequence[Sample]) -> float:
+    joules = 0.0
+    for before, after in pairwise(samples):
+        seconds = after.t_s - before.t_s
+        most = MOST_W * (seconds + DELAY_S)
+        if most >= zone.range_uj / 1e6:
+            raise InputError(
+                f"RAPL {name} was not read for {seconds:.0f} s, in which its counter may have "
+                "started again more than once (was the job suspended?): that is no measurement"
+            )
+        values = before.zones[name], after.zones[name]
+        step = counted_uj(values, zone.range_uj) / 1e6
+        if step > most:
+            raise InputError(
+                f"RAPL {name}: its counter went from {values[0] / 1e6:.0f} J to "
+                f"{values[1] / 1e6:.0f} J in {seconds:.2g} s, which no CPU takes: was it reset (by "
+                "a suspended machine, or a driver that was loaded anew)? That is no measurement"
+            )
+        joules += step
+    return joules
 
 
 def integral_j(times: Sequence[float], watts: Sequence[float]) -> float:
