@@ -3,7 +3,7 @@
 import pytest
 
 from joulegrid.errors import InputError
-from joulegrid.metering import energy
+from joulegrid.metering import energy, rapl
 from joulegrid.metering.meter import Meter
 from joulegrid.metering.replay import Recording
 from joulegrid.metering.samples import Equipment, Host, Sample, Zone
@@ -66,3 +66,39 @@ def test_a_gap_that_may_hide_wraps_is_no_measurement():
 def test_two_readings_close_together_may_hold_what_was_counted_before():
     """A counter is refreshed each 1 ms, and a reader may be held up between clock and counter."""
     assert joules(INTEL, (0, 100.0), (0.0001, 100.4), (0.0002, 200.0)) == pytest.approx(100)
+
+
+# ---------------------------------------------------------------- zones
+def two_sockets(root, **others):
+    """The zones of two packages with DRAM; `others` says what other values than these they have."""
+    values = {"package-0": 100, "dram-0": 7, "package-1": 200, "dram-1": 9}
+    folders = {"package-0": "0", "dram-0": "0:0", "package-1": "1", "dram-1": "1:0"}
+    given = values | {name.replace("_", "-"): value for name, value in others.items()}
+    for name, value in given.items():
+        path = root / f"intel-rapl:{folders[name]}"
+        path.mkdir()
+        (path / "name").write_text("dram" if name.startswith("dram") else name)
+        (path / "energy_uj").write_text(f"{value}")
+        (path / "max_energy_range_uj").write_text(f"{INTEL}")
+    return rapl.find(root)
+
+
+def test_memory_of_all_sockets_is_read(tmp_path):
+    found = two_sockets(tmp_path)
+    assert found.read() == {"package-0": 100, "dram-0": 7, "package-1": 200, "dram-1": 9}
+    assert found.beside == {}
+
+
+def test_half_of_the_memory_is_no_measurement(tmp_path):
+    found = two_sockets(tmp_path, dram_1="")  # as unreadable as one without permission
+    assert found.read() == {"package-0": 100, "package-1": 200}
+    assert found.beside == {"dram-0": "not all memory can be read", "dram-1": "cannot be read"}
+    equipment = Equipment(1, 1, found.zones)
+    basis = Meter("machine", CPU, Recording(equipment, [Sample(0.0, HOST)])).basis
+    assert (basis["cpu"]["basis"], basis["ram"]["basis"]) == ("measured", "estimated")
+
+
+def test_a_package_that_is_there_twice_has_its_memory_once(tmp_path):
+    found = two_sockets(tmp_path, package_1=100, dram_1=7)
+    assert found.read() == {"package-0": 100, "dram-0": 7}
+    assert found.beside["dram-1"] == "the memory of a package that is there twice"

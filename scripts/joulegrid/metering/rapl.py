@@ -33,35 +33,49 @@ class Rapl:
         packages and DRAM, by name.
     beside
         zones that are there and not added, with the reason.
-    denied
-        whether packages are there that this user may not read.
+    denied, memory_denied
+        whether packages or DRAM are there that this user may not read.
     """
 
     zones: dict[str, Zone] = field(default_factory=dict)
     beside: dict[str, str] = field(default_factory=dict)
     denied: bool = False
+    memory_denied: bool = False
     files: dict[str, Path] = field(default_factory=dict)
 
     def read(self) -> dict[str, int]:
         """µJ of every zone."""
         return {name: int(path.read_text()) for name, path in self.files.items()}
 
+    def of(self, domain: str) -> list[str]:
+        """The zones of a domain that are read."""
+        return [name for name, zone in self.zones.items() if zone.domain == domain]
+
+    def set_aside(self, names: list[str], reason: str) -> None:
+        """Read these no more."""
+        for name in names:
+            self.beside[name] = reason
+            del self.zones[name], self.files[name]
+
 
 def find(root: Path = POWERCAP) -> Rapl:
     """The RAPL zones of this machine.
 
-    Packages count only if all of them can be read: half of them would be an undercount.
+    Packages count only if all of them can be read, and so does DRAM: half would be an undercount.
+    A package that is there twice brings its DRAM with it.
     """
     found = Rapl()
     for folder in sorted(root.glob("intel-rapl:*")):
         _note(found, folder)
-    packages = [name for name, zone in found.zones.items() if zone.domain == "package"]
-    for name in _mirrored(found, packages):
-        found.beside[name] = "shows the same counter as another package"
-        del found.zones[name], found.files[name]
+    for name in _mirrored(found, found.of("package")):
+        inside = f"{found.files[name].parent.name}:"
+        memory = [n for n in found.of("dram") if found.files[n].parent.name.startswith(inside)]
+        found.set_aside(memory, "the memory of a package that is there twice")
+        found.set_aside([name], "shows the same counter as another package")
     if found.denied:
-        found.beside |= dict.fromkeys(found.zones, "not all packages can be read")
-        found.zones, found.files = {}, {}
+        found.set_aside(list(found.zones), "not all packages can be read")
+    if found.memory_denied:
+        found.set_aside(found.of("dram"), "not all memory can be read")
     _set_aside_wrong_memory(found)
     return found
 
@@ -70,7 +84,7 @@ def _set_aside_wrong_memory(found: Rapl) -> None:
     """Take DRAM out where its counters say more than memory can take: all of it, since a half would
     be an undercount.
     """
-    names = [name for name, zone in found.zones.items() if zone.domain == "dram"]
+    names = found.of("dram")
     if not names:
         return
     began, before = time.monotonic(), found.read()
@@ -80,9 +94,8 @@ def _set_aside_wrong_memory(found: Rapl) -> None:
     watts = sum(counted) / 1e6 / seconds
     gigabytes = psutil.virtual_memory().total / 1e9
     if watts > PLAUSIBLE_DRAM_W_PER_GB * gigabytes:
-        for name in names:
-            found.beside[name] = f"says {watts:.0f} W for {gigabytes:.0f} GB, which is implausible"
-            del found.zones[name], found.files[name]
+        said = f"says {watts:.0f} W for {gigabytes:.0f} GB, which is implausible"
+        found.set_aside(names, said)
 
 
 def _note(found: Rapl, folder: Path) -> None:
@@ -103,6 +116,7 @@ def _note(found: Rapl, folder: Path) -> None:
     except (OSError, ValueError):
         found.beside[name] = "cannot be read"
         found.denied |= domain == "package"
+        found.memory_denied |= domain == "dram"
         return
     while name in found.zones:
         name += "'"
