@@ -7,6 +7,7 @@ Servers (`tables.SERVERS`) are whole ones at the wall: they hold memory, fans an
 nothing is added to them.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,8 @@ BAND = 0.3
 # Shares of thermal design power that a package takes at idle and under full load (Teads 2021,
 # measured on AWS instances)
 IDLE_SHARE, FULL_SHARE = 0.12, 1.02
+# A Xeon W is a workstation's
+SERVER_NAME = re.compile(r"\bEPYC\b|\bXeon\b(?!.*\bW\d?-)", re.IGNORECASE)
 # Of a CPU that no table knows; CodeCarbon's fallback
 GUESSED_FULL_W = 4.0
 # Cloud Carbon Footprint's memory coefficient, a mean of Crucial's and Micron's figures
@@ -138,7 +141,13 @@ def cpu_facts() -> dict[str, Any]:
 
 
 def _server(facts: dict[str, Any]) -> Server | None:
-    """The servers with a CPU like this one, None where the table has none."""
+    """The servers with a CPU like this one, None where the table has none.
+
+    Desktop and workstation CPUs share family and model with server ones (a Ryzen 1800X with EPYC
+    7001, a Core i9-7980XE with Xeon Scalable): the name decides too.
+    """
+    if not SERVER_NAME.search(facts.get("model name", "")):
+        return None
     try:
         family, model, stepping = (int(facts[k]) for k in ("cpu family", "model", "stepping"))
     except (KeyError, ValueError):

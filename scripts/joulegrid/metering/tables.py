@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 class Server(NamedTuple):
     """W per hardware thread of a server at the wall, idle and full, as a mean of `results`
-    SPECpower_ssj2008 results of its CPU's generation; recognized by what CPUID says.
+    SPECpower_ssj2008 results of its CPU's generation; recognized by its name and what CPUID says.
     """
 
     vendor: str
@@ -34,7 +34,7 @@ class Memory(NamedTuple):
 
 # SPECpower_ssj2008 (spec.org) as of 2026-03-09, by way of Cloud Carbon Footprint's coefficients
 # (Apache-2.0), grouped by CPU name here: the published per-generation means mix in other CPUs for
-# EPYC 9004 and do not follow from the list for EPYC 9005. Desktop CPUs have other model numbers.
+# EPYC 9004 and do not follow from the list for EPYC 9005. Desktop CPUs may have the same numbers.
 # Of two rows that fit the later one counts
 SERVERS = (
     Server("AuthenticAMD", 23, 0, 31, 0, "AMD Zen (EPYC 7001)", 0.807, 2.523, 9),
