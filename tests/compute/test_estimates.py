@@ -2,7 +2,7 @@
 
 import pytest
 
-from joulegrid.metering import estimates
+from joulegrid.metering import estimates, tables
 
 CPU = {"device": "cpu"}
 
@@ -25,7 +25,10 @@ def test_a_job_takes_its_share_of_the_wattages_that_the_study_gives():
 
 def test_a_job_with_the_whole_machine_takes_all():
     power = estimates.ram_power({"ram_modules": 16}, 1.0)
-    assert (power.full_w, power.method) == (70, "70 W for 16 modules, CodeCarbon's wattage per DIMM")
+    assert (power.full_w, power.method) == (
+        70,
+        "70 W for 16 modules, CodeCarbon's wattage per DIMM",
+    )
 
 
 # ---------------------------------------------------------------- which CPU it is
@@ -42,7 +45,7 @@ SHARED_NUMBERS = [
     (INTEL, 6, 85, 4, "Intel(R) Xeon(R) W-2195 CPU @ 2.30GHz", None),
     (INTEL, 6, 143, 8, "Intel(R) Xeon(R) w9-3495X", None),
     (AMD, 23, 49, 0, "AMD EPYC 7742 64-Core Processor", "EPYC 7002"),
-    (AMD, 26, 2, 1, "AMD EPYC", "EPYC 9005"),  # as a cloud's virtual machine has it
+    (AMD, 26, 2, 1, "AMD EPYC", "Zen 5 "),  # as a cloud's virtual machine has it
     (AMD, 25, 1, 1, "AMD EPYC-Milan Processor", "EPYC 7003"),
     (INTEL, 6, 85, 4, "Intel(R) Xeon(R) Gold 6148 CPU @ 2.40GHz", "Skylake"),
     (INTEL, 6, 85, 7, "Intel(R) Xeon(R) Platinum 8259CL CPU @ 2.50GHz", "Cascade Lake"),
@@ -50,7 +53,9 @@ SHARED_NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize(("vendor", "family", "model", "stepping", "name", "server"), SHARED_NUMBERS)
+@pytest.mark.parametrize(
+    ("vendor", "family", "model", "stepping", "name", "server"), SHARED_NUMBERS
+)
 def test_a_desktop_is_no_server(monkeypatch, vendor, family, model, stepping, name, server):
     facts = {"vendor_id": vendor, "cpu family": f"{family}", "model": f"{model}"}
     with_cpu(monkeypatch, {**facts, "stepping": f"{stepping}", "model name": name})
@@ -68,3 +73,59 @@ def test_a_workstation_takes_its_design_power(monkeypatch):
     name = "AMD Ryzen Threadripper 3990X 64-Core Processor"
     with_cpu(monkeypatch, {**facts, "model name": name})
     assert estimates.cpu_power(CPU, 128, 128).full_w == pytest.approx(1.02 * 280)
+
+
+# ---------------------------------------------------------------- how sure an estimate is
+MILAN = {
+    "model name": "AMD EPYC 7763 64-Core Processor",
+    "vendor_id": AMD,
+    "cpu family": "25",
+    "model": "1",
+    "stepping": "1",
+}
+
+
+def test_a_servers_band_is_that_of_the_results_it_comes_from(monkeypatch):
+    """Of 28 servers with Zen 3, 80 % take 0.327 to 0.621 W per thread idle, 1.772 to 2.221 full."""
+    with_cpu(monkeypatch, MILAN)
+    text = estimates.cpu_power(CPU, 100, 128).method
+    assert "mean of 28 SPECpower results, of which 80% say 32.7 to 62.1 W idle" in text
+    assert "177 to 222 W full" in text
+
+
+@pytest.mark.parametrize("server", tables.SERVERS, ids=lambda server: server.generation)
+def test_means_lie_in_their_bands(server):
+    for watts in (server.idle_w, server.full_w):
+        assert watts.low < watts.mean < watts.high
+
+
+def test_zen_4_and_zen_5_are_told_apart(monkeypatch):
+    """9654: 0.34 and 1.88 W per thread (20 results). 9845 is a Zen 5c and none of them."""
+    genoa = {**MILAN, "model name": "AMD EPYC 9654 96-Core Processor", "model": "17"}
+    with_cpu(monkeypatch, genoa)
+    power = estimates.cpu_power(CPU, 192, 192)
+    assert (power.idle_w / 192, power.full_w / 192) == pytest.approx((0.34, 1.88), rel=0.01)
+    turin = {**MILAN, "model name": "AMD EPYC 9845", "cpu family": "26", "model": "17"}
+    with_cpu(monkeypatch, turin)
+    assert "Zen 5c (EPYC 9845, 9965), mean of 33" in estimates.cpu_power(CPU, 1, 320).method
+
+
+@pytest.mark.parametrize(
+    ("hardware", "facts"),
+    [({"cpu_power_w": 50}, MILAN), ({}, {"model name": "Martian"})],
+    ids=["the study's", "a guess"],
+)
+def test_no_band_is_claimed_where_none_is_known(monkeypatch, hardware, facts):
+    with_cpu(monkeypatch, facts)
+    text = estimates.cpu_power({**CPU, **hardware}, 2, 2).method
+    assert "±" not in text
+    assert "80%" not in text
+
+
+def test_sources_differ_on_memory_and_that_is_said():
+    assert "sources differ from 0.04 to 0.6 W/GB" in estimates.ram_power(CPU, 0.5).method
+
+
+def test_design_power_has_no_known_band(monkeypatch):
+    with_cpu(monkeypatch, {"model name": "12th Gen Intel(R) Core(TM) i7-12700H"})
+    assert estimates.cpu_power(CPU, 10, 20).method.endswith("how far off is not known")

@@ -1,7 +1,7 @@
 """Power of CPU and memory where no counter can be read: models with a source, or a guess.
 
 Power is taken as linear in the load of the job's CPUs, from idle to full. Measured curves bend both
-ways, by 5 to 32 % of full load (SPECpower and RAPL measurements of four CPUs): `BAND`.
+ways, by 5 to 31 % of full load on average (RAPL at 0 to 100 % of four CPUs, CodeCarbon's data).
 
 Servers (`tables.SERVERS`) are whole ones at the wall: they hold memory, fans and power supply, and
 nothing is added to them.
@@ -15,11 +15,10 @@ from typing import Any
 
 import psutil
 
-from joulegrid.metering.tables import SERVERS, Server
+from joulegrid.metering import tables
 from joulegrid.metering.tracker import design_power
 
 ESTIMATED, GUESS = "estimated", "guess"
-BAND = 0.3
 # Shares of thermal design power that a package takes at idle and under full load (Teads 2021,
 # measured on AWS instances)
 IDLE_SHARE, FULL_SHARE = 0.12, 1.02
@@ -29,6 +28,8 @@ SERVER_NAME = re.compile(r"\bEPYC\b|\bXeon\b(?!.*\bW\d?-)", re.IGNORECASE)
 GUESSED_FULL_W = 4.0
 # Cloud Carbon Footprint's memory coefficient, a mean of Crucial's and Micron's figures
 RAM_W_PER_GB = 0.392
+# Others: an external meter at DDR4 without load (Broadwell), Teads' table at full load
+LEAST_RAM_W_PER_GB, MOST_RAM_W_PER_GB = 0.04, 0.6
 
 
 @dataclass(frozen=True)
@@ -64,20 +65,23 @@ def cpu_power(hardware: dict[str, Any], cpus: int, node_cpus: int) -> Power:
     facts = cpu_facts()
     server = _server(facts)
     if server is not None:
-        idle, full = cpus * server.idle_w, cpus * server.full_w
-        text = (
-            f"{idle:.3g} W idle to {full:.3g} W full by load, for {cpus} CPUs: share of a whole "
-            f"server, memory and fans included; {server.generation}, mean of "
-            f"{server.results} SPECpower results; ±{BAND:.0%}"
+        idle, full = (
+            tables.Range(*(cpus * w for w in each)) for each in (server.idle_w, server.full_w)
         )
-        return Power(idle, full, ESTIMATED, text, holds_memory=True)
+        text = (
+            f"{idle.mean:.3g} W idle to {full.mean:.3g} W full by load, for {cpus} CPUs: share of "
+            f"a whole server, memory and fans included; {server.generation}, mean of "
+            f"{server.results} SPECpower results, of which 80% say {idle.low:.3g} to "
+            f"{idle.high:.3g} W idle, {full.low:.3g} to {full.high:.3g} W full"
+        )
+        return Power(idle.mean, full.mean, ESTIMATED, text, holds_memory=True)
     design = design_power(facts.get("model name", ""))
     if design is not None:
         watts = design * int(facts["sockets"]) * cpus / node_cpus
         text = (
             f"thermal design power {design:g} W of {facts['model name']} (CodeCarbon's table), "
             f"share of {cpus} of {node_cpus} CPUs: {IDLE_SHARE:.0%} of it at idle, "
-            f"{FULL_SHARE:.0%} at full load (Teads); ±{BAND:.0%}"
+            f"{FULL_SHARE:.0%} at full load (Teads); how far off is not known"
         )
         return Power(IDLE_SHARE * watts, FULL_SHARE * watts, ESTIMATED, text)
     watts = GUESSED_FULL_W * cpus
@@ -100,7 +104,7 @@ def ram_power(hardware: dict[str, Any], share: float) -> Power:
     watts = RAM_W_PER_GB * gigabytes
     text = (
         f"{watts:.3g} W for {gigabytes:.3g} GB, {RAM_W_PER_GB} W/GB (Cloud Carbon Footprint); "
-        f"±{BAND:.0%}"
+        f"sources differ from {LEAST_RAM_W_PER_GB} to {MOST_RAM_W_PER_GB} W/GB"
     )
     return Power(watts, watts, ESTIMATED, text)
 
@@ -140,7 +144,7 @@ def cpu_facts() -> dict[str, Any]:
     return {**first, "sockets": max(len(sockets), 1)}
 
 
-def _server(facts: dict[str, Any]) -> Server | None:
+def _server(facts: dict[str, Any]) -> tables.Server | None:
     """The servers with a CPU like this one, None where the table has none.
 
     Desktop and workstation CPUs share family and model with server ones (a Ryzen 1800X with EPYC
@@ -154,7 +158,7 @@ def _server(facts: dict[str, Any]) -> Server | None:
         return None
     fitting = [
         server
-        for server in SERVERS
+        for server in tables.SERVERS
         if server.vendor == facts.get("vendor_id")
         and server.family == family
         and server.first_model <= model <= server.last_model
