@@ -5,7 +5,7 @@ Everything here is a function of samples, so that a recording gives what the mac
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from joulegrid.errors import InputError
 from joulegrid.metering.samples import Equipment, Gpu, Sample, Zone
@@ -19,9 +19,10 @@ LONGEST_GAP_S = 0.5
 MOST_W = 1000.0
 # Reading a counter is delayed by up to so much after its time is taken
 DELAY_S = 1.0
-# A sensor that gives the same watts this often is stuck: readings of a working board differ in the
-# last digits even at idle (recordings of 16 boards)
-STUCK_AFTER = 100
+# A sensor that gives the same watts for so long is stuck, also at idle: an L40S did for 9.9 s. Of a
+# board at work, by its own utilization, the longest time was 2.9 s (recordings of 16 boards)
+STUCK_S = 10.0
+STUCK_AT_WORK_S, AT_WORK = 4.0, 0.5
 # Counter and integrated power of a working board agree within some 2 % over 5 s and more (59 runs
 # on a B300; an RTX 4000 Ada 0.3 to 1.8 %); zeus and DCGM users saw 5 to 20 %
 DISAGREEMENT = 0.1
@@ -148,12 +149,21 @@ def _power_only(
         )
     if integrated == 0:
         raise InputError(f"GPU {uuid}: NVML says 0 W: that is no measurement")
-    if len(readings) >= STUCK_AFTER and len({reading.power_w for reading in readings}) == 1:
-        raise InputError(
-            f"GPU {uuid}: NVML gave the same {readings[0].power_w} W {len(readings)} times: its "
-            "sensor is stuck"
-        )
+    _refuse_stuck(uuid, times, readings)
     return integrated
+
+
+def _refuse_stuck(uuid: str, times: Sequence[float], readings: Sequence[Gpu]) -> None:
+    working = [(reading.busy or 0.0) >= AT_WORK for reading in readings]
+    for least, counts in ((STUCK_S, [True] * len(readings)), (STUCK_AT_WORK_S, working)):
+        rows = zip(times, readings, counts, strict=True)
+        for (watts, counted), group in groupby(rows, lambda row: (row[1].power_w, row[2])):
+            same = [t for t, _, _ in group]
+            if counted and same[-1] - same[0] >= least:
+                raise InputError(
+                    f"GPU {uuid}: NVML gave the same {watts} W {len(same)} times, over "
+                    f"{same[-1] - same[0]:.1f} s: its sensor is stuck"
+                )
 
 
 def _longest_gap(times: Sequence[float]) -> float:
