@@ -102,3 +102,34 @@ def test_a_package_that_is_there_twice_has_its_memory_once(tmp_path):
     found = two_sockets(tmp_path, package_1=100, dram_1=7)
     assert found.read() == {"package-0": 100, "dram-0": 7}
     assert found.beside["dram-1"] == "the memory of a package that is there twice"
+
+
+# ---------------------------------------------------------------- containers
+MASKED = """overlay / overlay rw,relatime 0 0
+sysfs /sys sysfs ro,nosuid,nodev,noexec,relatime 0 0
+tmpfs /sys/devices/virtual/powercap tmpfs ro,relatime,inode64 0 0
+"""
+
+
+@pytest.mark.parametrize(("mounts", "said"), [(MASKED, True), (MASKED[:80], False)])
+def test_a_container_that_hides_the_counters_is_said(tmp_path, monkeypatch, mounts, said):
+    """As docker and containerd mount it: no zone is there, and no error of permission either."""
+    (tmp_path / "mounts").write_text(mounts)
+    found = rapl.find(tmp_path, tmp_path / "mounts")
+    assert found.zones == {}
+    assert ("intel-rapl" in found.beside) == said
+    monkeypatch.setattr(rapl, "find", lambda: found)
+    cpu = Meter("machine", CPU).basis["cpu"]
+    text = str(cpu.get("not_added"))
+    assert ("hidden by this container" in text) == said
+    assert ("systempaths=unconfined" in text) == said
+
+
+def test_zones_that_are_seen_are_not_called_hidden(tmp_path):
+    (tmp_path / "mounts").write_text(MASKED)
+    path = tmp_path / "intel-rapl:0"
+    path.mkdir()
+    for name, text in (("name", "package-0"), ("energy_uj", "1"), ("max_energy_range_uj", "9")):
+        (path / name).write_text(text)
+    found = rapl.find(tmp_path, tmp_path / "mounts")
+    assert (set(found.zones), found.beside) == ({"package-0"}, {})

@@ -15,6 +15,14 @@ from joulegrid.metering.energy import counted_uj
 from joulegrid.metering.samples import Zone
 
 POWERCAP = Path("/sys/class/powercap")
+# Where the kernel has the zones. Docker, containerd and podman have mounted an empty folder over it
+# since October 2023, against CVE-2020-8694
+BEHIND = "/sys/devices/virtual/powercap"
+MOUNTS = Path("/proc/self/mounts")
+UNMASK = (
+    "docker run --security-opt systempaths=unconfined, or podman run --security-opt "
+    f"unmask={BEHIND}, shows it"
+)
 # A DRAM counter above this many W per GB is one with a wrong unit (Granite Rapids shows some
 # 200 W): DDR4 under load was measured at 0.1 to 0.2 W/GB, RAPL itself says up to 0.3. It is looked
 # at before the work: a unit that is wrong by little stays unseen
@@ -58,14 +66,17 @@ class Rapl:
             del self.zones[name], self.files[name]
 
 
-def find(root: Path = POWERCAP) -> Rapl:
-    """The RAPL zones of this machine.
+def find(root: Path = POWERCAP, mounts: Path = MOUNTS) -> Rapl:
+    """The RAPL zones of this machine, or word of the container that hides them.
 
     Packages count only if all of them can be read, and so does DRAM: half would be an undercount.
     A package that is there twice brings its DRAM with it.
     """
     found = Rapl()
-    for folder in sorted(root.glob("intel-rapl:*")):
+    folders = sorted(root.glob("intel-rapl:*"))
+    if not folders and _masked(mounts):
+        found.beside["intel-rapl"] = f"hidden by this container, if the machine has it: {UNMASK}"
+    for folder in folders:
         _note(found, folder)
     for name in _mirrored(found, found.of("package")):
         inside = f"{found.files[name].parent.name}:"
@@ -78,6 +89,15 @@ def find(root: Path = POWERCAP) -> Rapl:
         found.set_aside(found.of("dram"), "not all memory can be read")
     _set_aside_wrong_memory(found)
     return found
+
+
+def _masked(mounts: Path) -> bool:
+    """Whether something is mounted over the zones."""
+    try:
+        lines = mounts.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return any(line.split()[1:2] == [BEHIND] for line in lines)
 
 
 def _set_aside_wrong_memory(found: Rapl) -> None:
