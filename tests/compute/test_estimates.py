@@ -2,17 +2,19 @@
 
 import pytest
 
-from joulegrid.metering import estimates, tables
+from joulegrid.metering import estimates, host, tables
 
 CPU = {"device": "cpu"}
 
 
 def with_cpu(monkeypatch, facts, sockets=1):
     monkeypatch.setattr(estimates, "cpu_facts", lambda: {**facts, "sockets": sockets})
+    monkeypatch.setattr(estimates, "cpu_quota", lambda: None)
 
 
-def test_a_job_takes_its_share_of_the_wattages_that_the_study_gives():
+def test_a_job_takes_its_share_of_the_wattages_that_the_study_gives(monkeypatch):
     """225 W are those of all 128 CPUs: two of them take 3.5 W, not 225."""
+    with_cpu(monkeypatch, {})
     power = estimates.cpu_power({"cpu_power_w": 225}, 2, 128)
     assert (power.idle_w, power.full_w) == pytest.approx((0.12 * 225 / 64, 225 / 64))
     assert power.method.startswith("225 W at full load, given by the study")
@@ -129,3 +131,64 @@ def test_sources_differ_on_memory_and_that_is_said():
 def test_design_power_has_no_known_band(monkeypatch):
     with_cpu(monkeypatch, {"model name": "12th Gen Intel(R) Core(TM) i7-12700H"})
     assert estimates.cpu_power(CPU, 10, 20).method.endswith("how far off is not known")
+
+
+# ---------------------------------------------------------------- quotas
+def groups(folder, listed, **files):
+    """/proc and /sys/fs/cgroup of a process in the groups `listed`; `files` by path."""
+    (folder / "proc/self").mkdir(parents=True)
+    (folder / "proc/self/cgroup").write_text(listed)
+    for path, text in files.items():
+        file = folder / "cgroup" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return host.cpu_quota(folder / "proc", folder / "cgroup")
+
+
+@pytest.mark.parametrize(
+    ("listed", "files", "cpus"),
+    [
+        # docker run --cpus 2.5: the container's own group is the root
+        ("0::/\n", {"cpu.max": "250000 100000\n"}, 2.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        ("0::/\n", {}, None),  # the root of a machine has no such file
+        # a slice above limits more than the unit
+        ("0::/a/b\n", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "400000 100000"}, 1.5),
+        # version 1, as a container sees it: the path is the machine's, the tree the container's
+        (
+            "3:memory:/docker/x\n2:cpu,cpuacct:/docker/x\n",
+            {"cpu,cpuacct/cpu.cfs_quota_us": "50000", "cpu,cpuacct/cpu.cfs_period_us": "100000"},
+            0.5,
+        ),
+        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+    ],
+)
+def test_a_quota_is_read(tmp_path, listed, files, cpus):
+    assert groups(tmp_path, listed, **files) == cpus
+
+
+def test_a_job_is_charged_for_the_cpus_that_its_quota_lets_it_use(monkeypatch):
+    """With docker run --cpus 2 on 128 threads, on all of which the job may run, two at a time: what
+    two of them take. Idle it was charged for 58 W.
+    """
+    with_cpu(monkeypatch, MILAN)
+    pinned = estimates.cpu_power(CPU, 2, 128)
+    monkeypatch.setattr(estimates, "cpu_quota", lambda: 2.0)
+    power = estimates.cpu_power(CPU, 128, 128)
+    assert power.method.startswith(pinned.method)
+    assert power.method.endswith("; a quota of 2 CPUs, of 128")
+    for used in (0.0, 1.0, 2.0):  # CPU seconds per second
+        assert power.energy_j(used / 128, 10) == pytest.approx(pinned.energy_j(used / 2, 10))
+    assert power.energy_j(0, 1) == pytest.approx(0.912, rel=0.01)
+
+
+def test_a_quota_of_more_than_the_jobs_cpus_changes_nothing(monkeypatch):
+    with_cpu(monkeypatch, MILAN)
+    pinned = estimates.cpu_power(CPU, 4, 128)
+    monkeypatch.setattr(estimates, "cpu_quota", lambda: 8.0)
+    assert estimates.cpu_power(CPU, 4, 128) == pinned
+
+
+def test_the_studys_own_wattage_is_shared_by_the_quota_too(monkeypatch):
+    monkeypatch.setattr(estimates, "cpu_quota", lambda: 2.0)
+    assert estimates.cpu_power({"cpu_power_w": 128.0}, 128, 128).full_w == 2

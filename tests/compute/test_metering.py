@@ -401,6 +401,7 @@ EPYC_7763 = {
 
 def with_cpu(monkeypatch, facts, sockets=1):
     monkeypatch.setattr(estimates, "cpu_facts", lambda: {**facts, "sockets": sockets})
+    monkeypatch.setattr(estimates, "cpu_quota", lambda: None)
 
 
 def test_a_server_cpu_takes_what_specpower_says(monkeypatch):

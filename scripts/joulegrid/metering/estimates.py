@@ -8,7 +8,7 @@ nothing is added to them.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from joulegrid.metering import tables
+from joulegrid.metering.host import cpu_quota
 from joulegrid.metering.tracker import design_power
 
 ESTIMATED, GUESS = "estimated", "guess"
@@ -34,21 +35,42 @@ LEAST_RAM_W_PER_GB, MOST_RAM_W_PER_GB = 0.04, 0.6
 
 @dataclass(frozen=True)
 class Power:
-    """A model of power in W: `idle_w` to `full_w` by load; whether memory is in it already."""
+    """A model of power in W: `idle_w` to `full_w` by load; whether memory is in it already.
+
+    Parameters
+    ----------
+    full_at
+        the load of the CPUs that the job may run on at which it takes `full_w`: below 1 where a
+        quota lets it use a part of their time only.
+    """
 
     idle_w: float
     full_w: float
     basis: str
     method: str
     holds_memory: bool = False
+    full_at: float = 1.0
 
     def energy_j(self, load: float, seconds: float) -> float:
         """J over `seconds` at a mean load of 0 to 1."""
-        return (self.idle_w + (self.full_w - self.idle_w) * min(max(load, 0.0), 1.0)) * seconds
+        part = min(max(load / self.full_at, 0.0), 1.0)
+        return (self.idle_w + (self.full_w - self.idle_w) * part) * seconds
 
 
 def cpu_power(hardware: dict[str, Any], cpus: int, node_cpus: int) -> Power:
-    """The CPU of a job that has `cpus` of the `node_cpus` hardware threads of a machine.
+    """The CPU of a job that may run on `cpus` of the `node_cpus` hardware threads of a machine, and
+    is charged for no more of them than its cgroup's quota lets it use.
+    """
+    quota = cpu_quota()
+    if quota is None or quota >= cpus:
+        return _cpu_power(hardware, cpus, node_cpus)
+    power = _cpu_power(hardware, quota, node_cpus)
+    text = f"{power.method}; a quota of {quota:g} CPUs, of {cpus}"
+    return replace(power, method=text, full_at=quota / cpus)
+
+
+def _cpu_power(hardware: dict[str, Any], cpus: float, node_cpus: int) -> Power:
+    """The CPU of a job that has `cpus` hardware threads.
 
     The study's own wattage wins, of which a job takes the share that it has of the machine's CPUs;
     then the table of servers, CodeCarbon's table of thermal design
@@ -69,8 +91,8 @@ def cpu_power(hardware: dict[str, Any], cpus: int, node_cpus: int) -> Power:
             tables.Range(*(cpus * w for w in each)) for each in (server.idle_w, server.full_w)
         )
         text = (
-            f"{idle.mean:.3g} W idle to {full.mean:.3g} W full by load, for {cpus} CPUs: share of "
-            f"a whole server, memory and fans included; {server.generation}, mean of "
+            f"{idle.mean:.3g} W idle to {full.mean:.3g} W full by load, for {cpus:g} CPUs: share "
+            f"of a whole server, memory and fans included; {server.generation}, mean of "
             f"{server.results} SPECpower results, of which 80% say {idle.low:.3g} to "
             f"{idle.high:.3g} W idle, {full.low:.3g} to {full.high:.3g} W full"
         )
@@ -80,7 +102,7 @@ def cpu_power(hardware: dict[str, Any], cpus: int, node_cpus: int) -> Power:
         watts = design * int(facts["sockets"]) * cpus / node_cpus
         text = (
             f"thermal design power {design:g} W of {facts['model name']} (CodeCarbon's table), "
-            f"share of {cpus} of {node_cpus} CPUs: {IDLE_SHARE:.0%} of it at idle, "
+            f"share of {cpus:g} of {node_cpus} CPUs: {IDLE_SHARE:.0%} of it at idle, "
             f"{FULL_SHARE:.0%} at full load (Teads); how far off is not known"
         )
         return Power(IDLE_SHARE * watts, FULL_SHARE * watts, ESTIMATED, text)
