@@ -390,11 +390,18 @@ def test_own_work_in_threads_and_children_is_not_foreign():
 
 
 # ---------------------------------------------------------------- estimates
-EPYC_7763 = {"vendor_id": "AuthenticAMD", "cpu family": "25", "model": "1", "stepping": "1"}
+EPYC_7763 = {
+    "model name": "AMD EPYC 7763 64-Core Processor",
+    "vendor_id": "AuthenticAMD",
+    "cpu family": "25",
+    "model": "1",
+    "stepping": "1",
+}
 
 
 def with_cpu(monkeypatch, facts, sockets=1):
     monkeypatch.setattr(estimates, "cpu_facts", lambda: {**facts, "sockets": sockets})
+    monkeypatch.setattr(estimates, "cpu_quota", lambda: None)
 
 
 def test_a_server_cpu_takes_what_specpower_says(monkeypatch):

@@ -188,10 +188,12 @@ def test_process_tracking_counts_the_own_load_only(cluster):
     new = set((cluster / "results/energy").rglob("*.json")) - before
     assert len(new) == 4
     for record in map(json.loads, map(Path.read_text, new)):
-        # one thread of work, and the meter's own: 12 % of 10 W at idle, all of it at full load
-        load = min(1.3 / record["device"]["cpus"], 1)
+        # one thread of work, and the meter's own: 12 % of the job's share of 10 W at idle, all
+        # of it at full load
+        cpus = record["device"]["cpus"]
+        load, share = min(1.3 / cpus, 1), cpus / os.cpu_count()
         for window in record["windows"]:
-            assert window["energy_j"]["cpu"] <= (1.2 + 8.8 * load) * window["seconds"]
+            assert window["energy_j"]["cpu"] <= share * (1.2 + 8.8 * load) * window["seconds"]
     for path in new:
         path.unlink()
     house.write_study(cluster, STUDY)

@@ -15,6 +15,10 @@ from joulegrid.errors import InputError
 from joulegrid.jobs import orphans
 from joulegrid.jobs.provenance import gpu_settings, host_settings
 
+# CUDA numbers boards by speed unless told otherwise, NVML by PCI bus: an integer in
+# CUDA_VISIBLE_DEVICES must mean the same board to the one that computes and to the one that meters.
+# CUDA reads this when it is first used, which is after every job has imported this module
+os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
 # Words in a device's name that make it another device than the one without them
 VARIANT = re.compile(r"ti|super|d|laptop|mobile|max|q|ada|blackwell|nvl|x|v\d?|mig")
 # Sockets of GPUs: who asks for SXM means whichever generation the GPU has
@@ -101,7 +105,8 @@ def visible_gpus() -> list[dict[str, Any]]:
     """Name, UUID, memory and compute capability of the GPUs that this job sees, in CUDA's order; []
     without NVML.
 
-    `CUDA_VISIBLE_DEVICES` chooses by index or UUID; a scheduler that hides devices hides them from
+    `CUDA_VISIBLE_DEVICES` chooses by UUID, or by index in NVML's order, which is CUDA's too (see
+    the top of this module); a scheduler that hides devices hides them from
     NVML too.
     """
     try:

@@ -5,17 +5,24 @@ Everything here is a function of samples, so that a recording gives what the mac
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from joulegrid.errors import InputError
-from joulegrid.metering.samples import Equipment, Gpu, Sample
+from joulegrid.metering.samples import Equipment, Gpu, Sample, Zone
 
 # Power samples further apart than this leave a hole that no line between them fills. Boards refresh
 # each 100 ms, so that two in a row may be lost
 LONGEST_GAP_S = 0.5
-# A sensor that gives the same watts this often is stuck: readings of a working board differ in the
-# last digits even at idle (recordings of 16 boards)
-STUCK_AFTER = 100
+# No package nor its DRAM takes more for longer than an instant (zeus takes the same bound; the
+# largest server CPUs are designed for 500 W). A counter that fell and would by a wrap have counted
+# more than this was reset
+MOST_W = 1000.0
+# Reading a counter is delayed by up to so much after its time is taken
+DELAY_S = 1.0
+# A sensor that gives the same watts for so long is stuck, also at idle: an L40S did for 9.9 s. Of a
+# board at work, by its own utilization, the longest time was 2.9 s (recordings of 16 boards)
+STUCK_S = 10.0
+STUCK_AT_WORK_S, AT_WORK = 4.0, 0.5
 # Counter and integrated power of a working board agree within some 2 % over 5 s and more (59 runs
 # on a B300; an RTX 4000 Ada 0.3 to 1.8 %); zeus and DCGM users saw 5 to 20 %
 DISAGREEMENT = 0.1
@@ -58,11 +65,37 @@ def counted_uj(values: Sequence[int], range_uj: int) -> int:
 
 
 def zones_j(equipment: Equipment, samples: Sequence[Sample]) -> dict[str, float]:
-    """J of every RAPL zone."""
-    return {
-        name: counted_uj([sample.zones[name] for sample in samples], zone.range_uj) / 1e6
-        for name, zone in equipment.zones.items()
-    }
+    """J of every RAPL zone.
+
+    Raises
+    ------
+    InputError
+        where a counter was reset, jumped, or was not read for so long that it may have started
+        again more than once: what was used then is not known.
+    """
+    return {name: _zone_j(name, zone, samples) for name, zone in equipment.zones.items()}
+
+
+def _zone_j(name: str, zone: Zone, samples: Sequence[Sample]) -> float:
+    joules = 0.0
+    for before, after in pairwise(samples):
+        seconds = after.t_s - before.t_s
+        most = MOST_W * (seconds + DELAY_S)
+        if most >= zone.range_uj / 1e6:
+            raise InputError(
+                f"RAPL {name} was not read for {seconds:.0f} s, in which its counter may have "
+                "started again more than once (was the job suspended?): that is no measurement"
+            )
+        values = before.zones[name], after.zones[name]
+        step = counted_uj(values, zone.range_uj) / 1e6
+        if step > most:
+            raise InputError(
+                f"RAPL {name}: its counter went from {values[0] / 1e6:.0f} J to "
+                f"{values[1] / 1e6:.0f} J in {seconds:.2g} s, which no CPU takes: was it reset (by "
+                "a suspended machine, or a driver that was loaded anew)? That is no measurement"
+            )
+        joules += step
+    return joules
 
 
 def integral_j(times: Sequence[float], watts: Sequence[float]) -> float:
@@ -116,12 +149,21 @@ def _power_only(
         )
     if integrated == 0:
         raise InputError(f"GPU {uuid}: NVML says 0 W: that is no measurement")
-    if len(readings) >= STUCK_AFTER and len({reading.power_w for reading in readings}) == 1:
-        raise InputError(
-            f"GPU {uuid}: NVML gave the same {readings[0].power_w} W {len(readings)} times: its "
-            "sensor is stuck"
-        )
+    _refuse_stuck(uuid, times, readings)
     return integrated
+
+
+def _refuse_stuck(uuid: str, times: Sequence[float], readings: Sequence[Gpu]) -> None:
+    working = [(reading.busy or 0.0) >= AT_WORK for reading in readings]
+    for least, counts in ((STUCK_S, [True] * len(readings)), (STUCK_AT_WORK_S, working)):
+        rows = zip(times, readings, counts, strict=True)
+        for (watts, counted), group in groupby(rows, lambda row: (row[1].power_w, row[2])):
+            same = [t for t, _, _ in group]
+            if counted and same[-1] - same[0] >= least:
+                raise InputError(
+                    f"GPU {uuid}: NVML gave the same {watts} W {len(same)} times, over "
+                    f"{same[-1] - same[0]:.1f} s: its sensor is stuck"
+                )
 
 
 def _longest_gap(times: Sequence[float]) -> float:

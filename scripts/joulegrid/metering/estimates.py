@@ -1,75 +1,109 @@
 """Power of CPU and memory where no counter can be read: models with a source, or a guess.
 
 Power is taken as linear in the load of the job's CPUs, from idle to full. Measured curves bend both
-ways, by 5 to 32 % of full load (SPECpower and RAPL measurements of four CPUs): `BAND`.
+ways, by 5 to 31 % of full load on average (RAPL at 0 to 100 % of four CPUs, CodeCarbon's data).
 
 Servers (`tables.SERVERS`) are whole ones at the wall: they hold memory, fans and power supply, and
 nothing is added to them.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from joulegrid.metering.tables import SERVERS, Server
+from joulegrid.metering import tables
+from joulegrid.metering.host import cpu_quota
 from joulegrid.metering.tracker import design_power
 
 ESTIMATED, GUESS = "estimated", "guess"
-BAND = 0.3
 # Shares of thermal design power that a package takes at idle and under full load (Teads 2021,
 # measured on AWS instances)
 IDLE_SHARE, FULL_SHARE = 0.12, 1.02
+# A Xeon W is a workstation's
+SERVER_NAME = re.compile(r"\bEPYC\b|\bXeon\b(?!.*\bW\d?-)", re.IGNORECASE)
 # Of a CPU that no table knows; CodeCarbon's fallback
 GUESSED_FULL_W = 4.0
 # Cloud Carbon Footprint's memory coefficient, a mean of Crucial's and Micron's figures
 RAM_W_PER_GB = 0.392
+# Others: an external meter at DDR4 without load (Broadwell), Teads' table at full load
+LEAST_RAM_W_PER_GB, MOST_RAM_W_PER_GB = 0.04, 0.6
 
 
 @dataclass(frozen=True)
 class Power:
-    """A model of power in W: `idle_w` to `full_w` by load; whether memory is in it already."""
+    """A model of power in W: `idle_w` to `full_w` by load; whether memory is in it already.
+
+    Parameters
+    ----------
+    full_at
+        the load of the CPUs that the job may run on at which it takes `full_w`: below 1 where a
+        quota lets it use a part of their time only.
+    """
 
     idle_w: float
     full_w: float
     basis: str
     method: str
     holds_memory: bool = False
+    full_at: float = 1.0
 
     def energy_j(self, load: float, seconds: float) -> float:
         """J over `seconds` at a mean load of 0 to 1."""
-        return (self.idle_w + (self.full_w - self.idle_w) * min(max(load, 0.0), 1.0)) * seconds
+        part = min(max(load / self.full_at, 0.0), 1.0)
+        return (self.idle_w + (self.full_w - self.idle_w) * part) * seconds
 
 
 def cpu_power(hardware: dict[str, Any], cpus: int, node_cpus: int) -> Power:
-    """The CPU of a job that has `cpus` of the `node_cpus` hardware threads of a machine.
+    """The CPU of a job that may run on `cpus` of the `node_cpus` hardware threads of a machine, and
+    is charged for no more of them than its cgroup's quota lets it use.
+    """
+    quota = cpu_quota()
+    if quota is None or quota >= cpus:
+        return _cpu_power(hardware, cpus, node_cpus)
+    power = _cpu_power(hardware, quota, node_cpus)
+    text = f"{power.method}; a quota of {quota:g} CPUs, of {cpus}"
+    return replace(power, method=text, full_at=quota / cpus)
 
-    The study's own wattage wins; then the table of servers, CodeCarbon's table of thermal design
+
+def _cpu_power(hardware: dict[str, Any], cpus: float, node_cpus: int) -> Power:
+    """The CPU of a job that has `cpus` hardware threads.
+
+    The study's own wattage wins, of which a job takes the share that it has of the machine's CPUs;
+    then the table of servers, CodeCarbon's table of thermal design
     power, a guess.
     """
     if "cpu_power_w" in hardware:
-        watts = hardware["cpu_power_w"]
-        text = f"{watts:g} W at full load, given by the study; {IDLE_SHARE:.0%} of it at idle"
+        whole = hardware["cpu_power_w"]
+        watts = whole * cpus / node_cpus
+        text = (
+            f"{whole:g} W at full load, given by the study; {IDLE_SHARE:.0%} of it at idle"
+            f"{_part(watts, cpus / node_cpus)}"
+        )
         return Power(IDLE_SHARE * watts, watts, ESTIMATED, text)
     facts = cpu_facts()
     server = _server(facts)
     if server is not None:
-        idle, full = cpus * server.idle_w, cpus * server.full_w
-        text = (
-            f"{idle:.3g} W idle to {full:.3g} W full by load, for {cpus} CPUs: share of a whole "
-            f"server, memory and fans included; {server.generation}, mean of "
-            f"{server.results} SPECpower results; ±{BAND:.0%}"
+        idle, full = (
+            tables.Range(*(cpus * w for w in each)) for each in (server.idle_w, server.full_w)
         )
-        return Power(idle, full, ESTIMATED, text, holds_memory=True)
+        text = (
+            f"{idle.mean:.3g} W idle to {full.mean:.3g} W full by load, for {cpus:g} CPUs: share "
+            f"of a whole server, memory and fans included; {server.generation}, mean of "
+            f"{server.results} SPECpower results, of which 80% say {idle.low:.3g} to "
+            f"{idle.high:.3g} W idle, {full.low:.3g} to {full.high:.3g} W full"
+        )
+        return Power(idle.mean, full.mean, ESTIMATED, text, holds_memory=True)
     design = design_power(facts.get("model name", ""))
     if design is not None:
         watts = design * int(facts["sockets"]) * cpus / node_cpus
         text = (
             f"thermal design power {design:g} W of {facts['model name']} (CodeCarbon's table), "
-            f"share of {cpus} of {node_cpus} CPUs: {IDLE_SHARE:.0%} of it at idle, "
-            f"{FULL_SHARE:.0%} at full load (Teads); ±{BAND:.0%}"
+            f"share of {cpus:g} of {node_cpus} CPUs: {IDLE_SHARE:.0%} of it at idle, "
+            f"{FULL_SHARE:.0%} at full load (Teads); how far off is not known"
         )
         return Power(IDLE_SHARE * watts, FULL_SHARE * watts, ESTIMATED, text)
     watts = GUESSED_FULL_W * cpus
@@ -80,19 +114,26 @@ def cpu_power(hardware: dict[str, Any], cpus: int, node_cpus: int) -> Power:
 def ram_power(hardware: dict[str, Any], share: float) -> Power:
     """The memory of a job; `share` of the machine's, by its CPUs."""
     if "ram_power_w" in hardware:
-        watts = hardware["ram_power_w"]
-        return Power(watts, watts, ESTIMATED, f"{watts:g} W, given by the study")
+        whole = hardware["ram_power_w"]
+        watts, text = whole * share, f"{whole:g} W, given by the study"
+        return Power(watts, watts, ESTIMATED, text + _part(watts, share))
     if "ram_modules" in hardware:
-        watts = modules_w(hardware["ram_modules"])
-        text = f"{watts:g} W for {hardware['ram_modules']} modules, CodeCarbon's wattage per DIMM"
-        return Power(watts, watts, ESTIMATED, text)
+        whole = modules_w(hardware["ram_modules"])
+        text = f"{whole:g} W for {hardware['ram_modules']} modules, CodeCarbon's wattage per DIMM"
+        watts = whole * share
+        return Power(watts, watts, ESTIMATED, text + _part(watts, share))
     gigabytes = psutil.virtual_memory().total / 1e9 * share
     watts = RAM_W_PER_GB * gigabytes
     text = (
         f"{watts:.3g} W for {gigabytes:.3g} GB, {RAM_W_PER_GB} W/GB (Cloud Carbon Footprint); "
-        f"±{BAND:.0%}"
+        f"sources differ from {LEAST_RAM_W_PER_GB} to {MOST_RAM_W_PER_GB} W/GB"
     )
     return Power(watts, watts, ESTIMATED, text)
+
+
+def _part(watts: float, share: float) -> str:
+    """What to say of a job that has a part of a machine."""
+    return "" if share == 1 else f"; {watts:.3g} W of it are this job's, by {share:.3g} of the CPUs"
 
 
 def modules_w(count: int) -> float:
@@ -125,15 +166,21 @@ def cpu_facts() -> dict[str, Any]:
     return {**first, "sockets": max(len(sockets), 1)}
 
 
-def _server(facts: dict[str, Any]) -> Server | None:
-    """The servers with a CPU like this one, None where the table has none."""
+def _server(facts: dict[str, Any]) -> tables.Server | None:
+    """The servers with a CPU like this one, None where the table has none.
+
+    Desktop and workstation CPUs share family and model with server ones (a Ryzen 1800X with EPYC
+    7001, a Core i9-7980XE with Xeon Scalable): the name decides too.
+    """
+    if not SERVER_NAME.search(facts.get("model name", "")):
+        return None
     try:
         family, model, stepping = (int(facts[k]) for k in ("cpu family", "model", "stepping"))
     except (KeyError, ValueError):
         return None
     fitting = [
         server
-        for server in SERVERS
+        for server in tables.SERVERS
         if server.vendor == facts.get("vendor_id")
         and server.family == family
         and server.first_model <= model <= server.last_model

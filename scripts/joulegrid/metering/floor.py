@@ -16,8 +16,11 @@ from joulegrid.metering.tables import GPU_MEMORY
 
 # The embedding is read by rows, not whole; data sheets round bandwidth
 ALLOWANCE = 0.8
-# No board of the table idles below this share of its power limit (measured: 0.1 to 0.25)
-IDLE_SHARE = 0.05
+# Below what any board of the table takes at idle, as a share of its power limit. Idle power was
+# measured without a context as 0.050 to 0.064 of it (RTX 3090), 0.057 (RTX PRO 6000), 0.083 to
+# 0.097 (RTX 6000 Ada), 0.15 (A100, H100 NVL); an RTX 4090 is taken to have 0.049. A board that
+# reads its memory takes more
+IDLE_SHARE = 0.04
 MEMORY_TOLERANCE = 0.15
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 

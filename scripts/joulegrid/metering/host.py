@@ -1,7 +1,7 @@
 """What Linux counts of the CPUs of this job: load, whose it is, steal, throttling, clocks."""
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import psutil
 
@@ -9,6 +9,39 @@ from joulegrid.metering.samples import Host
 
 PROC, SYS = Path("/proc"), Path("/sys")
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_quota(proc: Path = PROC, cgroups: Path = SYS / "fs/cgroup") -> float | None:
+    """How many CPUs' time the cgroups of this process may use (`docker run --cpus`, systemd's
+    CPUQuota, a Kubernetes limit), None where nothing limits it.
+
+    The tightest of its own group and all those above counts. A container sees its own group as the
+    root.
+    """
+    try:
+        lines = (proc / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    found = []
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # version 2 has one tree, version 1 one for each controller
+        root = cgroups / controllers
+        for group in (PurePosixPath(path), *PurePosixPath(path).parents):
+            found.append(_quota(root / group.relative_to("/")))
+    return min((quota for quota in found if quota is not None), default=None)
+
+
+def _quota(group: Path) -> float | None:
+    """The limit of one group: µs of CPU time in so many µs."""
+    for files in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        try:
+            quota, period = " ".join((group / name).read_text() for name in files).split()
+        except (OSError, ValueError):
+            continue
+        return int(quota) / int(period) if quota not in ("max", "-1") else None
+    return None
 
 
 class HostCounters:

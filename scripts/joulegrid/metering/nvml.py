@@ -87,6 +87,7 @@ class NvmlCounters:
             self._ask("nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_SM),
             self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle) or 0,
             self._others(handle),
+            None if self.boards[uuid].has_counter else self._busy(handle),
         )
 
     def _power(self, handle: Any) -> float | None:
@@ -97,6 +98,10 @@ class NvmlCounters:
             return values[0].value.uiVal / 1000
         milliwatts = self._ask("nvmlDeviceGetPowerUsage", handle)
         return None if milliwatts is None else milliwatts / 1000
+
+    def _busy(self, handle: Any) -> float | None:
+        found = self._ask("nvmlDeviceGetUtilizationRates", handle)
+        return None if found is None else found.gpu / 100
 
     def _others(self, handle: Any) -> int:
         """How many processes compute on the board that are not of this job."""

@@ -15,6 +15,14 @@ from joulegrid.metering.energy import counted_uj
 from joulegrid.metering.samples import Zone
 
 POWERCAP = Path("/sys/class/powercap")
+# Where the kernel has the zones. Docker, containerd and podman have mounted an empty folder over it
+# since October 2023, against CVE-2020-8694
+BEHIND = "/sys/devices/virtual/powercap"
+MOUNTS = Path("/proc/self/mounts")
+UNMASK = (
+    "docker run --security-opt systempaths=unconfined, or podman run --security-opt "
+    f"unmask={BEHIND}, shows it"
+)
 # A DRAM counter above this many W per GB is one with a wrong unit (Granite Rapids shows some
 # 200 W): DDR4 under load was measured at 0.1 to 0.2 W/GB, RAPL itself says up to 0.3. It is looked
 # at before the work: a unit that is wrong by little stays unseen
@@ -33,44 +41,70 @@ class Rapl:
         packages and DRAM, by name.
     beside
         zones that are there and not added, with the reason.
-    denied
-        whether packages are there that this user may not read.
+    denied, memory_denied
+        whether packages or DRAM are there that this user may not read.
     """
 
     zones: dict[str, Zone] = field(default_factory=dict)
     beside: dict[str, str] = field(default_factory=dict)
     denied: bool = False
+    memory_denied: bool = False
     files: dict[str, Path] = field(default_factory=dict)
 
     def read(self) -> dict[str, int]:
         """µJ of every zone."""
         return {name: int(path.read_text()) for name, path in self.files.items()}
 
+    def of(self, domain: str) -> list[str]:
+        """The zones of a domain that are read."""
+        return [name for name, zone in self.zones.items() if zone.domain == domain]
 
-def find(root: Path = POWERCAP) -> Rapl:
-    """The RAPL zones of this machine.
+    def set_aside(self, names: list[str], reason: str) -> None:
+        """Read these no more."""
+        for name in names:
+            self.beside[name] = reason
+            del self.zones[name], self.files[name]
 
-    Packages count only if all of them can be read: half of them would be an undercount.
+
+def find(root: Path = POWERCAP, mounts: Path = MOUNTS) -> Rapl:
+    """The RAPL zones of this machine, or word of the container that hides them.
+
+    Packages count only if all of them can be read, and so does DRAM: half would be an undercount.
+    A package that is there twice brings its DRAM with it.
     """
     found = Rapl()
-    for folder in sorted(root.glob("intel-rapl:*")):
+    folders = sorted(root.glob("intel-rapl:*"))
+    if not folders and _masked(mounts):
+        found.beside["intel-rapl"] = f"hidden by this container, if the machine has it: {UNMASK}"
+    for folder in folders:
         _note(found, folder)
-    packages = [name for name, zone in found.zones.items() if zone.domain == "package"]
-    for name in _mirrored(found, packages):
-        found.beside[name] = "shows the same counter as another package"
-        del found.zones[name], found.files[name]
+    for name in _mirrored(found, found.of("package")):
+        inside = f"{found.files[name].parent.name}:"
+        memory = [n for n in found.of("dram") if found.files[n].parent.name.startswith(inside)]
+        found.set_aside(memory, "the memory of a package that is there twice")
+        found.set_aside([name], "shows the same counter as another package")
     if found.denied:
-        found.beside |= dict.fromkeys(found.zones, "not all packages can be read")
-        found.zones, found.files = {}, {}
+        found.set_aside(list(found.zones), "not all packages can be read")
+    if found.memory_denied:
+        found.set_aside(found.of("dram"), "not all memory can be read")
     _set_aside_wrong_memory(found)
     return found
+
+
+def _masked(mounts: Path) -> bool:
+    """Whether something is mounted over the zones."""
+    try:
+        lines = mounts.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return any(line.split()[1:2] == [BEHIND] for line in lines)
 
 
 def _set_aside_wrong_memory(found: Rapl) -> None:
     """Take DRAM out where its counters say more than memory can take: all of it, since a half would
     be an undercount.
     """
-    names = [name for name, zone in found.zones.items() if zone.domain == "dram"]
+    names = found.of("dram")
     if not names:
         return
     began, before = time.monotonic(), found.read()
@@ -80,9 +114,8 @@ def _set_aside_wrong_memory(found: Rapl) -> None:
     watts = sum(counted) / 1e6 / seconds
     gigabytes = psutil.virtual_memory().total / 1e9
     if watts > PLAUSIBLE_DRAM_W_PER_GB * gigabytes:
-        for name in names:
-            found.beside[name] = f"says {watts:.0f} W for {gigabytes:.0f} GB, which is implausible"
-            del found.zones[name], found.files[name]
+        said = f"says {watts:.0f} W for {gigabytes:.0f} GB, which is implausible"
+        found.set_aside(names, said)
 
 
 def _note(found: Rapl, folder: Path) -> None:
@@ -103,6 +136,7 @@ def _note(found: Rapl, folder: Path) -> None:
     except (OSError, ValueError):
         found.beside[name] = "cannot be read"
         found.denied |= domain == "package"
+        found.memory_denied |= domain == "dram"
         return
     while name in found.zones:
         name += "'"

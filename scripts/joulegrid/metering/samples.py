@@ -70,6 +70,9 @@ class Gpu:
         bits of `nvmlDeviceGetCurrentClocksEventReasons`.
     others
         number of processes that are none of this job's.
+    busy
+        share of the last moments (1/6 to 1 s) in which the board computed; read of boards that
+        count no energy.
     """
 
     energy_mj: int | None
@@ -78,6 +81,7 @@ class Gpu:
     sm_clock_mhz: int | None = None
     reasons: int = 0
     others: int = 0
+    busy: float | None = None
 
 
 @dataclass(frozen=True)
