@@ -19,6 +19,7 @@ from joulegrid.errors import Disturbed, InputError
 from joulegrid.jobs import run
 from joulegrid.metering import samples, session
 from joulegrid.metering.meter import Reading
+from joulegrid.metering.windows import clean, measure_windows, require_clean
 from joulegrid.records import identity
 from joulegrid.workloads import batch, prompts
 
@@ -135,10 +136,8 @@ class Windows:
 def windows_of(meter, **protocol):
     chosen = {**SPEC["protocol"], "min_seconds": 0.0001, "max_windows": 5, **protocol}
     ended = {}
-    windows = session.measure_windows(
-        meter, [Request("x", 1)], meter, chosen, ended, lambda window: None
-    )
-    session.require_clean(windows, chosen, ended)
+    windows = measure_windows(meter, [Request("x", 1)], meter, chosen, ended, lambda window: None)
+    require_clean(windows, chosen, ended)
     return windows
 
 
@@ -150,7 +149,7 @@ def test_windows_end_when_the_mean_is_known():
 def test_disturbed_windows_are_kept_marked_and_replaced():
     windows = windows_of(Windows(10.0, disturbed={0, 2}), precision=0.05)
     assert ["disturbed" in window for window in windows] == [True, False, True, False, False]
-    assert len(session.clean(windows)) == 3
+    assert len(clean(windows)) == 3
 
 
 def test_a_session_that_stays_disturbed_is_refused_with_its_windows():
@@ -171,12 +170,12 @@ def test_sigterm_near_the_time_limit_keeps_what_is_measured():
     chosen = {**SPEC["protocol"], "max_windows": 9, "precision": 1e-9, "min_seconds": 0.0001}
     ended, meter = {}, Killed(10.0, 20.0)
     with run.terminable():
-        windows = session.measure_windows(meter, [Request("x", 1)], meter, chosen, ended, _no_check)
+        windows = measure_windows(meter, [Request("x", 1)], meter, chosen, ended, _no_check)
     assert len(windows) == 4
     assert ended == {"ended_early": "ended by SIGTERM after 4 windows"}
-    session.require_clean(windows, chosen, ended)
+    require_clean(windows, chosen, ended)
     with pytest.raises(Disturbed, match="ended by SIGTERM"):
-        session.require_clean(windows[:2], chosen, ended)
+        require_clean(windows[:2], chosen, ended)
 
 
 def test_windows_of_a_disturbed_session_lie_beside_its_record(script, tiny, tmp_path):

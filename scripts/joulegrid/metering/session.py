@@ -2,48 +2,26 @@
 known well enough.
 """
 
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from joulegrid.engines import Engine, Request
-from joulegrid.errors import Disturbed, Terminated
 from joulegrid.jobs.devices import visible_gpus
 from joulegrid.jobs.implementation import implementation
 from joulegrid.jobs.run import say, terminable
 from joulegrid.metering import floor, samples
 from joulegrid.metering.meter import COMPONENTS, MEASURED, Meter
 from joulegrid.metering.reference import gpu_reference_seconds, reference_seconds
+from joulegrid.metering.windows import Check, Window, measure_windows, require_clean
 from joulegrid.records import Spec
 
 # Warm-up ends when a run takes as long as the one before, up to this share, or after so many runs
 SETTLED, LONGEST_WARM_UP = 0.05, 10
-# A mean of fewer windows has no interval worth the name
-FEWEST_WINDOWS = 3
 # CodeCarbon and a counter, or idle power at two times, that differ by more than this: said
 DEVIATION = 0.1
-# Student's t, 97.5 %, by degrees of freedom; more than these are near enough to the last
-T = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-    2.228,
-    2.201,
-    2.179,
-    2.160,
-    2.145,
-)
-Window = dict[str, Any]
-Check = Callable[[Window], str | None]
 
 
 def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, Any]:
@@ -135,56 +113,6 @@ def warm_up(engine: Engine, requests: Sequence[Request]) -> None:
         before = seconds
 
 
-def measure_windows(
-    engine: Engine,
-    requests: Sequence[Request],
-    meter: Meter,
-    protocol: dict[str, Any],
-    ended: dict[str, Any],
-    check: Check,
-) -> list[Window]:
-    """Windows of at least `min_seconds` each, until the mean energy per token is known to
-    `precision`.
-
-    A disturbed window is kept with the reason and another one measured, up to `max_windows` more.
-    `ended` gets the reason of an early end: the job is about to be killed.
-    """
-    windows: list[Window] = []
-    while not enough(windows, protocol):
-        try:
-            window = measure_window(engine, requests, meter, protocol["min_seconds"])
-        except Terminated as error:
-            ended["ended_early"] = f"{error} after {len(windows)} windows"
-            break
-        wrong = check(window)
-        if wrong:
-            window["disturbed"] = [*window.get("disturbed", ()), wrong]
-        windows.append(window)
-        _say(len(windows), window)
-    return windows
-
-
-def require_clean(
-    windows: Sequence[Window], protocol: dict[str, Any], ended: dict[str, Any]
-) -> None:
-    """Where too few windows are clean: let the disturbed ones count, if the protocol accepts that.
-
-    Raises
-    ------
-    Disturbed
-        if it does not, or if the session ended before there were enough.
-    """
-    if len(clean(windows)) >= min(FEWEST_WINDOWS, protocol["max_windows"]):
-        return
-    if ended:
-        raise Disturbed(ended["ended_early"], list(windows))
-    if protocol["disturbed"] == "refuse":
-        reasons = dict.fromkeys(text for w in windows for text in w.get("disturbed", ()))
-        raise Disturbed(f"the machine was disturbed: {'; '.join(reasons)}", list(windows))
-    for window in windows:
-        window["counts"] = True
-
-
 def measure_prefill(
     engine: Engine,
     requests: Sequence[Request],
@@ -221,61 +149,6 @@ def plausibility(
     return lambda window: floor.below(window, count, step_s, limit_w)
 
 
-def clean(windows: Sequence[Window]) -> list[Window]:
-    """The windows that count."""
-    return [window for window in windows if window.get("counts") or not window.get("disturbed")]
-
-
-def enough(windows: Sequence[Window], protocol: dict[str, Any]) -> bool:
-    """Whether no more windows are needed or may be spent."""
-    good, most = clean(windows), protocol["max_windows"]
-    if len(good) >= most or len(windows) >= 2 * most:
-        return True
-    values = [sum(w["energy_j"].values()) / w["tokens_written"] for w in good]
-    return len(values) >= FEWEST_WINDOWS and relative_half_width(values) <= protocol["precision"]
-
-
-def measure_window(
-    engine: Engine, requests: Sequence[Request], meter: Meter, min_seconds: float
-) -> Window:
-    """One metered stretch: the workload as often as it takes to fill `min_seconds`."""
-    (runs, read, written), reading = meter.measure(repeat(engine, requests, min_seconds))
-    return {
-        **reading.facts(),
-        "runs": runs,
-        "tokens_read": read,
-        "tokens_written": written,
-    }
-
-
-def repeat(
-    engine: Engine, requests: Sequence[Request], min_seconds: float
-) -> Callable[[], tuple[int, int, int]]:
-    """Work that runs the workload for at least `min_seconds`, and gives how often it ran, tokens
-    read and tokens written.
-    """
-
-    def work() -> tuple[int, int, int]:
-        began, runs, read, written = time.perf_counter(), 0, 0, 0
-        while runs == 0 or time.perf_counter() - began < min_seconds:
-            completions = engine.run(requests)
-            runs += 1
-            read += sum(completion.tokens_read for completion in completions)
-            written += sum(completion.tokens_written for completion in completions)
-        return runs, read, written
-
-    return work
-
-
-def _say(number: int, window: Window) -> None:
-    joules = sum(window["energy_j"].values())
-    say(
-        f"window {number}: {window['seconds']:.2f} s, {joules:.1f} J, "
-        f"{window['tokens_written'] / window['seconds']:.1f} tokens/s "
-        f"{'; '.join(window.get('disturbed', ()))}"
-    )
-
-
 def deviations(meter: Meter, windows: Sequence[Window]) -> list[str]:
     """What is to be said of counters from which CodeCarbon's figure deviates."""
     said = []
@@ -285,11 +158,3 @@ def deviations(meter: Meter, windows: Sequence[Window]) -> list[str]:
         if meter.basis[name]["basis"] == MEASURED and abs(theirs - ours) > DEVIATION * ours:
             said.append(f"CodeCarbon says {theirs:.4g} J of the {name}, its counter {ours:.4g} J")
     return said
-
-
-def relative_half_width(values: Sequence[float]) -> float:
-    """Half width of the 95 % interval (Student's t) of the mean of at least two values, relative to
-    the mean.
-    """
-    quantile = T[min(len(values) - 1, len(T)) - 1]
-    return quantile * statistics.stdev(values) / len(values) ** 0.5 / abs(statistics.fmean(values))

@@ -1,0 +1,148 @@
+"""Windows of a session: metered stretches of the workload, measured until their mean is known well
+enough, and whether they count.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from joulegrid.engines import Engine, Request
+from joulegrid.errors import Disturbed, Terminated
+from joulegrid.jobs.run import say
+from joulegrid.metering.meter import Meter
+
+# A mean of fewer windows has no interval worth the name
+FEWEST_WINDOWS = 3
+# Student's t, 97.5 %, by degrees of freedom; more than these are near enough to the last
+T = (
+    12.706,
+    4.303,
+    3.182,
+    2.776,
+    2.571,
+    2.447,
+    2.365,
+    2.306,
+    2.262,
+    2.228,
+    2.201,
+    2.179,
+    2.160,
+    2.145,
+)
+Window = dict[str, Any]
+Check = Callable[[Window], str | None]
+
+
+def measure_windows(
+    engine: Engine,
+    requests: Sequence[Request],
+    meter: Meter,
+    protocol: dict[str, Any],
+    ended: dict[str, Any],
+    check: Check,
+) -> list[Window]:
+    """Windows of at least `min_seconds` each, until the mean energy per token is known to
+    `precision`.
+
+    A disturbed window is kept with the reason and another one measured, up to `max_windows` more.
+    `ended` gets the reason of an early end: the job is about to be killed.
+    """
+    windows: list[Window] = []
+    while not enough(windows, protocol):
+        try:
+            window = measure_window(engine, requests, meter, protocol["min_seconds"])
+        except Terminated as error:
+            ended["ended_early"] = f"{error} after {len(windows)} windows"
+            break
+        wrong = check(window)
+        if wrong:
+            window["disturbed"] = [*window.get("disturbed", ()), wrong]
+        windows.append(window)
+        _say(len(windows), window)
+    return windows
+
+
+def require_clean(
+    windows: Sequence[Window], protocol: dict[str, Any], ended: dict[str, Any]
+) -> None:
+    """Where too few windows are clean: let the disturbed ones count, if the protocol accepts that.
+
+    Raises
+    ------
+    Disturbed
+        if it does not, or if the session ended before there were enough.
+    """
+    if len(clean(windows)) >= min(FEWEST_WINDOWS, protocol["max_windows"]):
+        return
+    if ended:
+        raise Disturbed(ended["ended_early"], list(windows))
+    if protocol["disturbed"] == "refuse":
+        reasons = dict.fromkeys(text for w in windows for text in w.get("disturbed", ()))
+        raise Disturbed(f"the machine was disturbed: {'; '.join(reasons)}", list(windows))
+    for window in windows:
+        window["counts"] = True
+
+
+def clean(windows: Sequence[Window]) -> list[Window]:
+    """The windows that count."""
+    return [window for window in windows if window.get("counts") or not window.get("disturbed")]
+
+
+def enough(windows: Sequence[Window], protocol: dict[str, Any]) -> bool:
+    """Whether no more windows are needed or may be spent."""
+    good, most = clean(windows), protocol["max_windows"]
+    if len(good) >= most or len(windows) >= 2 * most:
+        return True
+    values = [sum(w["energy_j"].values()) / w["tokens_written"] for w in good]
+    return len(values) >= FEWEST_WINDOWS and relative_half_width(values) <= protocol["precision"]
+
+
+def measure_window(
+    engine: Engine, requests: Sequence[Request], meter: Meter, min_seconds: float
+) -> Window:
+    """One metered stretch: the workload as often as it takes to fill `min_seconds`."""
+    (runs, read, written), reading = meter.measure(repeat(engine, requests, min_seconds))
+    return {
+        **reading.facts(),
+        "runs": runs,
+        "tokens_read": read,
+        "tokens_written": written,
+    }
+
+
+def repeat(
+    engine: Engine, requests: Sequence[Request], min_seconds: float
+) -> Callable[[], tuple[int, int, int]]:
+    """Work that runs the workload for at least `min_seconds`, and gives how often it ran, tokens
+    read and tokens written.
+    """
+
+    def work() -> tuple[int, int, int]:
+        began, runs, read, written = time.perf_counter(), 0, 0, 0
+        while runs == 0 or time.perf_counter() - began < min_seconds:
+            completions = engine.run(requests)
+            runs += 1
+            read += sum(completion.tokens_read for completion in completions)
+            written += sum(completion.tokens_written for completion in completions)
+        return runs, read, written
+
+    return work
+
+
+def _say(number: int, window: Window) -> None:
+    joules = sum(window["energy_j"].values())
+    say(
+        f"window {number}: {window['seconds']:.2f} s, {joules:.1f} J, "
+        f"{window['tokens_written'] / window['seconds']:.1f} tokens/s "
+        f"{'; '.join(window.get('disturbed', ()))}"
+    )
+
+
+def relative_half_width(values: Sequence[float]) -> float:
+    """Half width of the 95 % interval (Student's t) of the mean of at least two values, relative to
+    the mean.
+    """
+    quantile = T[min(len(values) - 1, len(T)) - 1]
+    return quantile * statistics.stdev(values) / len(values) ** 0.5 / abs(statistics.fmean(values))
