@@ -16,10 +16,8 @@ from helpers import tiny_model
 from joulegrid.engines import Completion, Request
 from joulegrid.engines import transformers as engine
 from joulegrid.errors import Disturbed, InputError
-from joulegrid.jobs import run
-from joulegrid.metering import samples, session
+from joulegrid.metering import samples, session, windows
 from joulegrid.metering.meter import Reading
-from joulegrid.metering.windows import clean, measure_windows, require_clean
 from joulegrid.records import identity
 from joulegrid.workloads import batch, prompts
 
@@ -95,8 +93,8 @@ def test_phases_tell_prefill_from_decode(script, tiny):
     prefill = [w for w in record["prefill_windows"] if w.get("counts") or "disturbed" not in w]
     assert all(w["tokens_written"] == w["runs"] * 3 for w in prefill)
     per_run = [
-        sum(w["seconds"] for w in windows) / sum(w["runs"] for w in windows)
-        for windows in (prefill, record["windows"])
+        sum(w["seconds"] for w in found) / sum(w["runs"] for w in found)
+        for found in (prefill, record["windows"])
     ]
     assert per_run[0] < per_run[1]
 
@@ -135,10 +133,10 @@ class Windows:
 
 def windows_of(meter, **protocol):
     chosen = {**SPEC["protocol"], "min_seconds": 0.0001, "max_windows": 5, **protocol}
-    ended = {}
-    windows = measure_windows(meter, [Request("x", 1)], meter, chosen, ended, lambda window: None)
-    require_clean(windows, chosen, ended)
-    return windows
+    found = []
+    windows.measure_windows(found, meter, [Request("x", 1)], meter, chosen, _no_check)
+    windows.require_clean(found, chosen)
+    return found
 
 
 def test_windows_end_when_the_mean_is_known():
@@ -147,9 +145,9 @@ def test_windows_end_when_the_mean_is_known():
 
 
 def test_disturbed_windows_are_kept_marked_and_replaced():
-    windows = windows_of(Windows(10.0, disturbed={0, 2}), precision=0.05)
-    assert ["disturbed" in window for window in windows] == [True, False, True, False, False]
-    assert len(clean(windows)) == 3
+    found = windows_of(Windows(10.0, disturbed={0, 2}), precision=0.05)
+    assert ["disturbed" in window for window in found] == [True, False, True, False, False]
+    assert len(windows.clean(found)) == 3
 
 
 def test_a_session_that_stays_disturbed_is_refused_with_its_windows():
@@ -160,22 +158,140 @@ def test_a_session_that_stays_disturbed_is_refused_with_its_windows():
     assert all(window["counts"] for window in accepted)
 
 
-def test_sigterm_near_the_time_limit_keeps_what_is_measured():
-    class Killed(Windows):
-        def measure(self, work):
-            if self.count == 4:
-                signal.raise_signal(signal.SIGTERM)
-            return super().measure(work)
+class Killed:
+    """A function that SIGTERM hits when it is called the nth time."""
 
-    chosen = {**SPEC["protocol"], "max_windows": 9, "precision": 1e-9, "min_seconds": 0.0001}
-    ended, meter = {}, Killed(10.0, 20.0)
-    with run.terminable():
-        windows = measure_windows(meter, [Request("x", 1)], meter, chosen, ended, _no_check)
-    assert len(windows) == 4
-    assert ended == {"ended_early": "ended by SIGTERM after 4 windows"}
-    require_clean(windows, chosen, ended)
-    with pytest.raises(Disturbed, match="ended by SIGTERM"):
-        require_clean(windows[:2], chosen, ended)
+    def __init__(self, function, nth):
+        self.function, self.left = function, nth
+
+    def __call__(self, *arguments):
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return self.function(*arguments)
+
+
+@pytest.fixture
+def of_windows(monkeypatch, tiny):
+    """A function that measures five short windows of the tiny model, which say what it is told."""
+
+    def measured(reasons=(), stream=None, **protocol):
+        real = windows.measure_window
+
+        def measure_window(*arguments):
+            window = real(*arguments)
+            window.pop("disturbed", None)
+            return {**window, **({"disturbed": list(reasons)} if reasons else {})}
+
+        monkeypatch.setattr(windows, "measure_window", measure_window)
+        short = {"min_seconds": 0.01, "precision": 1e-9, "max_windows": 5, "idle_seconds": 0.01}
+        return session.measure(edited(protocol={**short, **protocol}), tiny, stream)
+
+    return measured
+
+
+# Of the end of a session: function, which call of it, windows that are finished
+ENDS = {
+    "a window": (windows, "measure_window", 5, 4),
+    "idle at the end": (session, "measure_idle", 3, 5),
+    "warm-up of prefill": (session, "warm_up", 2, 5),
+    "a window of prefill": (windows, "measure_window", 7, 5),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_sigterm_keeps_what_is_measured_wherever_it_comes(of_windows, monkeypatch, capsys, end):
+    room, name, nth, finished = ENDS[end]
+    monkeypatch.setattr(room, name, Killed(getattr(room, name), nth))
+    record = of_windows(phases="prefill" in end)
+    assert len(record["windows"]) == finished
+    assert record["ended_early"] == f"ended by SIGTERM after {finished} windows"
+    assert record["ended_early"] in capsys.readouterr().out
+    assert record["idle"]["end"] is None
+    assert "prefill_windows" not in record
+    assert record["memory_bytes"]["ram"] > 0
+
+
+def test_sigterm_after_prefill_keeps_it(of_windows, monkeypatch):
+    monkeypatch.setattr(session, "measure_idle", Killed(session.measure_idle, 3))
+    record = of_windows(phases=True)
+    assert (len(record["windows"]), len(record["prefill_windows"])) == (5, 5)
+
+
+def test_windows_of_a_shared_machine_that_sigterm_leaves_count_where_that_is_accepted(
+    of_windows, monkeypatch
+):
+    monkeypatch.setattr(windows, "measure_window", Killed(windows.measure_window, 9))
+    with pytest.raises(Disturbed, match="ended by SIGTERM after 8 windows") as caught:
+        of_windows(["a busy neighbour"], disturbed="refuse")
+    assert len(caught.value.windows) == 8
+    monkeypatch.undo()
+    monkeypatch.setattr(windows, "measure_window", Killed(windows.measure_window, 9))
+    record = of_windows(["a busy neighbour"], disturbed="accept")
+    assert [window["counts"] for window in record["windows"]] == [True] * 8
+    assert record["ended_early"] == "ended by SIGTERM after 8 windows"
+
+
+@pytest.mark.parametrize(
+    ("room", "name", "nth", "finished"),
+    [
+        (session, "reference_seconds", 1, 0),
+        (session, "measure_idle", 1, 0),
+        (session, "warm_up", 1, 0),
+        (windows, "measure_window", 1, 0),
+        (windows, "measure_window", 3, 2),
+    ],
+)
+def test_sigterm_before_enough_windows_says_so(
+    of_windows, monkeypatch, capsys, room, name, nth, finished
+):
+    monkeypatch.setattr(room, name, Killed(getattr(room, name), nth))
+    part = f"after {finished} windows" if finished else "before the first window was finished"
+    with pytest.raises(Disturbed, match=f"ended by SIGTERM {part}") as caught:
+        of_windows()
+    assert len(caught.value.windows) == finished
+    assert f"ended by SIGTERM {part}" in capsys.readouterr().out
+
+
+def terminated(spec, tiny, tmp_path, line):
+    """Code, log, record and what lies beside of a job that gets SIGTERM twice when its log says
+    `line`.
+    """
+    output = tmp_path / f"{identity(spec)}.json"
+    options = ["--spec", json.dumps(spec), "--source", str(tiny), "--output", str(output)]
+    command = [sys.executable, "scripts/measure_energy.py", *options]
+    log = []
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as job:
+        for text in job.stdout:
+            log.append(text)
+            if log.count(line) == 1 and text == line:
+                job.terminate()
+                job.terminate()
+    paths = (output, output.with_suffix(".disturbed.json"))
+    found = [json.loads(path.read_text()) if path.exists() else None for path in paths]
+    return job.returncode, "".join(log), *found
+
+
+def test_a_job_that_is_killed_while_idling_at_the_end_has_a_record(tiny, tmp_path):
+    spec = edited(protocol={"idle_seconds": 3, "max_windows": 1})
+    code, log, record, beside = terminated(spec, tiny, tmp_path, "idle for 3 s, at the end\n")
+    assert (code, beside) == (0, None), log
+    assert record["status"] == "ok"
+    assert record["ended_early"].startswith("ended by SIGTERM after ")
+    assert record["idle"]["end"] is None
+
+
+def test_a_job_that_is_killed_before_its_first_window_says_so(tiny, tmp_path):
+    spec = edited(protocol={"idle_seconds": 3})
+    line = "idle for 3 s, before loading\n"
+    code, log, record, beside = terminated(spec, tiny, tmp_path, line)
+    assert (code, record) == (1, None)
+    assert "error: ended by SIGTERM before the first window was finished" in log
+    assert "Traceback" not in log
+    assert beside["windows"] == []
+    assert beside["reason"].startswith("ended by SIGTERM before the first window")
 
 
 def test_windows_of_a_disturbed_session_lie_beside_its_record(script, tiny, tmp_path):

@@ -4,24 +4,45 @@ known well enough.
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from joulegrid.engines import Engine, Request
+from joulegrid.errors import Terminated
 from joulegrid.jobs.devices import visible_gpus
 from joulegrid.jobs.implementation import implementation
 from joulegrid.jobs.run import say, terminable
 from joulegrid.metering import floor, samples
 from joulegrid.metering.meter import COMPONENTS, MEASURED, Meter
 from joulegrid.metering.reference import gpu_reference_seconds, reference_seconds
-from joulegrid.metering.windows import Check, Window, measure_windows, require_clean
+from joulegrid.metering.windows import Check, Window, count, measure_windows, require_clean
 from joulegrid.records import Spec
 
 # Warm-up ends when a run takes as long as the one before, up to this share, or after so many runs
 SETTLED, LONGEST_WARM_UP = 0.05, 10
 # CodeCarbon and a counter, or idle power at two times, that differ by more than this: said
 DEVIATION = 0.1
+
+
+@dataclass
+class Taken:
+    """What a session has so far: SIGTERM may end it anywhere.
+
+    Parameters
+    ----------
+    facts
+        what the record says of the time before the windows.
+    idle
+        power by time, None where it was not measured.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    idle: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(("before", "loaded", "end")))
+    windows: list[Window] = field(default_factory=list)
+    prefill: list[Window] = field(default_factory=list)
+    meter: Any = None
+    engine: Any = None
 
 
 def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, Any]:
@@ -35,55 +56,78 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
     Returns
     -------
     loading and windows with seconds, J per component, tokens; idle power in W at three times;
-    memory and what the engine says it ran.
+    memory and what the engine says it ran; `ended_early`, where SIGTERM ended the session.
 
     Raises
     ------
     Disturbed
-        with the windows, where the session stays disturbed and the protocol refuses that.
+        with the windows, where the session stays disturbed and the protocol refuses that, or where
+        SIGTERM leaves too few of them.
     """
-    protocol, hardware, workload = spec["protocol"], spec["hardware"], spec["workload"]
-    requests = implementation("workloads", workload["method"]).requests(workload, protocol["seed"])
-    reference = reference_seconds()
-    say(f"reference work: {reference:.3f} s")
-    meter = Meter(protocol["tracking"], hardware)
-    idle = {"before": measure_idle(meter, protocol["idle_seconds"])}
-    engines = implementation("engines", spec["engine"]["method"])
-    on_gpus = gpu_reference_seconds() if hardware["device"] == "cuda" else []
-    engine, loading = meter.measure(
-        lambda: engines.load(weights, spec["quantization"], hardware, spec["engine"])
-    )
-    say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
-    warm_up(engine, requests)
-    idle["loaded"] = measure_idle(meter, protocol["idle_seconds"])
-    check = plausibility(engine, requests, weights, spec, meter)
-    ended: dict[str, Any] = {}
-    with terminable():
-        windows = measure_windows(engine, requests, meter, protocol, ended, check)
-        require_clean(windows, protocol, ended)
-        prefill = [] if ended else measure_prefill(engine, requests, meter, protocol, ended)
-    idle["end"] = None if ended else measure_idle(meter, protocol["idle_seconds"])
+    taken, protocol, ended = Taken(), spec["protocol"], None
+    try:
+        with terminable():
+            take(taken, spec, weights)
+    except Terminated as error:
+        ended = f"{error} {_progress(taken)}"
+        say(ended)
+        require_clean(taken.windows, protocol, ended)
+    meter, windows, idle = taken.meter, taken.windows, taken.idle
     if stream is not None:
         samples.write(stream, meter.equipment, meter.recorded)
+    prefill = taken.prefill if taken.prefill and count(taken.prefill, protocol) else None
     return {
-        "reference_s": reference,
-        **({"reference_gpu_s": on_gpus} if on_gpus else {}),
+        **taken.facts,
         "components": meter.basis,
-        "loading": loading.facts(),
         "idle": idle,
         "windows": windows,
         **({"prefill_windows": prefill} if prefill else {}),
-        **ended,
-        "memory_bytes": engine.memory(),
+        **({"ended_early": ended} if ended else {}),
+        "memory_bytes": taken.engine.memory(),
         "warnings": [*meter.warnings, *deviations(meter, windows), *idle_drift(idle)],
-        **engine.describe(),
+        **taken.engine.describe(),
     }
 
 
-def measure_idle(meter: Meter, seconds: float) -> dict[str, Any] | None:
+def take(taken: Taken, spec: Spec, weights: Path) -> None:
+    """Measure, and keep in `taken` what is finished."""
+    protocol, hardware, workload = spec["protocol"], spec["hardware"], spec["workload"]
+    requests = implementation("workloads", workload["method"]).requests(workload, protocol["seed"])
+    taken.facts["reference_s"] = reference_seconds()
+    say(f"reference work: {taken.facts['reference_s']:.3f} s")
+    meter = taken.meter = Meter(protocol["tracking"], hardware)
+    taken.idle["before"] = measure_idle(meter, protocol["idle_seconds"], "before loading")
+    engines = implementation("engines", spec["engine"]["method"])
+    on_gpus = gpu_reference_seconds() if hardware["device"] == "cuda" else []
+    if on_gpus:
+        taken.facts["reference_gpu_s"] = on_gpus
+    engine, loading = meter.measure(
+        lambda: engines.load(weights, spec["quantization"], hardware, spec["engine"])
+    )
+    taken.engine, taken.facts["loading"] = engine, loading.facts()
+    say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
+    warm_up(engine, requests)
+    taken.idle["loaded"] = measure_idle(meter, protocol["idle_seconds"], "with the model loaded")
+    check = plausibility(engine, requests, weights, spec, meter)
+    measure_windows(taken.windows, engine, requests, meter, protocol, check)
+    require_clean(taken.windows, protocol)
+    if protocol["phases"]:
+        measure_prefill(taken.prefill, engine, requests, meter, protocol)
+    taken.idle["end"] = measure_idle(meter, protocol["idle_seconds"], "at the end")
+
+
+def _progress(taken: Taken) -> str:
+    """How far a session came."""
+    if not taken.windows:
+        return "before the first window was finished: nothing is measured"
+    return f"after {len(taken.windows)} windows"
+
+
+def measure_idle(meter: Meter, seconds: float, when: str) -> dict[str, Any] | None:
     """Power in W by component with nothing to do, None where the protocol does not ask."""
     if not seconds:
         return None
+    say(f"idle for {seconds:g} s, {when}")
     _, idle = meter.measure(lambda: time.sleep(seconds))
     power = {name: joules / idle.seconds for name, joules in idle.energy_j.items()}
     return {"power_w": power, **({"disturbed": idle.disturbances} if idle.disturbances else {})}
@@ -114,25 +158,21 @@ def warm_up(engine: Engine, requests: Sequence[Request]) -> None:
 
 
 def measure_prefill(
+    windows: list[Window],
     engine: Engine,
     requests: Sequence[Request],
     meter: Meter,
     protocol: dict[str, Any],
-    ended: dict[str, Any],
-) -> list[Window]:
-    """Windows in which every request generates one token only, if the protocol asks for phases.
+) -> None:
+    """Add windows in which every request generates one token only.
 
     Reading the prompt and one token is prefill; what more tokens take is decode (the rule of
     optimum-benchmark).
     """
-    if not protocol["phases"]:
-        return []
     first_token = [replace(request, new_tokens=1) for request in requests]
     warm_up(engine, first_token)
-    windows = measure_windows(engine, first_token, meter, protocol, ended, lambda window: None)
-    if not ended:  # the windows of whole runs are worth their record, whatever becomes of these
-        require_clean(windows, protocol, ended)
-    return [] if ended else windows
+    measure_windows(windows, engine, first_token, meter, protocol, lambda window: None)
+    require_clean(windows, protocol)
 
 
 def plausibility(

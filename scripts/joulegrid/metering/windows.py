@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from joulegrid.engines import Engine, Request
-from joulegrid.errors import Disturbed, Terminated
+from joulegrid.errors import Disturbed
 from joulegrid.jobs.run import say
 from joulegrid.metering.meter import Meter
 
@@ -36,53 +36,58 @@ Check = Callable[[Window], str | None]
 
 
 def measure_windows(
+    windows: list[Window],
     engine: Engine,
     requests: Sequence[Request],
     meter: Meter,
     protocol: dict[str, Any],
-    ended: dict[str, Any],
     check: Check,
-) -> list[Window]:
-    """Windows of at least `min_seconds` each, until the mean energy per token is known to
+) -> None:
+    """Add windows of at least `min_seconds` each, until the mean energy per token is known to
     `precision`.
 
     A disturbed window is kept with the reason and another one measured, up to `max_windows` more.
-    `ended` gets the reason of an early end: the job is about to be killed.
+    What is in `windows` is finished, whenever the work is cut short.
     """
-    windows: list[Window] = []
     while not enough(windows, protocol):
-        try:
-            window = measure_window(engine, requests, meter, protocol["min_seconds"])
-        except Terminated as error:
-            ended["ended_early"] = f"{error} after {len(windows)} windows"
-            break
+        window = measure_window(engine, requests, meter, protocol["min_seconds"])
         wrong = check(window)
         if wrong:
             window["disturbed"] = [*window.get("disturbed", ()), wrong]
         windows.append(window)
         _say(len(windows), window)
-    return windows
 
 
 def require_clean(
-    windows: Sequence[Window], protocol: dict[str, Any], ended: dict[str, Any]
+    windows: Sequence[Window], protocol: dict[str, Any], ended: str | None = None
 ) -> None:
-    """Where too few windows are clean: let the disturbed ones count, if the protocol accepts that.
+    """See that enough windows count; `ended` says why the session ended early, if it did.
 
     Raises
     ------
     Disturbed
-        if it does not, or if the session ended before there were enough.
+        with the windows, where too few count.
     """
-    if len(clean(windows)) >= min(FEWEST_WINDOWS, protocol["max_windows"]):
+    if count(windows, protocol):
         return
     if ended:
-        raise Disturbed(ended["ended_early"], list(windows))
-    if protocol["disturbed"] == "refuse":
-        reasons = dict.fromkeys(text for w in windows for text in w.get("disturbed", ()))
-        raise Disturbed(f"the machine was disturbed: {'; '.join(reasons)}", list(windows))
+        raise Disturbed(f"{ended}; the next run tries again", list(windows))
+    reasons = dict.fromkeys(text for w in windows for text in w.get("disturbed", ()))
+    raise Disturbed(f"the machine was disturbed: {'; '.join(reasons)}", list(windows))
+
+
+def count(windows: Sequence[Window], protocol: dict[str, Any]) -> bool:
+    """Whether enough windows count. Where too few are clean, the disturbed ones are let count if
+    the protocol accepts that.
+    """
+    needed = min(FEWEST_WINDOWS, protocol["max_windows"])
+    if len(clean(windows)) >= needed:
+        return True
+    if protocol["disturbed"] == "refuse" or len(windows) < needed:
+        return False
     for window in windows:
         window["counts"] = True
+    return True
 
 
 def clean(windows: Sequence[Window]) -> list[Window]:
