@@ -16,8 +16,9 @@ from helpers import tiny_model
 from joulegrid.engines import Completion, Request
 from joulegrid.engines import transformers as engine
 from joulegrid.errors import Disturbed, InputError
-from joulegrid.metering import samples, session, windows
-from joulegrid.metering.meter import Reading
+from joulegrid.metering import floor, samples, session, windows
+from joulegrid.metering.meter import Meter, Reading
+from joulegrid.metering.samples import Board, Equipment
 from joulegrid.records import identity
 from joulegrid.workloads import batch, prompts
 
@@ -156,6 +157,51 @@ def test_a_session_that_stays_disturbed_is_refused_with_its_windows():
     assert len(caught.value.windows) == 10
     accepted = windows_of(Windows(10.0, disturbed=range(100)), disturbed="accept")
     assert all(window["counts"] for window in accepted)
+
+
+def test_a_reading_that_cannot_be_right_never_counts():
+    """Below the floor, above the limit, counter against power: also where disturbance is fine."""
+
+    def wrong(window):
+        return "a wrong reading" if window["energy_j"]["cpu"] < 1 else None
+
+    def of(*joules, **protocol):
+        chosen = {**SPEC["protocol"], "min_seconds": 0.0001, "max_windows": 3, **protocol}
+        meter, found = Windows(*joules, disturbed=range(100)), []
+        windows.measure_windows(found, meter, [Request("x", 1)], meter, chosen, wrong)
+        windows.require_clean(found, chosen)
+        return found
+
+    found = of(10.0, 0.5, disturbed="accept")
+    assert [window.get("counts", False) for window in found] == [True, False] * 3
+    assert len(windows.clean(found)) == 3
+    for joules in ([0.5], [10.0, 0.5, 0.5]):
+        with pytest.raises(Disturbed, match="too few windows can count: a wrong reading") as caught:
+            of(*joules, disturbed="accept")
+        assert len(caught.value.windows) == 6
+    with pytest.raises(Disturbed, match="disturbed: a busy neighbour; a wrong reading"):
+        of(0.5, disturbed="refuse")
+
+
+def test_prefill_that_is_faster_than_reading_the_weights_is_refused(tiny, monkeypatch):
+    """The tiny model's weights at 1 MB/s: each batch reads them once, also for one token."""
+    recorded, board = [], Board(300.0, True)
+    monkeypatch.setattr(Meter, "equipment", Equipment(1, 1, gpus={"GPU-a": board}))
+    monkeypatch.setattr(session, "visible_gpus", lambda: [{"name": "a board"}])
+    monkeypatch.setattr(floor, "_bandwidth", lambda gpu: 1e6)
+    real = windows.measure_windows
+
+    def measure_windows(found, engine, requests, meter, protocol, check):
+        recorded.append(check)
+        real(found, engine, requests, meter, protocol, _no_check)
+
+    monkeypatch.setattr(session, "measure_windows", measure_windows)
+    record = session.measure(edited(protocol={"phases": True, "min_seconds": 0.01}), tiny)
+    _, prefill = recorded
+    step = 0.8 * record["weights_bytes"] / 1e6
+    fast = {"runs": 1, "seconds": 1.9 * step, "energy_j": {"gpu": 1e9}}
+    assert "a wrong reading" in prefill(fast)  # three prompts, two at a time: two batches
+    assert prefill({**fast, "seconds": 2.1 * step}) is None
 
 
 class Killed:

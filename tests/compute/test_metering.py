@@ -332,7 +332,10 @@ def test_other_jobs_of_a_node_disturb_what_counts_the_whole_node():
 def disturbed_gpu(watts, counters, **facts):
     equipment, stream = gpus(watts, counters, step=1.0, **facts)
     readings = {"GPU-a": energy.gpu_j("GPU-a", equipment, stream)}
-    return disturbance.disturbances(equipment, stream, readings)
+    return [
+        *disturbance.wrong_readings(equipment, stream, readings),
+        *disturbance.disturbances(equipment, stream, readings),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -343,7 +346,10 @@ def disturbed_gpu(watts, counters, **facts):
         (([200.0] * 3, [0, 200_000, 400_000], {"reasons": 0x4}), None),
         (([200.0] * 3, [0, 200_000, 400_000], {"reasons": 0x40}), "hardware thermal slowdown"),
         (([200.0] * 3, [0, 200_000, 400_000], {"others": 1}), "other processes computed on it"),
-        (([340.0] * 3, [0, 340_000, 680_000]), "340 W on average, its limit is 300 W"),
+        (
+            ([340.0] * 3, [0, 340_000, 680_000]),
+            "a wrong reading: GPU GPU-a: 340 W on average, its limit is 300 W",
+        ),
     ],
 )
 def test_what_disturbs_a_gpu(arguments, part):
@@ -356,8 +362,22 @@ def test_counter_and_power_that_disagree_are_said():
     """187 J by the counter, 327 J by power over 5 s: what users of zeus saw on an idle board."""
     equipment, stream = gpus([65.4] * 51, [n * 3740 for n in range(51)])
     readings = {"GPU-a": energy.gpu_j("GPU-a", equipment, stream)}
-    found = disturbance.disturbances(equipment, stream, readings)
-    assert found == ["GPU GPU-a: integrated power differs from the counter by +75%"]
+    found = disturbance.wrong_readings(equipment, stream, readings)
+    text = "a wrong reading: GPU GPU-a: integrated power differs from the counter by +75%"
+    assert found == [text]
+    meter = Meter("machine", CPU, Recording(equipment, stream))
+    facts = meter.reading(stream, {}).facts()
+    assert facts["disturbed"] == facts["wrong"] == [text]
+
+
+def test_what_disturbs_is_told_from_what_cannot_be_right():
+    equipment, stream = gpus([340.0] * 3, [0, 340_000, 680_000], step=1.0, others=1)
+    facts = Meter("machine", CPU, Recording(equipment, stream)).reading(stream, {}).facts()
+    assert facts["wrong"] == ["a wrong reading: GPU GPU-a: 340 W on average, its limit is 300 W"]
+    assert facts["disturbed"] == [
+        *facts["wrong"],
+        "GPU GPU-a: other processes computed on it",
+    ]
 
 
 def test_a_busy_loop_beside_the_work_is_seen():

@@ -112,7 +112,7 @@ def take(taken: Taken, spec: Spec, weights: Path) -> None:
     measure_windows(taken.windows, engine, requests, meter, protocol, check)
     require_clean(taken.windows, protocol)
     if protocol["phases"]:
-        measure_prefill(taken.prefill, engine, requests, meter, protocol)
+        measure_prefill(taken, requests, weights, spec)
     taken.idle["end"] = measure_idle(meter, protocol["idle_seconds"], "at the end")
 
 
@@ -129,8 +129,9 @@ def measure_idle(meter: Meter, seconds: float, when: str) -> dict[str, Any] | No
         return None
     say(f"idle for {seconds:g} s, {when}")
     _, idle = meter.measure(lambda: time.sleep(seconds))
+    reasons = [*idle.wrong, *idle.disturbances]
     power = {name: joules / idle.seconds for name, joules in idle.energy_j.items()}
-    return {"power_w": power, **({"disturbed": idle.disturbances} if idle.disturbances else {})}
+    return {"power_w": power, **({"disturbed": reasons} if reasons else {})}
 
 
 def idle_drift(idle: dict[str, dict[str, Any] | None]) -> list[str]:
@@ -157,22 +158,20 @@ def warm_up(engine: Engine, requests: Sequence[Request]) -> None:
         before = seconds
 
 
-def measure_prefill(
-    windows: list[Window],
-    engine: Engine,
-    requests: Sequence[Request],
-    meter: Meter,
-    protocol: dict[str, Any],
-) -> None:
-    """Add windows in which every request generates one token only.
+def measure_prefill(taken: Taken, requests: Sequence[Request], weights: Path, spec: Spec) -> None:
+    """Windows in which every request generates one token only.
 
     Reading the prompt and one token is prefill; what more tokens take is decode (the rule of
     optimum-benchmark).
     """
+    protocol, engine = spec["protocol"], taken.engine
     first_token = [replace(request, new_tokens=1) for request in requests]
     warm_up(engine, first_token)
-    measure_windows(windows, engine, first_token, meter, protocol, lambda window: None)
-    require_clean(windows, protocol)
+    # Reading prompts reads all weights once per batch, as decoding one token after the first does
+    one_step = [replace(request, new_tokens=2) for request in requests]
+    check = plausibility(engine, one_step, weights, spec, taken.meter)
+    measure_windows(taken.prefill, engine, first_token, taken.meter, protocol, check)
+    require_clean(taken.prefill, protocol)
 
 
 def plausibility(

@@ -46,14 +46,15 @@ def measure_windows(
     """Add windows of at least `min_seconds` each, until the mean energy per token is known to
     `precision`.
 
-    A disturbed window is kept with the reason and another one measured, up to `max_windows` more.
-    What is in `windows` is finished, whenever the work is cut short.
+    A window that is disturbed or read wrongly is kept with the reason and another one measured, up
+    to `max_windows` more. What is in `windows` is finished, whenever the work is cut short.
     """
     while not enough(windows, protocol):
         window = measure_window(engine, requests, meter, protocol["min_seconds"])
         wrong = check(window)
         if wrong:
-            window["disturbed"] = [*window.get("disturbed", ()), wrong]
+            for key in ("disturbed", "wrong"):
+                window[key] = [*window.get(key, ()), wrong]
         windows.append(window)
         _say(len(windows), window)
 
@@ -72,22 +73,29 @@ def require_clean(
         return
     if ended:
         raise Disturbed(f"{ended}; the next run tries again", list(windows))
-    reasons = dict.fromkeys(text for w in windows for text in w.get("disturbed", ()))
-    raise Disturbed(f"the machine was disturbed: {'; '.join(reasons)}", list(windows))
+    refused = protocol["disturbed"] == "refuse"
+    reasons = _reasons(windows, "disturbed" if refused else "wrong")
+    what = "the machine was disturbed" if refused else "too few windows can count"
+    raise Disturbed(f"{what}: {reasons}", list(windows))
 
 
 def count(windows: Sequence[Window], protocol: dict[str, Any]) -> bool:
     """Whether enough windows count. Where too few are clean, the disturbed ones are let count if
-    the protocol accepts that.
+    the protocol accepts that; those whose reading cannot be right never are.
     """
     needed = min(FEWEST_WINDOWS, protocol["max_windows"])
     if len(clean(windows)) >= needed:
         return True
-    if protocol["disturbed"] == "refuse" or len(windows) < needed:
+    possible = [window for window in windows if not window.get("wrong")]
+    if protocol["disturbed"] == "refuse" or len(possible) < needed:
         return False
-    for window in windows:
+    for window in possible:
         window["counts"] = True
     return True
+
+
+def _reasons(windows: Sequence[Window], key: str) -> str:
+    return "; ".join(dict.fromkeys(text for window in windows for text in window.get(key, ())))
 
 
 def clean(windows: Sequence[Window]) -> list[Window]:
