@@ -1,5 +1,6 @@
 """Joules out of counters: real recordings, imitated machines, hostile surroundings."""
 
+import json
 import os
 import subprocess
 import sys
@@ -456,46 +457,72 @@ def test_memory_modules_take_what_codecarbon_says(modules, watts):
 
 # ---------------------------------------------------------------- CodeCarbon
 HOSTILE = """
-import os, sys
-sys.path.insert(0, "scripts")
+import json, os, sys
 from joulegrid.metering.tracker import Tracker
 tracker = Tracker("machine", [], 5.0, 7.0)
-inner = tracker._tracker
 tracker.start()
 found = tracker.stop()
-print(inner._gpu_ids, inner._measure_power_secs, inner._pue, inner._wue, inner._output_methods,
-      inner._conf["cpu_count"] == os.cpu_count(), inner._ram_power.W)
+inner = tracker._tracker
+print(json.dumps({
+    "files": inner._external_conf,
+    "gpu_ids": inner._gpu_ids,
+    "seconds": inner._measure_power_secs,
+    "project": inner._project_name,
+    "cpu": inner._force_cpu_power,
+    "ram": inner._ram_power.W,
+    "factors": [inner._pue, inner._wue, inner._force_carbon_intensity_g_co2e_kwh],
+    "outputs": inner._output_methods,
+    "machine's CPUs": inner._conf["cpu_count"] == os.cpu_count(),
+}))
 """
 
 
 def test_codecarbon_sees_neither_settings_nor_slurm(tmp_path):
-    """A job's number without scontrol would end it in FileNotFoundError, gpu_ids of a file win."""
+    """A job's number without scontrol would end it in FileNotFoundError, settings of a file win
+    over what no argument says, an output folder that is not there ends it.
+    """
     settings = (
         "[codecarbon]\ngpu_ids=3\nmeasure_power_secs=99\npue=2\nsave_to_file=true\n"
-        f"output_dir={tmp_path}\nforce_ram_power=500\n"
+        "force_ram_power=500\nforce_cpu_power=800\nforce_carbon_intensity_g_co2e_kwh=1\n"
     )
-    (tmp_path / ".codecarbon.config").write_text(settings)
+    home, here = tmp_path / "home", tmp_path / "here"
+    for folder, name in ((home, "of home"), (here, "of the folder")):
+        folder.mkdir()
+        text = f"{settings}project_name={name}\noutput_dir={tmp_path}/gone\n"
+        (folder / ".codecarbon.config").write_text(text)
     hostile = {
-        "HOME": str(tmp_path),
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT / "scripts"),
         "SLURM_JOB_ID": "7",
         "SLURM_JOBID": "7",
         "CUDA_VISIBLE_DEVICES": "GPU-ab",
         "CODECARBON_GPU_IDS": "2",
         "CODECARBON_FORCE_CPU_POWER": "900",
+        "CODECARBON_PROJECT_NAME": "of the environment",
         "CODECARBON_PUE": "3",
         "CODECARBON_WUE": "2",
     }
     done = subprocess.run(
         [sys.executable, "-c", HOSTILE],
-        cwd=ROOT,
+        cwd=here,
         env={**os.environ, **hostile},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[] 1 1.0 0.0 [] True 7.0"
-    assert not list(tmp_path.glob("emissions*"))
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "files": {},
+        "gpu_ids": [],
+        "seconds": 1,
+        "project": "codecarbon",
+        "cpu": 5.0,
+        "ram": 7.0,
+        "factors": [1.0, 0.0, None],
+        "outputs": [],
+        "machine's CPUs": True,
+    }
+    assert not list(tmp_path.rglob("emissions*"))
 
 
 def test_a_lock_that_a_killed_job_left_stops_nothing(tmp_path, monkeypatch):
