@@ -299,6 +299,25 @@ def test_sigterm_before_enough_windows_says_so(
     assert f"ended by SIGTERM {part}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("end", ["disturbed", "terminated", "lost"])
+def test_a_session_that_cannot_count_leaves_its_samples(of_windows, monkeypatch, tmp_path, end):
+    """When one wants to look at them: disturbed, killed in its first window, its board lost."""
+    path, reasons = tmp_path / "x.samples.gz", ["a busy neighbour"] if end == "disturbed" else []
+
+    def stop(*_):
+        if end == "lost":
+            raise InputError("GPU-a answers no more")
+        signal.raise_signal(signal.SIGTERM)
+
+    if not reasons:
+        monkeypatch.setattr(windows, "repeat", lambda *_: stop)
+    with pytest.raises(InputError):
+        of_windows(reasons, path, disturbed="refuse")
+    _, stream = samples.read(path)
+    # both ends of idle, loading, idle and ten windows; or the begin of the first one
+    assert len(stream) >= (26 if reasons else 7)
+
+
 def terminated(spec, tiny, tmp_path, line):
     """Code, log, record and what lies beside of a job that gets SIGTERM twice when its log says
     `line`.

@@ -104,13 +104,18 @@ class Meter:
         indices = nvml.indices if nvml else []
         self._tracker = Tracker(tracking, indices, self._cpu.full_w, self._ram.full_w)
         self._beside = machine.rapl if machine else rapl.Rapl()
-        self.recorded: list[Sample] = []
+        self._streams: list[list[Sample]] = []
         self.basis = self._describe()
 
     @property
     def equipment(self) -> Equipment:
         """What is sampled."""
         return self._equipment
+
+    @property
+    def recorded(self) -> list[Sample]:
+        """All samples so far, also of stretches that were cut short."""
+        return [sample for stream in self._streams for sample in stream]
 
     @property
     def warnings(self) -> list[str]:
@@ -122,10 +127,10 @@ class Meter:
         self._tracker.start()
         try:
             with Sampler(self._sensors) as sampler:
+                self._streams.append(sampler.samples)
                 result = work()
         finally:
             beside = self._tracker.stop()
-        self.recorded += sampler.samples
         return result, self.reading(sampler.samples, beside)
 
     def cost(self, reading: Reading) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
     Parameters
     ----------
     stream
-        where to write all samples of the session, if anywhere; see `samples`.
+        where to write all samples of the session, if anywhere, however it ends; see `samples`.
 
     Returns
     -------
@@ -72,9 +72,10 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
         ended = f"{error} {_progress(taken)}"
         say(ended)
         require_clean(taken.windows, protocol, ended)
+    finally:  # a session that cannot count is the one whose samples are wanted
+        if stream is not None and taken.meter is not None:
+            samples.write(stream, taken.meter.equipment, taken.meter.recorded)
     meter, windows, idle = taken.meter, taken.windows, taken.idle
-    if stream is not None:
-        samples.write(stream, meter.equipment, meter.recorded)
     prefill = taken.prefill if taken.prefill and count(taken.prefill, protocol) else None
     return {
         **taken.facts,
