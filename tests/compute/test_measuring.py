@@ -114,6 +114,43 @@ def test_idle_power_that_drifts_is_said():
     assert text == "idle power drifted from 10 W to 12 W during the session"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "runs", "said"),
+    [
+        ([3.0, 2.0, 2.01], 3, False),
+        ([1.0, 2.0] * 5, 10, False),
+        ([42.0, 60.0] * 5, 4, True),  # a busy machine
+        ([42.0, 60.0, 42.0, 42.0], 4, False),  # settled with the last run
+        ([400.0, 401.0], 2, False),  # a slow one
+        ([400.0, 300.0], 2, True),
+    ],
+)
+def test_warming_up_ends_when_runs_settle_or_time_is_out(monkeypatch, seconds, runs, said):
+    class Clock:
+        """A time that runs with the engine only."""
+
+        now, left = 0.0, list(seconds)
+
+        def perf_counter(self):
+            return self.now
+
+        def run(self, requests):
+            self.now += self.left.pop(0)
+
+    clock = Clock()
+    monkeypatch.setattr(session, "time", clock)
+    text = "the time of a run had not settled within 180 s of warming up"
+    assert session.warm_up(clock, []) == ([text] if said else [])
+    assert len(seconds) - len(clock.left) == runs
+
+
+def test_a_warm_up_that_does_not_end_is_in_the_record(tiny, monkeypatch):
+    monkeypatch.setattr(session, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(session, "SETTLED", 0.0)
+    record = session.measure(edited(protocol={"min_seconds": 0.01, "idle_seconds": 0}), tiny)
+    assert "the time of a run had not settled within 0 s of warming up" in record["warnings"]
+
+
 class Windows:
     """A meter and an engine at once: every window takes the next of some energies."""
 

@@ -21,6 +21,9 @@ from joulegrid.records import Spec
 
 # Warm-up ends when a run takes as long as the one before, up to this share, or after so many runs
 SETTLED, LONGEST_WARM_UP = 0.05, 10
+# or, from the second run on, after so many seconds: on a busy machine no two runs take the same
+# time, ten of them can take longer than the windows, and the windows show what disturbs them
+WARM_UP_S = 180.0
 # CodeCarbon and a counter, or idle power at two times, that differ by more than this: said
 DEVIATION = 0.1
 
@@ -35,12 +38,15 @@ class Taken:
         what the record says of the time before the windows.
     idle
         power by time, None where it was not measured.
+    unsettled
+        what is to be said of warming up.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     idle: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(("before", "loaded", "end")))
     windows: list[Window] = field(default_factory=list)
     prefill: list[Window] = field(default_factory=list)
+    unsettled: list[str] = field(default_factory=list)
     meter: Any = None
     engine: Any = None
 
@@ -85,7 +91,12 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
         **({"prefill_windows": prefill} if prefill else {}),
         **({"ended_early": ended} if ended else {}),
         "memory_bytes": taken.engine.memory(),
-        "warnings": [*meter.warnings, *deviations(meter, windows), *idle_drift(idle)],
+        "warnings": [
+            *meter.warnings,
+            *taken.unsettled,
+            *deviations(meter, windows),
+            *idle_drift(idle),
+        ],
         **taken.engine.describe(),
     }
 
@@ -107,7 +118,7 @@ def take(taken: Taken, spec: Spec, weights: Path) -> None:
     )
     taken.engine, taken.facts["loading"] = engine, loading.facts()
     say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
-    warm_up(engine, requests)
+    taken.unsettled += warm_up(engine, requests)
     taken.idle["loaded"] = measure_idle(meter, protocol["idle_seconds"], "with the model loaded")
     check = plausibility(engine, requests, weights, spec, meter)
     measure_windows(taken.windows, engine, requests, meter, protocol, check)
@@ -146,17 +157,22 @@ def idle_drift(idle: dict[str, dict[str, Any] | None]) -> list[str]:
     return [f"idle power drifted from {loaded:.3g} W to {end:.3g} W during the session"]
 
 
-def warm_up(engine: Engine, requests: Sequence[Request]) -> None:
-    """Run until the run time has settled."""
-    before = 0.0
+def warm_up(engine: Engine, requests: Sequence[Request]) -> list[str]:
+    """Run until the run time has settled; what is to be said where it took too long."""
+    began, before = time.perf_counter(), 0.0
     for number in range(1, LONGEST_WARM_UP + 1):
-        began = time.perf_counter()
+        start = time.perf_counter()
         engine.run(requests)
-        seconds = time.perf_counter() - began
-        say(f"warm-up {number}: {seconds:.2f} s")
-        if abs(seconds - before) <= SETTLED * seconds:
-            return
-        before = seconds
+        end = time.perf_counter()
+        say(f"warm-up {number}: {end - start:.2f} s")
+        if abs(end - start - before) <= SETTLED * (end - start):
+            return []
+        if number > 1 and end - began >= WARM_UP_S:
+            text = f"the time of a run had not settled within {WARM_UP_S:g} s of warming up"
+            say(text)
+            return [text]
+        before = end - start
+    return []
 
 
 def measure_prefill(taken: Taken, requests: Sequence[Request], weights: Path, spec: Spec) -> None:
@@ -167,7 +183,7 @@ def measure_prefill(taken: Taken, requests: Sequence[Request], weights: Path, sp
     """
     protocol, engine = spec["protocol"], taken.engine
     first_token = [replace(request, new_tokens=1) for request in requests]
-    warm_up(engine, first_token)
+    taken.unsettled += warm_up(engine, first_token)
     # Reading prompts reads all weights once per batch, as decoding one token after the first does
     one_step = [replace(request, new_tokens=2) for request in requests]
     check = plausibility(engine, one_step, weights, spec, taken.meter)
