@@ -18,7 +18,8 @@ from joulegrid.engines import transformers as engine
 from joulegrid.errors import Disturbed, InputError
 from joulegrid.metering import floor, samples, session, windows
 from joulegrid.metering.meter import Meter, Reading
-from joulegrid.metering.samples import Board, Equipment
+from joulegrid.metering.replay import Recording
+from joulegrid.metering.samples import Board, Equipment, Gpu, Host, Sample
 from joulegrid.records import identity
 from joulegrid.workloads import batch, prompts
 
@@ -218,6 +219,18 @@ def test_a_reading_that_cannot_be_right_never_counts():
         assert len(caught.value.windows) == 6
     with pytest.raises(Disturbed, match="disturbed: a busy neighbour; a wrong reading"):
         of(0.5, disturbed="refuse")
+
+
+def test_idle_power_that_cannot_be_right_is_none_and_said():
+    stream = [Sample(t / 10, Host(0, 0, 0), gpus={"a": Gpu(t * 3740, 65.4)}) for t in range(6)]
+    equipment = Equipment(1, 1, gpus={"a": Board(300.0, True)})
+    meter = Meter("machine", {"device": "cpu"}, Recording(equipment, stream))
+    taken = session.Taken(meter=meter)
+    assert session.measure_idle(taken, {"idle_seconds": 0.01}, "at the end") is None
+    assert taken.warnings == [
+        "no idle power at the end: a wrong reading: GPU a: integrated power differs from the "
+        "counter by +75%"
+    ]
 
 
 def test_prefill_that_is_faster_than_reading_the_weights_is_refused(tiny, monkeypatch):

@@ -38,15 +38,15 @@ class Taken:
         what the record says of the time before the windows.
     idle
         power by time, None where it was not measured.
-    unsettled
-        what is to be said of warming up.
+    warnings
+        what is to be said of idle power and of warming up.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     idle: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(("before", "loaded", "end")))
     windows: list[Window] = field(default_factory=list)
     prefill: list[Window] = field(default_factory=list)
-    unsettled: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     meter: Any = None
     engine: Any = None
 
@@ -93,7 +93,7 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
         "memory_bytes": taken.engine.memory(),
         "warnings": [
             *meter.warnings,
-            *taken.unsettled,
+            *taken.warnings,
             *deviations(meter, windows),
             *idle_drift(idle),
         ],
@@ -108,7 +108,7 @@ def take(taken: Taken, spec: Spec, weights: Path) -> None:
     taken.facts["reference_s"] = reference_seconds()
     say(f"reference work: {taken.facts['reference_s']:.3f} s")
     meter = taken.meter = Meter(protocol["tracking"], hardware)
-    taken.idle["before"] = measure_idle(meter, protocol["idle_seconds"], "before loading")
+    taken.idle["before"] = measure_idle(taken, protocol, "before loading")
     engines = implementation("engines", spec["engine"]["method"])
     on_gpus = gpu_reference_seconds() if hardware["device"] == "cuda" else []
     if on_gpus:
@@ -118,14 +118,14 @@ def take(taken: Taken, spec: Spec, weights: Path) -> None:
     )
     taken.engine, taken.facts["loading"] = engine, loading.facts()
     say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
-    taken.unsettled += warm_up(engine, requests)
-    taken.idle["loaded"] = measure_idle(meter, protocol["idle_seconds"], "with the model loaded")
+    taken.warnings += warm_up(engine, requests)
+    taken.idle["loaded"] = measure_idle(taken, protocol, "with the model loaded")
     check = plausibility(engine, requests, weights, spec, meter)
     measure_windows(taken.windows, engine, requests, meter, protocol, check)
     require_clean(taken.windows, protocol)
     if protocol["phases"]:
         measure_prefill(taken, requests, weights, spec)
-    taken.idle["end"] = measure_idle(meter, protocol["idle_seconds"], "at the end")
+    taken.idle["end"] = measure_idle(taken, protocol, "at the end")
 
 
 def _progress(taken: Taken) -> str:
@@ -135,15 +135,20 @@ def _progress(taken: Taken) -> str:
     return f"after {len(taken.windows)} windows"
 
 
-def measure_idle(meter: Meter, seconds: float, when: str) -> dict[str, Any] | None:
-    """Power in W by component with nothing to do, None where the protocol does not ask."""
+def measure_idle(taken: Taken, protocol: dict[str, Any], when: str) -> dict[str, Any] | None:
+    """Power in W by component with nothing to do; None where the protocol does not ask, or where
+    the reading cannot be right.
+    """
+    seconds = protocol["idle_seconds"]
     if not seconds:
         return None
     say(f"idle for {seconds:g} s, {when}")
-    _, idle = meter.measure(lambda: time.sleep(seconds))
-    reasons = [*idle.wrong, *idle.disturbances]
+    _, idle = taken.meter.measure(lambda: time.sleep(seconds))
+    if idle.wrong:
+        taken.warnings.append(f"no idle power {when}: {'; '.join(idle.wrong)}")
+        return None
     power = {name: joules / idle.seconds for name, joules in idle.energy_j.items()}
-    return {"power_w": power, **({"disturbed": reasons} if reasons else {})}
+    return {"power_w": power, **({"disturbed": idle.disturbances} if idle.disturbances else {})}
 
 
 def idle_drift(idle: dict[str, dict[str, Any] | None]) -> list[str]:
@@ -183,7 +188,7 @@ def measure_prefill(taken: Taken, requests: Sequence[Request], weights: Path, sp
     """
     protocol, engine = spec["protocol"], taken.engine
     first_token = [replace(request, new_tokens=1) for request in requests]
-    taken.unsettled += warm_up(engine, first_token)
+    taken.warnings += warm_up(engine, first_token)
     # Reading prompts reads all weights once per batch, as decoding one token after the first does
     one_step = [replace(request, new_tokens=2) for request in requests]
     check = plausibility(engine, one_step, weights, spec, taken.meter)
