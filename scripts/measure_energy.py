@@ -25,7 +25,7 @@ PACKAGES = (
 
 def main(arguments, spec):
     """Write energy per component (J), seconds and tokens of every window; or why the cell cannot
-    run. The windows of a session that cannot count are kept beside.
+    run. The windows of a session that cannot count are kept beside, and why.
     """
     made = run.begin(*PACKAGES)
     device = devices.check(spec["hardware"])
@@ -33,14 +33,15 @@ def main(arguments, spec):
     weights, output = Path(arguments.source), Path(arguments.output)
     samples = Path(arguments.samples) if arguments.samples else None
     beside = output.with_suffix(DISTURBED)
-    try:
-        result = outcome_from(weights, lambda: measure(spec, weights, samples), memory)
-    except Disturbed as error:
-        found = {"device": device, "reason": str(error), "windows": error.windows}
-        write_json(beside, {**made, "spec": spec, **found})
-        raise
-    run.write_record(arguments.output, spec, made, {"device": device, **result})
-    beside.unlink(missing_ok=True)
+    with run.sheltered():
+        try:
+            result = outcome_from(weights, lambda: measure(spec, weights, samples), memory)
+        except Disturbed as error:
+            found = {"device": device, "reason": str(error), "windows": error.windows}
+            write_json(beside, {**made, "spec": spec, **found})
+            raise
+        run.write_record(arguments.output, spec, made, {"device": device, **result})
+        beside.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

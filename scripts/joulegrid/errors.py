@@ -13,8 +13,11 @@ class Disturbed(InputError):
         self.windows = windows
 
 
-class Terminated(Exception):
-    """The job is about to be killed: SIGTERM, near a time limit."""
+class Terminated(BaseException):
+    """The job is about to be killed: SIGTERM, near a time limit.
+
+    No Exception: a library that goes on after any of those shall not go on after this.
+    """
 
 
 class Finding(Exception):

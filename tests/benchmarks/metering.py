@@ -15,8 +15,8 @@ from pathlib import Path
 
 from helpers import tiny_model
 from joulegrid.engines import Request, transformers
-from joulegrid.metering import session
 from joulegrid.metering.meter import Meter
+from joulegrid.metering.windows import clean, measure_window, repeat
 
 CPU = {"device": "cpu"}
 ROUNDS, SECONDS = 12, 1.5
@@ -41,7 +41,7 @@ def overhead(engine, requests) -> None:
     meter, rates = Meter("machine", CPU), {True: [], False: []}
     for number in range(2 * ROUNDS):
         metered = bool(number % 2)
-        work = session.repeat(engine, requests, SECONDS)
+        work = repeat(engine, requests, SECONDS)
         if metered:
             (_, _, written), reading = meter.measure(work)
             seconds = reading.seconds
@@ -67,14 +67,14 @@ def repeatability(engine, requests) -> None:
             busy = disturbed and number % 2 == 0
             pid = int(subprocess.check_output(["sh", "-c", LOOP])) if busy else None
             try:
-                windows.append(session.measure_window(engine, requests, meter, SECONDS))
+                windows.append(measure_window(engine, requests, meter, SECONDS))
             finally:
                 if pid is not None:
                     os.kill(pid, 9)
-        clean = session.clean(windows)
+        counting = clean(windows)
         print(
             f"{name}: seconds per token vary by {variation(windows):.1%} over all windows, "
-            f"{variation(clean):.1%} over the {len(clean)} of {len(windows)} that count"
+            f"{variation(counting):.1%} over the {len(counting)} of {len(windows)} that count"
         )
 
 

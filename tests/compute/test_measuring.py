@@ -16,9 +16,10 @@ from helpers import tiny_model
 from joulegrid.engines import Completion, Request
 from joulegrid.engines import transformers as engine
 from joulegrid.errors import Disturbed, InputError
-from joulegrid.jobs import run
-from joulegrid.metering import samples, session
-from joulegrid.metering.meter import Reading
+from joulegrid.metering import floor, samples, session, windows
+from joulegrid.metering.meter import Meter, Reading
+from joulegrid.metering.replay import Recording
+from joulegrid.metering.samples import Board, Equipment, Gpu, Host, Sample
 from joulegrid.records import identity
 from joulegrid.workloads import batch, prompts
 
@@ -94,8 +95,8 @@ def test_phases_tell_prefill_from_decode(script, tiny):
     prefill = [w for w in record["prefill_windows"] if w.get("counts") or "disturbed" not in w]
     assert all(w["tokens_written"] == w["runs"] * 3 for w in prefill)
     per_run = [
-        sum(w["seconds"] for w in windows) / sum(w["runs"] for w in windows)
-        for windows in (prefill, record["windows"])
+        sum(w["seconds"] for w in found) / sum(w["runs"] for w in found)
+        for found in (prefill, record["windows"])
     ]
     assert per_run[0] < per_run[1]
 
@@ -112,6 +113,43 @@ def test_idle_power_that_drifts_is_said():
     assert session.idle_drift({"loaded": at(10.0), "end": None}) == []
     (text,) = session.idle_drift({"loaded": at(10.0), "end": at(12.0)})
     assert text == "idle power drifted from 10 W to 12 W during the session"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "runs", "said"),
+    [
+        ([3.0, 2.0, 2.01], 3, False),
+        ([1.0, 2.0] * 5, 10, False),
+        ([42.0, 60.0] * 5, 4, True),  # a busy machine
+        ([42.0, 60.0, 42.0, 42.0], 4, False),  # settled with the last run
+        ([400.0, 401.0], 2, False),  # a slow one
+        ([400.0, 300.0], 2, True),
+    ],
+)
+def test_warming_up_ends_when_runs_settle_or_time_is_out(monkeypatch, seconds, runs, said):
+    class Clock:
+        """A time that runs with the engine only."""
+
+        now, left = 0.0, list(seconds)
+
+        def perf_counter(self):
+            return self.now
+
+        def run(self, requests):
+            self.now += self.left.pop(0)
+
+    clock = Clock()
+    monkeypatch.setattr(session, "time", clock)
+    text = "the time of a run had not settled within 180 s of warming up"
+    assert session.warm_up(clock, []) == ([text] if said else [])
+    assert len(seconds) - len(clock.left) == runs
+
+
+def test_a_warm_up_that_does_not_end_is_in_the_record(tiny, monkeypatch):
+    monkeypatch.setattr(session, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(session, "SETTLED", 0.0)
+    record = session.measure(edited(protocol={"min_seconds": 0.01, "idle_seconds": 0}), tiny)
+    assert "the time of a run had not settled within 0 s of warming up" in record["warnings"]
 
 
 class Windows:
@@ -134,12 +172,10 @@ class Windows:
 
 def windows_of(meter, **protocol):
     chosen = {**SPEC["protocol"], "min_seconds": 0.0001, "max_windows": 5, **protocol}
-    ended = {}
-    windows = session.measure_windows(
-        meter, [Request("x", 1)], meter, chosen, ended, lambda window: None
-    )
-    session.require_clean(windows, chosen, ended)
-    return windows
+    found = []
+    windows.measure_windows(found, meter, [Request("x", 1)], meter, chosen, _no_check)
+    windows.require_clean(found, chosen)
+    return found
 
 
 def test_windows_end_when_the_mean_is_known():
@@ -148,9 +184,9 @@ def test_windows_end_when_the_mean_is_known():
 
 
 def test_disturbed_windows_are_kept_marked_and_replaced():
-    windows = windows_of(Windows(10.0, disturbed={0, 2}), precision=0.05)
-    assert ["disturbed" in window for window in windows] == [True, False, True, False, False]
-    assert len(session.clean(windows)) == 3
+    found = windows_of(Windows(10.0, disturbed={0, 2}), precision=0.05)
+    assert ["disturbed" in window for window in found] == [True, False, True, False, False]
+    assert len(windows.clean(found)) == 3
 
 
 def test_a_session_that_stays_disturbed_is_refused_with_its_windows():
@@ -161,22 +197,216 @@ def test_a_session_that_stays_disturbed_is_refused_with_its_windows():
     assert all(window["counts"] for window in accepted)
 
 
-def test_sigterm_near_the_time_limit_keeps_what_is_measured():
-    class Killed(Windows):
-        def measure(self, work):
-            if self.count == 4:
-                signal.raise_signal(signal.SIGTERM)
-            return super().measure(work)
+def test_a_reading_that_cannot_be_right_never_counts():
+    """Below the floor, above the limit, counter against power: also where disturbance is fine."""
 
-    chosen = {**SPEC["protocol"], "max_windows": 9, "precision": 1e-9, "min_seconds": 0.0001}
-    ended, meter = {}, Killed(10.0, 20.0)
-    with run.terminable():
-        windows = session.measure_windows(meter, [Request("x", 1)], meter, chosen, ended, _no_check)
-    assert len(windows) == 4
-    assert ended == {"ended_early": "ended by SIGTERM after 4 windows"}
-    session.require_clean(windows, chosen, ended)
-    with pytest.raises(Disturbed, match="ended by SIGTERM"):
-        session.require_clean(windows[:2], chosen, ended)
+    def wrong(window):
+        return "a wrong reading" if window["energy_j"]["cpu"] < 1 else None
+
+    def of(*joules, **protocol):
+        chosen = {**SPEC["protocol"], "min_seconds": 0.0001, "max_windows": 3, **protocol}
+        meter, found = Windows(*joules, disturbed=range(100)), []
+        windows.measure_windows(found, meter, [Request("x", 1)], meter, chosen, wrong)
+        windows.require_clean(found, chosen)
+        return found
+
+    found = of(10.0, 0.5, disturbed="accept")
+    assert [window.get("counts", False) for window in found] == [True, False] * 3
+    assert len(windows.clean(found)) == 3
+    for joules in ([0.5], [10.0, 0.5, 0.5]):
+        with pytest.raises(Disturbed, match="too few windows can count: a wrong reading") as caught:
+            of(*joules, disturbed="accept")
+        assert len(caught.value.windows) == 6
+    with pytest.raises(Disturbed, match="disturbed: a busy neighbour; a wrong reading"):
+        of(0.5, disturbed="refuse")
+
+
+def test_idle_power_that_cannot_be_right_is_none_and_said():
+    stream = [Sample(t / 10, Host(0, 0, 0), gpus={"a": Gpu(t * 3740, 65.4)}) for t in range(6)]
+    equipment = Equipment(1, 1, gpus={"a": Board(300.0, True)})
+    meter = Meter("machine", {"device": "cpu"}, Recording(equipment, stream))
+    taken = session.Taken(meter=meter)
+    assert session.measure_idle(taken, {"idle_seconds": 0.01}, "at the end") is None
+    assert taken.warnings == [
+        "no idle power at the end: a wrong reading: GPU a: integrated power differs from the "
+        "counter by +75%"
+    ]
+
+
+def test_prefill_that_is_faster_than_reading_the_weights_is_refused(tiny, monkeypatch):
+    """The tiny model's weights at 1 MB/s: each batch reads them once, also for one token."""
+    recorded, board = [], Board(300.0, True)
+    monkeypatch.setattr(Meter, "equipment", Equipment(1, 1, gpus={"GPU-a": board}))
+    monkeypatch.setattr(session, "visible_gpus", lambda: [{"name": "a board"}])
+    monkeypatch.setattr(floor, "_bandwidth", lambda gpu: 1e6)
+    real = windows.measure_windows
+
+    def measure_windows(found, engine, requests, meter, protocol, check):
+        recorded.append(check)
+        real(found, engine, requests, meter, protocol, _no_check)
+
+    monkeypatch.setattr(session, "measure_windows", measure_windows)
+    record = session.measure(edited(protocol={"phases": True, "min_seconds": 0.01}), tiny)
+    _, prefill = recorded
+    step = 0.8 * record["weights_bytes"] / 1e6
+    fast = {"runs": 1, "seconds": 1.9 * step, "energy_j": {"gpu": 1e9}}
+    assert "a wrong reading" in prefill(fast)  # three prompts, two at a time: two batches
+    assert prefill({**fast, "seconds": 2.1 * step}) is None
+
+
+class Killed:
+    """A function that SIGTERM hits when it is called the nth time."""
+
+    def __init__(self, function, nth):
+        self.function, self.left = function, nth
+
+    def __call__(self, *arguments):
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return self.function(*arguments)
+
+
+@pytest.fixture
+def of_windows(monkeypatch, tiny):
+    """A function that measures five short windows of the tiny model, which say what it is told."""
+
+    def measured(reasons=(), stream=None, **protocol):
+        real = windows.measure_window
+
+        def measure_window(*arguments):
+            window = real(*arguments)
+            window.pop("disturbed", None)
+            return {**window, **({"disturbed": list(reasons)} if reasons else {})}
+
+        monkeypatch.setattr(windows, "measure_window", measure_window)
+        short = {"min_seconds": 0.01, "precision": 1e-9, "max_windows": 5, "idle_seconds": 0.01}
+        return session.measure(edited(protocol={**short, **protocol}), tiny, stream)
+
+    return measured
+
+
+# Of the end of a session: function, which call of it, windows that are finished
+ENDS = {
+    "a window": (windows, "measure_window", 5, 4),
+    "idle at the end": (session, "measure_idle", 3, 5),
+    "warm-up of prefill": (session, "warm_up", 2, 5),
+    "a window of prefill": (windows, "measure_window", 7, 5),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_sigterm_keeps_what_is_measured_wherever_it_comes(of_windows, monkeypatch, capsys, end):
+    room, name, nth, finished = ENDS[end]
+    monkeypatch.setattr(room, name, Killed(getattr(room, name), nth))
+    record = of_windows(phases="prefill" in end)
+    assert len(record["windows"]) == finished
+    assert record["ended_early"] == f"ended by SIGTERM after {finished} windows"
+    assert record["ended_early"] in capsys.readouterr().out
+    assert record["idle"]["end"] is None
+    assert "prefill_windows" not in record
+    assert record["memory_bytes"]["ram"] > 0
+
+
+def test_sigterm_after_prefill_keeps_it(of_windows, monkeypatch):
+    monkeypatch.setattr(session, "measure_idle", Killed(session.measure_idle, 3))
+    record = of_windows(phases=True)
+    assert (len(record["windows"]), len(record["prefill_windows"])) == (5, 5)
+
+
+def test_windows_of_a_shared_machine_that_sigterm_leaves_count_where_that_is_accepted(
+    of_windows, monkeypatch
+):
+    monkeypatch.setattr(windows, "measure_window", Killed(windows.measure_window, 9))
+    with pytest.raises(Disturbed, match="ended by SIGTERM after 8 windows") as caught:
+        of_windows(["a busy neighbour"], disturbed="refuse")
+    assert len(caught.value.windows) == 8
+    monkeypatch.undo()
+    monkeypatch.setattr(windows, "measure_window", Killed(windows.measure_window, 9))
+    record = of_windows(["a busy neighbour"], disturbed="accept")
+    assert [window["counts"] for window in record["windows"]] == [True] * 8
+    assert record["ended_early"] == "ended by SIGTERM after 8 windows"
+
+
+@pytest.mark.parametrize(
+    ("room", "name", "nth", "finished"),
+    [
+        (session, "reference_seconds", 1, 0),
+        (session, "measure_idle", 1, 0),
+        (session, "warm_up", 1, 0),
+        (windows, "measure_window", 1, 0),
+        (windows, "measure_window", 3, 2),
+    ],
+)
+def test_sigterm_before_enough_windows_says_so(
+    of_windows, monkeypatch, capsys, room, name, nth, finished
+):
+    monkeypatch.setattr(room, name, Killed(getattr(room, name), nth))
+    part = f"after {finished} windows" if finished else "before the first window was finished"
+    with pytest.raises(Disturbed, match=f"ended by SIGTERM {part}") as caught:
+        of_windows()
+    assert len(caught.value.windows) == finished
+    assert f"ended by SIGTERM {part}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("end", ["disturbed", "terminated", "lost"])
+def test_a_session_that_cannot_count_leaves_its_samples(of_windows, monkeypatch, tmp_path, end):
+    """When one wants to look at them: disturbed, killed in its first window, its board lost."""
+    path, reasons = tmp_path / "x.samples.gz", ["a busy neighbour"] if end == "disturbed" else []
+
+    def stop(*_):
+        if end == "lost":
+            raise InputError("GPU-a answers no more")
+        signal.raise_signal(signal.SIGTERM)
+
+    if not reasons:
+        monkeypatch.setattr(windows, "repeat", lambda *_: stop)
+    with pytest.raises(InputError):
+        of_windows(reasons, path, disturbed="refuse")
+    _, stream = samples.read(path)
+    # both ends of idle, loading, idle and ten windows; or the begin of the first one
+    assert len(stream) >= (26 if reasons else 7)
+
+
+def terminated(spec, tiny, tmp_path, line):
+    """Code, log, record and what lies beside of a job that gets SIGTERM twice when its log says
+    `line`.
+    """
+    output = tmp_path / f"{identity(spec)}.json"
+    options = ["--spec", json.dumps(spec), "--source", str(tiny), "--output", str(output)]
+    command = [sys.executable, "scripts/measure_energy.py", *options]
+    log = []
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as job:
+        for text in job.stdout:
+            log.append(text)
+            if log.count(line) == 1 and text == line:
+                job.terminate()
+                job.terminate()
+    paths = (output, output.with_suffix(".disturbed.json"))
+    found = [json.loads(path.read_text()) if path.exists() else None for path in paths]
+    return job.returncode, "".join(log), *found
+
+
+def test_a_job_that_is_killed_while_idling_at_the_end_has_a_record(tiny, tmp_path):
+    spec = edited(protocol={"idle_seconds": 3, "max_windows": 1})
+    code, log, record, beside = terminated(spec, tiny, tmp_path, "idle for 3 s, at the end\n")
+    assert (code, beside) == (0, None), log
+    assert record["status"] == "ok"
+    assert record["ended_early"].startswith("ended by SIGTERM after ")
+    assert record["idle"]["end"] is None
+
+
+def test_a_job_that_is_killed_before_its_first_window_says_so(tiny, tmp_path):
+    spec = edited(protocol={"idle_seconds": 3})
+    line = "idle for 3 s, before loading\n"
+    code, log, record, beside = terminated(spec, tiny, tmp_path, line)
+    assert (code, record) == (1, None)
+    assert "error: ended by SIGTERM before the first window was finished" in log
+    assert "Traceback" not in log
+    assert beside["windows"] == []
+    assert beside["reason"].startswith("ended by SIGTERM before the first window")
 
 
 def test_windows_of_a_disturbed_session_lie_beside_its_record(script, tiny, tmp_path):

@@ -1,5 +1,6 @@
 """Joules out of counters: real recordings, imitated machines, hostile surroundings."""
 
+import json
 import os
 import subprocess
 import sys
@@ -332,7 +333,10 @@ def test_other_jobs_of_a_node_disturb_what_counts_the_whole_node():
 def disturbed_gpu(watts, counters, **facts):
     equipment, stream = gpus(watts, counters, step=1.0, **facts)
     readings = {"GPU-a": energy.gpu_j("GPU-a", equipment, stream)}
-    return disturbance.disturbances(equipment, stream, readings)
+    return [
+        *disturbance.wrong_readings(equipment, stream, readings),
+        *disturbance.disturbances(equipment, stream, readings),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -343,7 +347,10 @@ def disturbed_gpu(watts, counters, **facts):
         (([200.0] * 3, [0, 200_000, 400_000], {"reasons": 0x4}), None),
         (([200.0] * 3, [0, 200_000, 400_000], {"reasons": 0x40}), "hardware thermal slowdown"),
         (([200.0] * 3, [0, 200_000, 400_000], {"others": 1}), "other processes computed on it"),
-        (([340.0] * 3, [0, 340_000, 680_000]), "340 W on average, its limit is 300 W"),
+        (
+            ([340.0] * 3, [0, 340_000, 680_000]),
+            "a wrong reading: GPU GPU-a: 340 W on average, its limit is 300 W",
+        ),
     ],
 )
 def test_what_disturbs_a_gpu(arguments, part):
@@ -356,8 +363,22 @@ def test_counter_and_power_that_disagree_are_said():
     """187 J by the counter, 327 J by power over 5 s: what users of zeus saw on an idle board."""
     equipment, stream = gpus([65.4] * 51, [n * 3740 for n in range(51)])
     readings = {"GPU-a": energy.gpu_j("GPU-a", equipment, stream)}
-    found = disturbance.disturbances(equipment, stream, readings)
-    assert found == ["GPU GPU-a: integrated power differs from the counter by +75%"]
+    found = disturbance.wrong_readings(equipment, stream, readings)
+    text = "a wrong reading: GPU GPU-a: integrated power differs from the counter by +75%"
+    assert found == [text]
+    meter = Meter("machine", CPU, Recording(equipment, stream))
+    facts = meter.reading(stream, {}).facts()
+    assert facts["disturbed"] == facts["wrong"] == [text]
+
+
+def test_what_disturbs_is_told_from_what_cannot_be_right():
+    equipment, stream = gpus([340.0] * 3, [0, 340_000, 680_000], step=1.0, others=1)
+    facts = Meter("machine", CPU, Recording(equipment, stream)).reading(stream, {}).facts()
+    assert facts["wrong"] == ["a wrong reading: GPU GPU-a: 340 W on average, its limit is 300 W"]
+    assert facts["disturbed"] == [
+        *facts["wrong"],
+        "GPU GPU-a: other processes computed on it",
+    ]
 
 
 def test_a_busy_loop_beside_the_work_is_seen():
@@ -443,46 +464,79 @@ def test_memory_modules_take_what_codecarbon_says(modules, watts):
 
 # ---------------------------------------------------------------- CodeCarbon
 HOSTILE = """
-import os, sys
-sys.path.insert(0, "scripts")
+import json, os, socket, sys
 from joulegrid.metering.tracker import Tracker
+asked = []
+socket.socket.connect = lambda self, address: asked.append(str(address))
 tracker = Tracker("machine", [], 5.0, 7.0)
-inner = tracker._tracker
 tracker.start()
 found = tracker.stop()
-print(inner._gpu_ids, inner._measure_power_secs, inner._pue, inner._wue, inner._output_methods,
-      inner._conf["cpu_count"] == os.cpu_count(), inner._ram_power.W)
+inner = tracker._tracker
+print(json.dumps({
+    "files": inner._external_conf,
+    "gpu_ids": inner._gpu_ids,
+    "seconds": inner._measure_power_secs,
+    "project": inner._project_name,
+    "cpu": inner._force_cpu_power,
+    "ram": inner._ram_power.W,
+    "factors": [inner._pue, inner._wue, inner._force_carbon_intensity_g_co2e_kwh],
+    "outputs": inner._output_methods,
+    "machine's CPUs": inner._conf["cpu_count"] == os.cpu_count(),
+    "connections": asked,
+    "telemetry": [name for name in sys.modules if "codecarbon" in name and "telemetry" in name],
+}))
 """
 
 
 def test_codecarbon_sees_neither_settings_nor_slurm(tmp_path):
-    """A job's number without scontrol would end it in FileNotFoundError, gpu_ids of a file win."""
+    """A job's number without scontrol would end it in FileNotFoundError, settings of a file win
+    over what no argument says, an output folder that is not there ends it. It connects to nobody:
+    CodeCarbon 3.3.2 has a client for telemetry that no tracker uses, and no setting for it.
+    """
     settings = (
         "[codecarbon]\ngpu_ids=3\nmeasure_power_secs=99\npue=2\nsave_to_file=true\n"
-        f"output_dir={tmp_path}\nforce_ram_power=500\n"
+        "force_ram_power=500\nforce_cpu_power=800\nforce_carbon_intensity_g_co2e_kwh=1\n"
     )
-    (tmp_path / ".codecarbon.config").write_text(settings)
+    home, here = tmp_path / "home", tmp_path / "here"
+    for folder, name in ((home, "of home"), (here, "of the folder")):
+        folder.mkdir()
+        text = f"{settings}project_name={name}\noutput_dir={tmp_path}/gone\n"
+        (folder / ".codecarbon.config").write_text(text)
     hostile = {
-        "HOME": str(tmp_path),
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT / "scripts"),
         "SLURM_JOB_ID": "7",
         "SLURM_JOBID": "7",
         "CUDA_VISIBLE_DEVICES": "GPU-ab",
         "CODECARBON_GPU_IDS": "2",
         "CODECARBON_FORCE_CPU_POWER": "900",
+        "CODECARBON_PROJECT_NAME": "of the environment",
         "CODECARBON_PUE": "3",
         "CODECARBON_WUE": "2",
     }
     done = subprocess.run(
         [sys.executable, "-c", HOSTILE],
-        cwd=ROOT,
+        cwd=here,
         env={**os.environ, **hostile},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[] 1 1.0 0.0 [] True 7.0"
-    assert not list(tmp_path.glob("emissions*"))
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "files": {},
+        "gpu_ids": [],
+        "seconds": 1,
+        "project": "codecarbon",
+        "cpu": 5.0,
+        "ram": 7.0,
+        "factors": [1.0, 0.0, None],
+        "outputs": [],
+        "machine's CPUs": True,
+        "connections": [],
+        "telemetry": [],
+    }
+    assert not list(tmp_path.rglob("emissions*"))
 
 
 def test_a_lock_that_a_killed_job_left_stops_nothing(tmp_path, monkeypatch):
@@ -498,11 +552,14 @@ def test_a_lock_that_a_killed_job_left_stops_nothing(tmp_path, monkeypatch):
     assert reading.codecarbon_j["cpu"] > 0
 
 
-def test_codecarbons_warnings_are_kept(monkeypatch):
+def test_codecarbons_warnings_are_kept():
+    """Once each, of those that concern the study: that several trackers may run does not."""
     meter = Meter("machine", CPU)
-    _, reading = meter.measure(lambda: None)
-    assert set(reading.codecarbon_j) == {"cpu", "gpu", "ram"}
-    assert all(isinstance(text, str) for text in meter.warnings)
+    said = list(meter.warnings)
+    for _ in range(3):
+        meter._tracker.start()  # a stretch within a stretch
+    meter._tracker.stop()
+    assert meter.warnings == [*said, "A task is already under measure"]
     assert not any("Multiple instances" in text for text in meter.warnings)
 
 

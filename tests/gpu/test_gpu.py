@@ -121,7 +121,8 @@ def test_the_device_check_knows_this_board():
 )
 def test_a_session_of_every_format(one_billion, out, table, name):
     """Steady windows above the floor of reading the weights, prefill and decode apart."""
-    from joulegrid.metering.session import clean, measure
+    from joulegrid.metering.session import measure
+    from joulegrid.metering.windows import clean
 
     if name in ("int8", "nf4"):
         pytest.importorskip("bitsandbytes", reason="bitsandbytes IS NOT HERE")
@@ -154,7 +155,8 @@ def test_a_session_of_every_format(one_billion, out, table, name):
 @needs_codecarbon
 def test_sparse_kernels_load_less_and_multiply_faster_or_not(one_billion, tmp_path, table):
     from joulegrid.compression import making
-    from joulegrid.metering.session import clean, measure
+    from joulegrid.metering.session import measure
+    from joulegrid.metering.windows import clean
 
     entry = {"method": "magnitude", "pattern": "2:4", "modules": []}
     making.prune(one_billion, tmp_path / "pruned", entry, 0, "cuda")

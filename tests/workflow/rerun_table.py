@@ -382,7 +382,7 @@ ROWS = {
     "bits there and back": (there_and_back, set(), STEPS),
     "ranking weight there and back": (analysis_there_and_back, set(), ANALYSIS),
     # ------------------------ upgrades that compute nothing else
-    "a comment": (file(SESSION, "import statistics", "# why\nimport statistics"), set(), set()),
+    "a comment": (file(SESSION, "import time", "# why\nimport time"), set(), set()),
     "a docstring": (file(SESSION, "Run until the run time", "Run till the run time"), set(), set()),
     "a type hint": (file(SESSION, r"-> dict\[str, Any\]:", "-> dict:"), set(), set()),
     "a message": (file(SESSION, "warm-up", "warming up"), set(), set()),

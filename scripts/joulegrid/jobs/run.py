@@ -100,12 +100,26 @@ def begin(*packages: str) -> dict[str, Any]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within the block SIGTERM raises Terminated, so that what is measured already is kept."""
+    """Within the block SIGTERM raises Terminated, so that what is measured already is kept.
+
+    Once: who cancels a job often signals several times, and what is kept must be worked out.
+    """
 
     def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
         raise Terminated(f"ended by {signal.Signals(number).name}")
 
     before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def sheltered() -> Iterator[None]:
+    """Within the block SIGTERM ends nothing but what is `terminable`: a record is to be written."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         yield
     finally:

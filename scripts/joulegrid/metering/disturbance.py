@@ -1,10 +1,11 @@
-"""Whether a window was disturbed: the rules, in one place.
+"""Whether a window was disturbed, or read wrongly: the rules, in one place.
 
 A window during which somebody else used the CPUs or the GPU, or in which the hardware was slowed
-down, says nothing about the configuration. Such windows are kept, marked and replaced.
+down, says nothing about the configuration. Such windows are kept, marked and replaced. So are those
+whose reading cannot be right; they never count, also where the study accepts disturbed ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from joulegrid.metering.energy import DISAGREEMENT, GpuEnergy
 from joulegrid.metering.nvml import SLOWED
@@ -24,13 +25,32 @@ LEAST_S = 0.1
 # Mean power above the limit is a wrong reading: boards exceed it by some percent only for
 # milliseconds (ML.ENERGY's benchmark refuses the same)
 ABOVE_LIMIT = 1.1
+WRONG = "a wrong reading"
 
 
-def disturbances(
+def disturbances(equipment: Equipment, samples: Sequence[Sample], gpus: Iterable[str]) -> list[str]:
+    """Why the stretch between the first and the last sample was disturbed; empty: it was not."""
+    return [*_of_cpus(equipment, samples), *_of_gpus(samples, gpus)]
+
+
+def wrong_readings(
     equipment: Equipment, samples: Sequence[Sample], gpus: dict[str, GpuEnergy]
 ) -> list[str]:
-    """Why the stretch between the first and the last sample was disturbed; empty: it was not."""
-    return [*_of_cpus(equipment, samples), *_of_gpus(equipment, samples, gpus)]
+    """Why what the boards said of the stretch cannot be right; empty: it can."""
+    found, seconds = [], samples[-1].t_s - samples[0].t_s
+    for uuid, energy in gpus.items():
+        limit = equipment.gpus[uuid].limit_w
+        if limit and seconds > LEAST_S and energy.energy_j / seconds > ABOVE_LIMIT * limit:
+            found.append(
+                f"{WRONG}: GPU {uuid}: {energy.energy_j / seconds:.0f} W on average, its limit is "
+                f"{limit:.0f} W"
+            )
+        if energy.disagreement is not None and abs(energy.disagreement) > DISAGREEMENT:
+            found.append(
+                f"{WRONG}: GPU {uuid}: integrated power differs from the counter by "
+                f"{energy.disagreement:+.0%}"
+            )
+    return found
 
 
 def foreign_share(equipment: Equipment, samples: Sequence[Sample]) -> float:
@@ -81,11 +101,9 @@ def _of_cpus(equipment: Equipment, samples: Sequence[Sample]) -> list[str]:
     return found
 
 
-def _of_gpus(
-    equipment: Equipment, samples: Sequence[Sample], gpus: dict[str, GpuEnergy]
-) -> list[str]:
-    found, seconds = [], samples[-1].t_s - samples[0].t_s
-    for uuid, energy in gpus.items():
+def _of_gpus(samples: Sequence[Sample], gpus: Iterable[str]) -> list[str]:
+    found = []
+    for uuid in gpus:
         readings = [sample.gpus[uuid] for sample in samples]
         bits = 0
         for reading in readings:
@@ -95,15 +113,4 @@ def _of_gpus(
             found.append(f"GPU {uuid}: {', '.join(slow)}")
         if any(reading.others for reading in readings):
             found.append(f"GPU {uuid}: other processes computed on it")
-        limit = equipment.gpus[uuid].limit_w
-        if limit and seconds > LEAST_S and energy.energy_j / seconds > ABOVE_LIMIT * limit:
-            found.append(
-                f"GPU {uuid}: {energy.energy_j / seconds:.0f} W on average, its limit is "
-                f"{limit:.0f} W"
-            )
-        if energy.disagreement is not None and abs(energy.disagreement) > DISAGREEMENT:
-            found.append(
-                f"GPU {uuid}: integrated power differs from the counter by "
-                f"{energy.disagreement:+.0%}"
-            )
     return found

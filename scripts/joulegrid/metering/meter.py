@@ -40,6 +40,8 @@ class Reading:
     gpus
         by UUID: temperature at both ends in °C, least and mean SM clock in MHz, integrated power
         relative to the counter.
+    wrong
+        why the reading cannot be right; empty: it can.
     """
 
     seconds: float
@@ -50,9 +52,13 @@ class Reading:
     neighbours: float | None
     clock_mhz: float | None = None
     gpus: dict[str, dict[str, Any]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
-        """As a record stores it."""
+        """As a record stores it: `disturbed` holds all reasons not to count it, `wrong` those that
+        nobody may accept.
+        """
+        reasons = [*self.wrong, *self.disturbances]
         return {
             "seconds": self.seconds,
             "energy_j": self.energy_j,
@@ -60,7 +66,8 @@ class Reading:
             "foreign_cpu": self.foreign,
             "neighbours_cpu": self.neighbours,
             **({} if self.clock_mhz is None else {"cpu_mhz": self.clock_mhz}),
-            **({"disturbed": self.disturbances} if self.disturbances else {}),
+            **({"disturbed": reasons} if reasons else {}),
+            **({"wrong": self.wrong} if self.wrong else {}),
             **({"gpus": self.gpus} if self.gpus else {}),
         }
 
@@ -97,13 +104,18 @@ class Meter:
         indices = nvml.indices if nvml else []
         self._tracker = Tracker(tracking, indices, self._cpu.full_w, self._ram.full_w)
         self._beside = machine.rapl if machine else rapl.Rapl()
-        self.recorded: list[Sample] = []
+        self._streams: list[list[Sample]] = []
         self.basis = self._describe()
 
     @property
     def equipment(self) -> Equipment:
         """What is sampled."""
         return self._equipment
+
+    @property
+    def recorded(self) -> list[Sample]:
+        """All samples so far, also of stretches that were cut short."""
+        return [sample for stream in self._streams for sample in stream]
 
     @property
     def warnings(self) -> list[str]:
@@ -115,10 +127,10 @@ class Meter:
         self._tracker.start()
         try:
             with Sampler(self._sensors) as sampler:
+                self._streams.append(sampler.samples)
                 result = work()
         finally:
             beside = self._tracker.stop()
-        self.recorded += sampler.samples
         return result, self.reading(sampler.samples, beside)
 
     def cost(self, reading: Reading) -> dict[str, Any]:
@@ -140,6 +152,7 @@ class Meter:
             disturbance.neighbours_share(equipment, samples),
             _mean([sample.host.mhz for sample in samples]),
             {uuid: _gpu_facts(uuid, samples, gpu) for uuid, gpu in gpus.items()},
+            disturbance.wrong_readings(equipment, samples, gpus),
         )
 
     def _cpu_and_ram(self, samples: list[Sample], seconds: float) -> dict[str, float]:

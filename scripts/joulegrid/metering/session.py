@@ -2,48 +2,53 @@
 known well enough.
 """
 
-import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from joulegrid.engines import Engine, Request
-from joulegrid.errors import Disturbed, Terminated
+from joulegrid.errors import Terminated
 from joulegrid.jobs.devices import visible_gpus
 from joulegrid.jobs.implementation import implementation
 from joulegrid.jobs.run import say, terminable
 from joulegrid.metering import floor, samples
 from joulegrid.metering.meter import COMPONENTS, MEASURED, Meter
 from joulegrid.metering.reference import gpu_reference_seconds, reference_seconds
+from joulegrid.metering.windows import Check, Window, count, measure_windows, require_clean
 from joulegrid.records import Spec
 
 # Warm-up ends when a run takes as long as the one before, up to this share, or after so many runs
 SETTLED, LONGEST_WARM_UP = 0.05, 10
-# A mean of fewer windows has no interval worth the name
-FEWEST_WINDOWS = 3
+# or, from the second run on, after so many seconds: on a busy machine no two runs take the same
+# time, ten of them can take longer than the windows, and the windows show what disturbs them
+WARM_UP_S = 180.0
 # CodeCarbon and a counter, or idle power at two times, that differ by more than this: said
 DEVIATION = 0.1
-# Student's t, 97.5 %, by degrees of freedom; more than these are near enough to the last
-T = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-    2.228,
-    2.201,
-    2.179,
-    2.160,
-    2.145,
-)
-Window = dict[str, Any]
-Check = Callable[[Window], str | None]
+
+
+@dataclass
+class Taken:
+    """What a session has so far: SIGTERM may end it anywhere.
+
+    Parameters
+    ----------
+    facts
+        what the record says of the time before the windows.
+    idle
+        power by time, None where it was not measured.
+    warnings
+        what is to be said of idle power and of warming up.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    idle: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(("before", "loaded", "end")))
+    windows: list[Window] = field(default_factory=list)
+    prefill: list[Window] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    meter: Any = None
+    engine: Any = None
 
 
 def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, Any]:
@@ -52,61 +57,96 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
     Parameters
     ----------
     stream
-        where to write all samples of the session, if anywhere; see `samples`.
+        where to write all samples of the session, if anywhere, however it ends; see `samples`.
 
     Returns
     -------
     loading and windows with seconds, J per component, tokens; idle power in W at three times;
-    memory and what the engine says it ran.
+    memory and what the engine says it ran; `ended_early`, where SIGTERM ended the session.
 
     Raises
     ------
     Disturbed
-        with the windows, where the session stays disturbed and the protocol refuses that.
+        with the windows, where the session stays disturbed and the protocol refuses that, or where
+        SIGTERM leaves too few of them.
     """
-    protocol, hardware, workload = spec["protocol"], spec["hardware"], spec["workload"]
-    requests = implementation("workloads", workload["method"]).requests(workload, protocol["seed"])
-    reference = reference_seconds()
-    say(f"reference work: {reference:.3f} s")
-    meter = Meter(protocol["tracking"], hardware)
-    idle = {"before": measure_idle(meter, protocol["idle_seconds"])}
-    engines = implementation("engines", spec["engine"]["method"])
-    on_gpus = gpu_reference_seconds() if hardware["device"] == "cuda" else []
-    engine, loading = meter.measure(
-        lambda: engines.load(weights, spec["quantization"], hardware, spec["engine"])
-    )
-    say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
-    warm_up(engine, requests)
-    idle["loaded"] = measure_idle(meter, protocol["idle_seconds"])
-    check = plausibility(engine, requests, weights, spec, meter)
-    ended: dict[str, Any] = {}
-    with terminable():
-        windows = measure_windows(engine, requests, meter, protocol, ended, check)
-        require_clean(windows, protocol, ended)
-        prefill = [] if ended else measure_prefill(engine, requests, meter, protocol, ended)
-    idle["end"] = None if ended else measure_idle(meter, protocol["idle_seconds"])
-    if stream is not None:
-        samples.write(stream, meter.equipment, meter.recorded)
+    taken, protocol, ended = Taken(), spec["protocol"], None
+    try:
+        with terminable():
+            take(taken, spec, weights)
+    except Terminated as error:
+        ended = f"{error} {_progress(taken)}"
+        say(ended)
+        require_clean(taken.windows, protocol, ended)
+    finally:  # a session that cannot count is the one whose samples are wanted
+        if stream is not None and taken.meter is not None:
+            samples.write(stream, taken.meter.equipment, taken.meter.recorded)
+    meter, windows, idle = taken.meter, taken.windows, taken.idle
+    prefill = taken.prefill if taken.prefill and count(taken.prefill, protocol) else None
     return {
-        "reference_s": reference,
-        **({"reference_gpu_s": on_gpus} if on_gpus else {}),
+        **taken.facts,
         "components": meter.basis,
-        "loading": loading.facts(),
         "idle": idle,
         "windows": windows,
         **({"prefill_windows": prefill} if prefill else {}),
-        **ended,
-        "memory_bytes": engine.memory(),
-        "warnings": [*meter.warnings, *deviations(meter, windows), *idle_drift(idle)],
-        **engine.describe(),
+        **({"ended_early": ended} if ended else {}),
+        "memory_bytes": taken.engine.memory(),
+        "warnings": [
+            *meter.warnings,
+            *taken.warnings,
+            *deviations(meter, windows),
+            *idle_drift(idle),
+        ],
+        **taken.engine.describe(),
     }
 
 
-def measure_idle(meter: Meter, seconds: float) -> dict[str, Any] | None:
-    """Power in W by component with nothing to do, None where the protocol does not ask."""
+def take(taken: Taken, spec: Spec, weights: Path) -> None:
+    """Measure, and keep in `taken` what is finished."""
+    protocol, hardware, workload = spec["protocol"], spec["hardware"], spec["workload"]
+    requests = implementation("workloads", workload["method"]).requests(workload, protocol["seed"])
+    taken.facts["reference_s"] = reference_seconds()
+    say(f"reference work: {taken.facts['reference_s']:.3f} s")
+    meter = taken.meter = Meter(protocol["tracking"], hardware)
+    taken.idle["before"] = measure_idle(taken, protocol, "before loading")
+    engines = implementation("engines", spec["engine"]["method"])
+    on_gpus = gpu_reference_seconds() if hardware["device"] == "cuda" else []
+    if on_gpus:
+        taken.facts["reference_gpu_s"] = on_gpus
+    engine, loading = meter.measure(
+        lambda: engines.load(weights, spec["quantization"], hardware, spec["engine"])
+    )
+    taken.engine, taken.facts["loading"] = engine, loading.facts()
+    say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
+    taken.warnings += warm_up(engine, requests)
+    taken.idle["loaded"] = measure_idle(taken, protocol, "with the model loaded")
+    check = plausibility(engine, requests, weights, spec, meter)
+    measure_windows(taken.windows, engine, requests, meter, protocol, check)
+    require_clean(taken.windows, protocol)
+    if protocol["phases"]:
+        measure_prefill(taken, requests, weights, spec)
+    taken.idle["end"] = measure_idle(taken, protocol, "at the end")
+
+
+def _progress(taken: Taken) -> str:
+    """How far a session came."""
+    if not taken.windows:
+        return "before the first window was finished: nothing is measured"
+    return f"after {len(taken.windows)} windows"
+
+
+def measure_idle(taken: Taken, protocol: dict[str, Any], when: str) -> dict[str, Any] | None:
+    """Power in W by component with nothing to do; None where the protocol does not ask, or where
+    the reading cannot be right.
+    """
+    seconds = protocol["idle_seconds"]
     if not seconds:
         return None
-    _, idle = meter.measure(lambda: time.sleep(seconds))
+    say(f"idle for {seconds:g} s, {when}")
+    _, idle = taken.meter.measure(lambda: time.sleep(seconds))
+    if idle.wrong:
+        taken.warnings.append(f"no idle power {when}: {'; '.join(idle.wrong)}")
+        return None
     power = {name: joules / idle.seconds for name, joules in idle.energy_j.items()}
     return {"power_w": power, **({"disturbed": idle.disturbances} if idle.disturbances else {})}
 
@@ -122,89 +162,38 @@ def idle_drift(idle: dict[str, dict[str, Any] | None]) -> list[str]:
     return [f"idle power drifted from {loaded:.3g} W to {end:.3g} W during the session"]
 
 
-def warm_up(engine: Engine, requests: Sequence[Request]) -> None:
-    """Run until the run time has settled."""
-    before = 0.0
+def warm_up(engine: Engine, requests: Sequence[Request]) -> list[str]:
+    """Run until the run time has settled; what is to be said where it took too long."""
+    began, before = time.perf_counter(), 0.0
     for number in range(1, LONGEST_WARM_UP + 1):
-        began = time.perf_counter()
+        start = time.perf_counter()
         engine.run(requests)
-        seconds = time.perf_counter() - began
-        say(f"warm-up {number}: {seconds:.2f} s")
-        if abs(seconds - before) <= SETTLED * seconds:
-            return
-        before = seconds
+        end = time.perf_counter()
+        say(f"warm-up {number}: {end - start:.2f} s")
+        if abs(end - start - before) <= SETTLED * (end - start):
+            return []
+        if number > 1 and end - began >= WARM_UP_S:
+            text = f"the time of a run had not settled within {WARM_UP_S:g} s of warming up"
+            say(text)
+            return [text]
+        before = end - start
+    return []
 
 
-def measure_windows(
-    engine: Engine,
-    requests: Sequence[Request],
-    meter: Meter,
-    protocol: dict[str, Any],
-    ended: dict[str, Any],
-    check: Check,
-) -> list[Window]:
-    """Windows of at least `min_seconds` each, until the mean energy per token is known to
-    `precision`.
-
-    A disturbed window is kept with the reason and another one measured, up to `max_windows` more.
-    `ended` gets the reason of an early end: the job is about to be killed.
-    """
-    windows: list[Window] = []
-    while not enough(windows, protocol):
-        try:
-            window = measure_window(engine, requests, meter, protocol["min_seconds"])
-        except Terminated as error:
-            ended["ended_early"] = f"{error} after {len(windows)} windows"
-            break
-        wrong = check(window)
-        if wrong:
-            window["disturbed"] = [*window.get("disturbed", ()), wrong]
-        windows.append(window)
-        _say(len(windows), window)
-    return windows
-
-
-def require_clean(
-    windows: Sequence[Window], protocol: dict[str, Any], ended: dict[str, Any]
-) -> None:
-    """Where too few windows are clean: let the disturbed ones count, if the protocol accepts that.
-
-    Raises
-    ------
-    Disturbed
-        if it does not, or if the session ended before there were enough.
-    """
-    if len(clean(windows)) >= min(FEWEST_WINDOWS, protocol["max_windows"]):
-        return
-    if ended:
-        raise Disturbed(ended["ended_early"], list(windows))
-    if protocol["disturbed"] == "refuse":
-        reasons = dict.fromkeys(text for w in windows for text in w.get("disturbed", ()))
-        raise Disturbed(f"the machine was disturbed: {'; '.join(reasons)}", list(windows))
-    for window in windows:
-        window["counts"] = True
-
-
-def measure_prefill(
-    engine: Engine,
-    requests: Sequence[Request],
-    meter: Meter,
-    protocol: dict[str, Any],
-    ended: dict[str, Any],
-) -> list[Window]:
-    """Windows in which every request generates one token only, if the protocol asks for phases.
+def measure_prefill(taken: Taken, requests: Sequence[Request], weights: Path, spec: Spec) -> None:
+    """Windows in which every request generates one token only.
 
     Reading the prompt and one token is prefill; what more tokens take is decode (the rule of
     optimum-benchmark).
     """
-    if not protocol["phases"]:
-        return []
+    protocol, engine = spec["protocol"], taken.engine
     first_token = [replace(request, new_tokens=1) for request in requests]
-    warm_up(engine, first_token)
-    windows = measure_windows(engine, first_token, meter, protocol, ended, lambda window: None)
-    if not ended:  # the windows of whole runs are worth their record, whatever becomes of these
-        require_clean(windows, protocol, ended)
-    return [] if ended else windows
+    taken.warnings += warm_up(engine, first_token)
+    # Reading prompts reads all weights once per batch, as decoding one token after the first does
+    one_step = [replace(request, new_tokens=2) for request in requests]
+    check = plausibility(engine, one_step, weights, spec, taken.meter)
+    measure_windows(taken.prefill, engine, first_token, taken.meter, protocol, check)
+    require_clean(taken.prefill, protocol)
 
 
 def plausibility(
@@ -222,61 +211,6 @@ def plausibility(
     return lambda window: floor.below(window, count, step_s, limit_w)
 
 
-def clean(windows: Sequence[Window]) -> list[Window]:
-    """The windows that count."""
-    return [window for window in windows if window.get("counts") or not window.get("disturbed")]
-
-
-def enough(windows: Sequence[Window], protocol: dict[str, Any]) -> bool:
-    """Whether no more windows are needed or may be spent."""
-    good, most = clean(windows), protocol["max_windows"]
-    if len(good) >= most or len(windows) >= 2 * most:
-        return True
-    values = [sum(w["energy_j"].values()) / w["tokens_written"] for w in good]
-    return len(values) >= FEWEST_WINDOWS and relative_half_width(values) <= protocol["precision"]
-
-
-def measure_window(
-    engine: Engine, requests: Sequence[Request], meter: Meter, min_seconds: float
-) -> Window:
-    """One metered stretch: the workload as often as it takes to fill `min_seconds`."""
-    (runs, read, written), reading = meter.measure(repeat(engine, requests, min_seconds))
-    return {
-        **reading.facts(),
-        "runs": runs,
-        "tokens_read": read,
-        "tokens_written": written,
-    }
-
-
-def repeat(
-    engine: Engine, requests: Sequence[Request], min_seconds: float
-) -> Callable[[], tuple[int, int, int]]:
-    """Work that runs the workload for at least `min_seconds`, and gives how often it ran, tokens
-    read and tokens written.
-    """
-
-    def work() -> tuple[int, int, int]:
-        began, runs, read, written = time.perf_counter(), 0, 0, 0
-        while runs == 0 or time.perf_counter() - began < min_seconds:
-            completions = engine.run(requests)
-            runs += 1
-            read += sum(completion.tokens_read for completion in completions)
-            written += sum(completion.tokens_written for completion in completions)
-        return runs, read, written
-
-    return work
-
-
-def _say(number: int, window: Window) -> None:
-    joules = sum(window["energy_j"].values())
-    say(
-        f"window {number}: {window['seconds']:.2f} s, {joules:.1f} J, "
-        f"{window['tokens_written'] / window['seconds']:.1f} tokens/s "
-        f"{'; '.join(window.get('disturbed', ()))}"
-    )
-
-
 def deviations(meter: Meter, windows: Sequence[Window]) -> list[str]:
     """What is to be said of counters from which CodeCarbon's figure deviates."""
     said = []
@@ -286,11 +220,3 @@ def deviations(meter: Meter, windows: Sequence[Window]) -> list[str]:
         if meter.basis[name]["basis"] == MEASURED and abs(theirs - ours) > DEVIATION * ours:
             said.append(f"CodeCarbon says {theirs:.4g} J of the {name}, its counter {ours:.4g} J")
     return said
-
-
-def relative_half_width(values: Sequence[float]) -> float:
-    """Half width of the 95 % interval (Student's t) of the mean of at least two values, relative to
-    the mean.
-    """
-    quantile = T[min(len(values) - 1, len(T)) - 1]
-    return quantile * statistics.stdev(values) / len(values) ** 0.5 / abs(statistics.fmean(values))
