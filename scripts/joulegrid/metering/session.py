@@ -208,7 +208,10 @@ def plausibility(
     at_once = spec["engine"].get("batch_size") or spec["engine"]["max_num_seqs"]
     count = floor.steps(requests, at_once)
     limit_w = sum(limit for limit in limits if limit is not None)
-    return lambda window: floor.below(window, count, step_s, limit_w)
+    token_s = floor.step_seconds(floor.cache_bytes(weights), gpus) or 0.0
+    return lambda window: floor.below(
+        window, count, step_s, limit_w, floor.cached_reads(requests, window) * token_s
+    )
 
 
 def deviations(meter: Meter, windows: Sequence[Window]) -> list[str]:
