@@ -208,7 +208,9 @@ def plausibility(
     at_once = spec["engine"].get("batch_size") or spec["engine"]["max_num_seqs"]
     count = floor.steps(requests, at_once)
     limit_w = sum(limit for limit in limits if limit is not None)
-    token_s = floor.step_seconds(floor.cache_bytes(weights), gpus) or 0.0
+    # requests that share a prefix in the cache may read it once
+    shared = spec["engine"].get("prefix_caching", False)
+    token_s = 0.0 if shared else floor.step_seconds(floor.cache_bytes(weights), gpus) or 0.0
     return lambda window: floor.below(
         window, count, step_s, limit_w, floor.cached_reads(requests, window) * token_s
     )
