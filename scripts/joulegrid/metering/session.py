@@ -191,15 +191,23 @@ def measure_prefill(taken: Taken, requests: Sequence[Request], weights: Path, sp
     taken.warnings += warm_up(engine, first_token)
     # Reading prompts reads all weights once per batch, as decoding one token after the first does
     one_step = [replace(request, new_tokens=2) for request in requests]
-    check = plausibility(engine, one_step, weights, spec, taken.meter)
+    check = plausibility(engine, one_step, weights, spec, taken.meter, decodes=False)
     measure_windows(taken.prefill, engine, first_token, taken.meter, protocol, check)
     require_clean(taken.prefill, protocol)
 
 
 def plausibility(
-    engine: Engine, requests: Sequence[Request], weights: Path, spec: Spec, meter: Meter
+    engine: Engine,
+    requests: Sequence[Request],
+    weights: Path,
+    spec: Spec,
+    meter: Meter,
+    decodes: bool = True,
 ) -> Check:
-    """A function that says why a window's reading cannot be right; on GPUs that are known."""
+    """A function that says why a window's reading cannot be right; on GPUs that are known.
+
+    Decoding reads the KV cache, prefill makes it.
+    """
     limits = [board.limit_w for board in meter.equipment.gpus.values()]
     gpus = visible_gpus() if limits else []
     step_s = floor.step_seconds(engine.describe()["weights_bytes"], gpus)
@@ -209,8 +217,12 @@ def plausibility(
     count = floor.steps(requests, at_once)
     limit_w = sum(limit for limit in limits if limit is not None)
     # requests that share a prefix in the cache may read it once
-    shared = spec["engine"].get("prefix_caching", False)
-    token_s = 0.0 if shared else floor.step_seconds(floor.cache_bytes(weights), gpus) or 0.0
+    cached = (
+        floor.cache_bytes(weights) if decodes and not spec["engine"].get("prefix_caching") else 0
+    )
+    if not cached:
+        return lambda window: floor.below(window, count, step_s, limit_w)
+    token_s = floor.step_seconds(cached, gpus) or 0.0
     return lambda window: floor.below(
         window, count, step_s, limit_w, floor.cached_reads(requests, window) * token_s
     )
