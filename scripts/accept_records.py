@@ -4,10 +4,9 @@ over; or take back.
 
 import argparse
 import json
-import sys
 from collections import Counter
 
-from joulegrid.errors import InputError
+from joulegrid.jobs import run
 from joulegrid.records import ROOT, git_commit
 from joulegrid.study import accept, sites
 from joulegrid.study.conclusions import study_of
@@ -98,7 +97,4 @@ def retract(jobs: list[Job], shelf: Shelf) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    run.command(main)

@@ -1,11 +1,11 @@
 """Combine the datasets of several studies into one, and rank it."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from joulegrid.analysis import combination, ranked, storage
 from joulegrid.errors import InputError
+from joulegrid.jobs import run
 from joulegrid.records import ROOT
 from joulegrid.study.validation import nearest
 
@@ -44,7 +44,4 @@ def file_of(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    run.command(main)

@@ -5,11 +5,10 @@ changed.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from joulegrid.analysis import open_data
-from joulegrid.errors import InputError
+from joulegrid.jobs import run
 from joulegrid.records import ROOT
 
 FOLDER = Path("results/intensity")
@@ -39,7 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    run.command(main)

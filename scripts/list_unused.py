@@ -4,10 +4,10 @@ with their sizes, and how to delete them.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from joulegrid.errors import InputError
+from joulegrid.jobs import run
 from joulegrid.records import ROOT
 from joulegrid.study import sites, unused
 from joulegrid.study.conclusions import study_of
@@ -62,7 +62,4 @@ def shown(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    run.command(main)

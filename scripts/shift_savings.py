@@ -7,11 +7,11 @@ bound, and with the start that was best a day before.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from joulegrid.analysis import carbon, intensity
 from joulegrid.errors import InputError
+from joulegrid.jobs import run
 from joulegrid.study.zones import DIRECT, LIFE_CYCLE
 
 
@@ -48,7 +48,4 @@ def _percent(value: float) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    run.command(main)

@@ -42,9 +42,7 @@ def run(
         parser.add_argument(f"--{name}")
     arguments = parser.parse_args()
     try:
-        main(arguments, arguments.spec)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+        command(lambda: main(arguments, arguments.spec))
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -53,6 +51,14 @@ def run(
             f"error: {error.strerror}: {what}; nothing of this job is kept, finished results are: "
             "free space and run snakemake again"
         )
+
+
+def command(main: Callable[[], None]) -> None:
+    """Call `main()`; an InputError ends it with its message alone."""
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
 
 def conclude(
