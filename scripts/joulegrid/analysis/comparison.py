@@ -96,6 +96,8 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
         "latency": seconds_per_token(energy),
         "memory": peak_bytes(energy),
     }
+    meets = decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy))
+    winning = term.energy.where(meets == 1), term.quality
     known = {
         "energy_per_token": joules["mean"],
         "energy_per_token_ci95": joules["half_width"],
@@ -106,7 +108,9 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
         "quality_ci95": samples.half_width(rho_error, samples_freedom).broadcast_like(rho),
         "energy_term": term.energy,
         "quality_term": term.quality,
-        "meets": decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy)),
+        "wins_from": _by_place(_begins, baseline, *winning),
+        "wins_to": _by_place(_ends, baseline, *winning),
+        "meets": meets,
         "paid_off_after": decision.paid_off_after(
             tree["weights"].making_energy, base_joules - joules["mean"]
         ),
@@ -121,7 +125,7 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
     }
     return Compared(
         chosen,
-        known,
+        {name: _described(name, array) for name, array in known.items()},
         term,
         efficiency(sessions, baseline) * term.scale + term.offset,
         board,
@@ -138,15 +142,12 @@ def weighed(found: Compared, weight: float) -> xr.Dataset:
     score = _score(term.energy, term.quality, weight)
     error = _error_of_score(weight, found.energy_error, found.quality_error)
     in_sessions = _score(found.in_sessions, term.quality, weight)
-    winning = term.energy.where(passed), term.quality
-    variables = found.known | {
+    new = {
         "score": score,
         "score_ci95": samples.half_width(*error).where(score.notnull()),
         "best_probability": _by_place(
             decision.best_probability, baseline, score.where(passed), *error
         ),
-        "wins_from": _by_place(_begins, baseline, *winning),
-        "wins_to": _by_place(_ends, baseline, *winning),
         "rank": _by_place(
             _ranks,
             baseline,
@@ -156,11 +157,9 @@ def weighed(found: Compared, weight: float) -> xr.Dataset:
             found.quality_error[1],
         ),
     }
+    variables = found.known | {name: _described(name, array) for name, array in new.items()}
     return xr.Dataset(
-        {
-            name: variables[name].transpose(*CELL_AXES).drop_attrs().assign_attrs(v.attrs)
-            for name, v in RANKING.items()
-        },
+        {name: variables[name] for name in RANKING},
         coords={axis: found.board[axis].values for axis in CELL_AXES},
         attrs={
             "weight": weight,
@@ -173,6 +172,12 @@ def weighed(found: Compared, weight: float) -> xr.Dataset:
             **{f"baseline_{k}": v for k, v in baseline.items()},
         },
     )
+
+
+def _described(name: str, array: xr.DataArray) -> xr.DataArray:
+    """A variable of the ranking over the cell axes alone, with its attributes."""
+    ordered = array.reset_coords(drop=True).transpose(*CELL_AXES)
+    return ordered.drop_attrs().assign_attrs(RANKING[name].attrs)
 
 
 def chosen_in(attributes: Mapping[Any, Any]) -> dict[str, Any]:

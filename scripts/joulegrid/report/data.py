@@ -17,6 +17,8 @@ from joulegrid.study.grid import CELL_AXES
 # time and room
 WEIGHTS, FEWER_WEIGHTS, MANY = [n / 20 for n in range(21)], [0, 0.1, 0.3, 0.5, 0.7, 0.9, 1], 500
 DIGITS = 6
+# What of a table the weight decides
+WEIGHED = ("rank", "score", "score_ci95", "best_probability")
 # What the script reads whatever is shown
 NEEDED = (
     "energy_per_token",
@@ -78,7 +80,7 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     known = FEWER_WEIGHTS if len(frame) > MANY else WEIGHTS
     weights = sorted({*known, chosen["weight"]})
     found = comparison.compared(tree, chosen)
-    tables = [_ranked(tree, comparison.weighed(found, weight), frame) for weight in weights]
+    tables = [_ranked(comparison.weighed(found, weight), frame) for weight in weights]
     shown = _columns(tree, frame)
     relative = chosen["normalisation"] == RELATIVE
     terms = ["efficiency", "quality"] if relative else ["energy_term", "quality_term"]
@@ -130,11 +132,13 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     }
 
 
-def _ranked(tree: xr.DataTree, ranking: xr.Dataset, frame: pd.DataFrame) -> pd.DataFrame:
-    """The table of a ranking, its rows in the order and with the index of `frame`."""
-    table = ranked.table(tree, ranking)
+def _ranked(ranking: xr.Dataset, frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with what another weight makes of its rows; the rest of a table depends on none."""
     cells = pd.MultiIndex.from_frame(frame[list(CELL_AXES)])
-    return table.set_index(list(CELL_AXES), drop=False).loc[cells].set_index(frame.index)
+    weighed = ranking[list(WEIGHED)].to_dataframe(dim_order=list(CELL_AXES)).loc[cells]
+    return frame.assign(**{name: weighed[name].values for name in WEIGHED}).astype(
+        {"rank": "Int64"}
+    )
 
 
 def _columns(tree: xr.DataTree, frame: pd.DataFrame) -> list[columns.Column]:
