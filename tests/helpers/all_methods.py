@@ -1,5 +1,7 @@
 """A study with every method whose weights are made here; its models are for the tests to name."""
 
+from helpers import house
+
 CALIBRATION = {"text": "config/texts/calibration.txt", "samples": 4, "tokens": 64}
 RECOVERY = {"method": "lora", "text": "config/texts/calibration.txt", "steps": 2, "tokens": 64}
 BLOCKS = {"method": "blocks", "channels": 0.5, "heads": 0.5, "calibration": CALIBRATION}
@@ -46,15 +48,7 @@ STUDY = {
         "llamacpp": {"method": "llamacpp"},
         "vllm": {"method": "vllm", "max_num_seqs": 2, "enforce_eager": True},
     },
-    "workload": {
-        "questions": {
-            "method": "batch",
-            "prompts": "config/prompts/questions.jsonl",
-            "count": 2,
-            "new_tokens": 4,
-            "chat": False,
-        }
-    },
+    "workload": {"questions": house.TWO_PROMPTS},
     "grid": {
         "include": [
             {"pruning": "none"},

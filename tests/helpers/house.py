@@ -30,6 +30,14 @@ PARTS = (
 )
 STAND_IN = Path(__file__).with_name("stand_in.py")
 MODEL = ROOT / "tests/data/model"
+# The least workload that runs
+TWO_PROMPTS = {
+    "method": "batch",
+    "prompts": "config/prompts/questions.jsonl",
+    "count": 2,
+    "new_tokens": 4,
+    "chat": False,
+}
 JOB = re.compile(r"scripts/(\w+)\.py --spec .*? --output (?:results/)?(\S+)")
 TARGETS = re.compile(r"scripts/(accept_records|list_unused)\.py ")
 CONCLUSIONS = {"merge_measurements", "analyse_study", "draw_figures", "write_report"}

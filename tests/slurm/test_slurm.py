@@ -34,15 +34,7 @@ STUDY = {
     },
     "hardware": {"a30": {"device": "cpu", "threads": 1}, "a100": {"device": "cpu", "threads": 1}},
     "engine": {"transformers": {"method": "transformers"}},
-    "workload": {
-        "short": {
-            "method": "batch",
-            "prompts": "config/prompts/questions.jsonl",
-            "count": 2,
-            "new_tokens": 4,
-            "chat": False,
-        }
-    },
+    "workload": {"short": house.TWO_PROMPTS},
     "protocol": {
         "sessions": 1,
         "min_seconds": 0.5,

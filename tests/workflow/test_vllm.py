@@ -28,15 +28,7 @@ STUDY = {
     },
     "hardware": {"here": {"device": "cpu"}},
     "engine": {"vllm": {"method": "vllm", "max_num_seqs": 2, "enforce_eager": True}},
-    "workload": {
-        "questions": {
-            "method": "batch",
-            "prompts": "config/prompts/questions.jsonl",
-            "count": 2,
-            "new_tokens": 4,
-            "chat": False,
-        }
-    },
+    "workload": {"questions": house.TWO_PROMPTS},
     "protocol": {
         "sessions": 1,
         "min_seconds": 0.2,
