@@ -5,7 +5,7 @@ An engine runs requests. What it cannot do it raises as Unsupported, what does n
 OutOfMemory: both are results of a study, not errors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,17 +17,24 @@ class Request:
     Parameters
     ----------
     new_tokens
-        exactly how many tokens are generated, greedily.
+        how many tokens are generated, greedily: exactly so many, or where it `stops`, at most.
     chat
         whether the prompt is wrapped in the model's chat template, where it has one.
     arrival_s
         seconds after the start of the run at which the request arrives; 0 in a batch.
+    prompt_tokens
+        exactly how many tokens the prompt shall be for the model, all that it reads included: its
+        text is cut, or repeated, to them. None: as many as it has.
+    stops
+        whether the answer ends where the model ends it.
     """
 
     prompt: str
     new_tokens: int
     chat: bool = True
     arrival_s: float = 0.0
+    prompt_tokens: int | None = None
+    stops: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,10 @@ class Completion:
         seconds after the start of the run at which it was complete.
     first_token_s
         the same for its first token; None where the engine does not say.
+    started_s
+        the same for the moment at which the engine took it up, until which it had waited.
+    padding
+        tokens that were computed for it and are none of it: what its batch was filled up with.
     """
 
     tokens_read: int
@@ -49,15 +60,34 @@ class Completion:
     done_s: float
     text: str
     first_token_s: float | None = None
+    started_s: float | None = None
+    padding: int = 0
+
+
+# told of every completion as it comes, with the position of its request
+Report = Callable[[int, Completion], None]
 
 
 class Engine(Protocol):
     """A loaded model."""
 
-    def run(self, requests: Sequence[Request]) -> list[Completion]:
-        """Run all requests to their end.
+    def run(
+        self,
+        requests: Sequence[Request],
+        at_once: int | None = None,
+        report: Report | None = None,
+    ) -> list[Completion]:
+        """Run all requests to their end, each from the moment it arrives.
 
         Prompts are tokenized when they are first seen, so that a repeated run spends nothing on it.
+
+        Parameters
+        ----------
+        at_once
+            how many may be under way at a time, where that is fewer than the engine's own limit;
+            the next one starts as one ends.
+        report
+            told of every completion as it comes: a run that is cut short has those.
 
         Raises
         ------
