@@ -10,7 +10,6 @@ import platform
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -58,15 +57,21 @@ def part_digest(value: Any) -> str:
 
 def identity(spec: Spec) -> str:
     """The id of a spec, which stands in the name of its record."""
-    return identity_of_parts((key, part_digest(value)) for key, value in spec.items())
+    return identity_of_parts({key: part_digest(value) for key, value in spec.items()})
 
 
-def identity_of_parts(digests: Iterable[tuple[str, str]]) -> str:
+def identity_of_parts(digests: dict[str, str]) -> str:
     """The id of a spec by names and digests of its top-level values: 16 hex digits of a SHA-256
     over them.
     """
-    text = "".join([f"{key}:{value}\n" for key, value in sorted(digests)])
+    text = "".join([f"{key}:{digests[key]}\n" for key in _ordered(tuple(digests))])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _ordered(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Sorted keys, once for all specs of a kind: ids are wanted by the ten thousand."""
+    return tuple(sorted(keys))
 
 
 def write_json(path: str | Path, record: dict[str, Any]) -> None:

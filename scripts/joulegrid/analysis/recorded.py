@@ -138,9 +138,11 @@ class Session(Header, kw_only=True):
     @property
     def spent(self) -> Spent:
         """Of the whole job: warm-up and idling count with the mean power of what was metered."""
-        parts = [self.loading, *self.windows, *(self.prefill_windows or ())]
-        seconds = sum([part.seconds for part in parts])
-        joules = sum([sum(part.energy_j.listed()) for part in parts])
+        seconds = joules = 0.0
+        for part in (self.loading, *self.windows, *(self.prefill_windows or ())):
+            energy = part.energy_j
+            seconds += part.seconds
+            joules += energy.cpu + energy.gpu + energy.ram
         return Spent(self.elapsed_s, joules / seconds * self.elapsed_s)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from joulegrid.analysis.recorded import Components, Idle, Session, Window
+from joulegrid.analysis.recorded import Idle, Session, Window
 from joulegrid.analysis.variables import BASIS
 
 
@@ -20,12 +20,8 @@ def session_row(record: Session) -> dict[str, Any]:
     return {
         **_totals(windows),
         **_prefill(record.prefill_windows),
-        "codecarbon_energy": _sum([window.codecarbon_j for window in windows]),
-        "disturbed": sum([w.disturbed is not None for w in windows]) / len(windows),
+        **_beside(windows),
         "replaced": len(record.windows) - len(windows),
-        "foreign_cpu": max([window.foreign_cpu for window in windows]),
-        "neighbours_cpu": max([window.neighbours_cpu or 0.0 for window in windows]),
-        "cpu_clock": _mean([window.cpu_mhz for window in windows]),
         "reference_time": record.reference_s,
         "reference_gpu_time": max(record.reference_gpu_s, default=None),
         "idle_power": _power(idle.loaded),
@@ -61,13 +57,18 @@ def _counting(windows: list[Window]) -> list[Window]:
 def _totals(windows: list[Window]) -> dict[str, Any]:
     """Sums over windows; one plain loop, which takes half the time of a comprehension for each."""
     seconds, runs, read, written = 0.0, 0, 0, 0
+    cpu = gpu = ram = 0.0
     for window in windows:
+        joules = window.energy_j
+        cpu += joules.cpu
+        gpu += joules.gpu
+        ram += joules.ram
         seconds += window.seconds
         runs += window.runs
         read += window.tokens_read
         written += window.tokens_written
     return {
-        "energy": _sum([window.energy_j for window in windows]),
+        "energy": [cpu, gpu, ram],
         "duration": seconds,
         "windows": len(windows),
         "runs": runs,
@@ -76,18 +77,29 @@ def _totals(windows: list[Window]) -> dict[str, Any]:
     }
 
 
-def _sum(parts: list[Components]) -> list[float]:
-    cpu = gpu = ram = 0.0
-    for part in parts:
-        cpu += part.cpu
-        gpu += part.gpu
-        ram += part.ram
-    return [cpu, gpu, ram]
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _beside(windows: list[Window]) -> dict[str, Any]:
+    """What else the windows say, also in one loop."""
+    cpu = gpu = ram = foreign = neighbours = 0.0
+    disturbed, clocks = 0, []
+    for window in windows:
+        joules = window.codecarbon_j
+        cpu += joules.cpu
+        gpu += joules.gpu
+        ram += joules.ram
+        if window.foreign_cpu > foreign:
+            foreign = window.foreign_cpu
+        if window.neighbours_cpu is not None and window.neighbours_cpu > neighbours:
+            neighbours = window.neighbours_cpu
+        disturbed += window.disturbed is not None
+        if window.cpu_mhz is not None:
+            clocks.append(window.cpu_mhz)
+    return {
+        "codecarbon_energy": [cpu, gpu, ram],
+        "disturbed": disturbed / len(windows),
+        "foreign_cpu": foreign,
+        "neighbours_cpu": neighbours,
+        "cpu_clock": sum(clocks) / len(clocks) if clocks else None,
+    }
 
 
 def _prefill(windows: list[Window] | None) -> dict[str, Any]:

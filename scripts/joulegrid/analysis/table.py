@@ -1,6 +1,7 @@
 """From rows, one per record, to a dataset with the axes as dimensions."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,19 @@ class Table:
         self._labels.append(tuple(labels))
         self._rows.append(row)
 
-    def _column(self, name: str) -> list[Any]:
+    def _column(self, name: str) -> np.ndarray:
+        """The values of all rows, shape (rows,), or (rows, labels of the extra dimension)."""
         variable = self.variables[name]
         many = variable.extra and len(self.extra[variable.extra[0]])
-        if variable.dtype == "f8" and not many:
-            return [row.get(name) for row in self._rows]  # NumPy takes None for NaN
+        if variable.dtype == "f8" and not many:  # NumPy takes None for NaN
+            return np.array([row.get(name) for row in self._rows], "f8")
         fill = [variable.fill] * many if many else variable.fill
-        return [fill if (value := row.get(name)) is None else value for row in self._rows]
+        values = [fill if (value := row.get(name)) is None else value for row in self._rows]
+        if not many:
+            return np.array(values, variable.dtype)
+        # a list of lists takes NumPy three times as long
+        flat = np.fromiter(chain.from_iterable(values), variable.dtype, len(values) * many)
+        return flat.reshape(-1, many)
 
     def dataset(self) -> xr.Dataset:
         """All rows over the axes; NaN, an empty text or the last flag where there is no row."""
@@ -58,8 +65,7 @@ class Table:
             extra = tuple(len(self.extra[d]) for d in variable.extra)
             full = np.full((*shape, *extra), variable.fill, variable.dtype)
             if flat is not None:
-                values = np.array(self._column(name), variable.dtype)
-                full.reshape(-1, *extra)[flat] = values
+                full.reshape(-1, *extra)[flat] = self._column(name)
             # CF: which variable says why a number is missing
             linked = (
                 {"ancillary_variables": "status"}

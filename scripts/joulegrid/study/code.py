@@ -16,7 +16,15 @@ from pathlib import Path
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
-from joulegrid.study.syntax import FACTS, bound, canonical, clean, collect, is_text
+from joulegrid.study.syntax import (
+    FACTS,
+    bound,
+    canonical,
+    clean,
+    collect,
+    is_text,
+    names_and_imports,
+)
 
 SCRIPTS = ROOT / "scripts"
 PACKAGE = "joulegrid"
@@ -167,21 +175,18 @@ class _Module:
     name: str
     path: Path
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    # cleaned of what computes nothing
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    _clean: dict[str, list[ast.stmt]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
             tree = ast.parse(self.path.read_text(encoding="utf-8"))
         except SyntaxError as error:
             raise InputError(f"{self.path}:{error.lineno}: {error.msg}") from None
-        nodes = list(ast.walk(tree))
-        self._names = {node.id for node in nodes if isinstance(node, ast.Name)}
-        for node in nodes:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                self._note_import(node)
-        cleaned = clean(tree, self._plumbing_names())
-        for statement in cleaned.body:
+        self._names, imports = names_and_imports(tree)
+        for node in imports:
+            self._note_import(node)
+        for statement in tree.body:
             self._note_definition(statement)
 
     def _note_import(self, node: ast.Import | ast.ImportFrom) -> None:
@@ -197,6 +202,7 @@ class _Module:
             for item in node.names:
                 self.imports[item.asname or item.name] = (node.module, item.name)
 
+    @cached_property
     def _plumbing_names(self) -> set[str]:
         return {
             alias
@@ -222,12 +228,20 @@ class _Module:
         return frozenset(roots - {PACKAGE} - set(sys.stdlib_module_names))
 
     def digest(self, name: str) -> str:
-        text = canonical(self.definitions[name])
+        """Of a definition without what computes nothing."""
+        text = canonical(self._cleaned(name))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def mentions(self, name: str) -> list[tuple[str, list[str]]]:
         """(name, attributes behind it) of all that a definition mentions."""
         found: list[tuple[str, list[str]]] = []
-        for statement in self.definitions[name]:
+        for statement in self._cleaned(name):
             collect(statement, found)
         return found
+
+    def _cleaned(self, name: str) -> list[ast.stmt]:
+        """The statements of a definition, cleaned when they are first asked for: many never are."""
+        if name not in self._clean:
+            found = self.definitions[name]
+            self._clean[name] = [clean(each, self._plumbing_names) for each in found]
+        return self._clean[name]

@@ -54,7 +54,7 @@ class Job:
     @cached_property
     def id(self) -> str:
         """The id of the spec; equal to `records.identity(self.spec)`."""
-        return identity_of_parts([(name, part.digest) for name, part in self.parts.items()])
+        return identity_of_parts({name: part.digest for name, part in self.parts.items()})
 
     @property
     def spec(self) -> Spec:

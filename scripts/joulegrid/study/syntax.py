@@ -41,9 +41,30 @@ def collect(node: ast.AST, found: list[tuple[str, list[str]]]) -> None:
                     collect(each, found)
 
 
-def clean(tree: ast.Module, plumbing: set[str]) -> ast.Module:
-    """`tree` without what computes nothing; `plumbing`: its names that lead to plumbing."""
-    return _Clean(plumbing).visit(tree)
+def names_and_imports(tree: ast.AST) -> tuple[set[str], list[ast.Import | ast.ImportFrom]]:
+    """All names in a tree, and its imports wherever they stand; in half the time of ast.walk."""
+    names: set[str] = set()
+    imports: list[ast.Import | ast.ImportFrom] = []
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports.append(node)
+        for name in node._fields:
+            child = getattr(node, name, None)
+            if isinstance(child, list):
+                todo += [each for each in child if isinstance(each, ast.AST)]
+            elif isinstance(child, ast.AST):
+                todo.append(child)
+    return names, sorted(imports, key=lambda node: node.lineno)
+
+
+def clean(statement: ast.stmt, plumbing: set[str]) -> ast.stmt:
+    """A statement without what computes nothing; `plumbing`: names that lead to plumbing."""
+    return _Clean(plumbing).visit(statement)
 
 
 class _Clean(ast.NodeTransformer):
