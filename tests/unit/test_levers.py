@@ -137,6 +137,14 @@ def test_where_the_baseline_is_best_nothing_is_called_compressing():
 
 
 # ---------------------------------------------------------------- what the page says beside
+def test_what_does_not_meet_the_requirements_is_not_the_best_of_its_place():
+    """`half` saves most and has the highest score, at 0.8 of the baseline's quality."""
+    assert list(beside.best_of_places(weighed())["quantization"]) == ["half"]
+    made = weighed(min_quality=0.9)
+    assert list(beside.best_of_places(made)["quantization"]) == ["full"]
+    assert len(shown.compressed(made)) == 0
+
+
 def test_the_page_has_a_column_for_each_figure_and_their_sources():
     made = weighed({"BE": ZONES["BE"]})
     machines = {

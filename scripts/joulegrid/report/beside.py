@@ -26,16 +26,17 @@ SOURCES = {"market_source": "market-based", "embodied_source": "embodied", "wate
 
 
 def best_of_places(tree: xr.DataTree) -> pd.DataFrame:
-    """The cell with the highest score of every place, with its short names `configuration` and
-    `place`.
+    """The cell with the highest score of every place, of those that have a rank: what does not meet
+    the requirements has none. With its short names `configuration` and `place`.
     """
-    score = (
+    scores = (
         tree["ranking"]
-        .score.reset_coords(drop=True)
+        .to_dataset()[["score", "rank"]]
+        .reset_coords(drop=True)
         .drop_attrs()
         .to_dataframe(dim_order=list(CELL_AXES))
     )
-    frame = score.dropna().sort_values("score", ascending=False, kind="stable").reset_index()
+    frame = scores.dropna().sort_values("score", ascending=False, kind="stable").reset_index()
     attributes = tree["ranking"].attrs
     places = [axis for axis in CELL_AXES if f"baseline_{axis}" not in attributes]
     best = frame.groupby(places, sort=True).head(1) if places else frame.head(1)
