@@ -284,11 +284,11 @@ def study_of_all_methods():
 
 
 class Plan:
-    """What the study of all methods wants, by the library in a folder."""
+    """What the study of all methods wants, by a library."""
 
-    def __init__(self, made, folder, patch):
-        patch.setattr(specs, "Source", lambda: Source(folder))
-        patch.setattr(conclusions, "Source", lambda: Source(folder))
+    def __init__(self, made, library, patch):
+        patch.setattr(specs, "Source", library)
+        patch.setattr(conclusions, "Source", library)
         planned = specs.Specs(made)
         self.jobs = {job.folder: job for job in shelf.jobs_of(planned)}
         self.steps = conclusions.conclusions(made, list(self.jobs.values()))
@@ -352,6 +352,7 @@ def planned(copied):
     """The study, its plan, and a function that gives the plan after one definition was changed."""
     folder, _ = copied
     made = study_of_all_methods()
+    unchanged = Source(folder)
 
     def after(key):
         module, _, name = key.partition(":")
@@ -360,13 +361,24 @@ def planned(copied):
         path.write_text(mutated(text, name))
         try:
             with pytest.MonkeyPatch.context() as patch:
-                return Plan(made, folder, patch)
+                return Plan(made, lambda: Beside(unchanged, module), patch)
         finally:
             path.write_text(text)
 
     with pytest.MonkeyPatch.context() as patch:
-        before = Plan(made, folder, patch)
+        before = Plan(made, lambda: unchanged, patch)
     return before, after
+
+
+class Beside(Source):
+    """A library of which one module was changed; the others were read before."""
+
+    def __init__(self, unchanged, changed):
+        super().__init__(unchanged.folder)
+        self.unchanged, self.changed = unchanged, changed
+
+    def module(self, name):
+        return super().module(name) if name == self.changed else self.unchanged.module(name)
 
 
 def reached(before):
@@ -375,7 +387,8 @@ def reached(before):
 
 
 def changed(before, after):
-    return {name for name, id_ in before.ids().items() if after.ids()[name] != id_}
+    now = after.ids()
+    return {name for name, id_ in before.ids().items() if now[name] != id_}
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
@@ -91,8 +92,8 @@ class Source:
             key = f"{module.name}:{name}"
             if key in definitions:
                 continue
-            definitions[key] = module.digest(name)
-            for alias, attributes in module.mentions(name):
+            definitions[key], mentions = module.read(name)
+            for alias, attributes in mentions:
                 for found in self._behind(module, alias, attributes):
                     if isinstance(found, str):
                         imports.add(found)
@@ -170,13 +171,29 @@ class Source:
 EFFECTS = "(import)"
 
 
+class _Definition(NamedTuple):
+    """The digest of a definition, and (name, attributes behind it) of all that it mentions."""
+
+    digest: str
+    mentions: list[tuple[str, list[str]]]
+
+    @classmethod
+    def of(cls, statements: list[ast.stmt], plumbing: set[str]) -> Self:
+        """Without what computes nothing; `plumbing`: names that lead to plumbing."""
+        cleaned = [clean(each, plumbing) for each in statements]
+        mentions: list[tuple[str, list[str]]] = []
+        for statement in cleaned:
+            collect(statement, mentions)
+        return cls(hashlib.sha256(canonical(cleaned).encode()).hexdigest()[:12], mentions)
+
+
 @dataclass
 class _Module:
     name: str
     path: Path
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    _clean: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    _read: dict[str, "_Definition"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
@@ -227,21 +244,10 @@ class _Module:
         }
         return frozenset(roots - {PACKAGE} - set(sys.stdlib_module_names))
 
-    def digest(self, name: str) -> str:
-        """Of a definition without what computes nothing."""
-        text = canonical(self._cleaned(name))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    def mentions(self, name: str) -> list[tuple[str, list[str]]]:
-        """(name, attributes behind it) of all that a definition mentions."""
-        found: list[tuple[str, list[str]]] = []
-        for statement in self._cleaned(name):
-            collect(statement, found)
-        return found
-
-    def _cleaned(self, name: str) -> list[ast.stmt]:
-        """The statements of a definition, cleaned when they are first asked for: many never are."""
-        if name not in self._clean:
-            found = self.definitions[name]
-            self._clean[name] = [clean(each, self._plumbing_names) for each in found]
-        return self._clean[name]
+    def read(self, name: str) -> "_Definition":
+        """A definition as it computes; read when it is first asked for: many never are, others by
+        many jobs.
+        """
+        if name not in self._read:
+            self._read[name] = _Definition.of(self.definitions[name], self._plumbing_names)
+        return self._read[name]
