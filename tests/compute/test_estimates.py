@@ -3,6 +3,9 @@
 import pytest
 
 from joulegrid.metering import estimates, host, tables
+from joulegrid.metering.meter import Meter
+from joulegrid.metering.replay import Recording
+from joulegrid.metering.samples import Equipment, Host, Sample
 
 CPU = {"device": "cpu"}
 
@@ -192,3 +195,14 @@ def test_a_quota_of_more_than_the_jobs_cpus_changes_nothing(monkeypatch):
 def test_the_studys_own_wattage_is_shared_by_the_quota_too(monkeypatch):
     monkeypatch.setattr(estimates, "cpu_quota", lambda: 2.0)
     assert estimates.cpu_power({"cpu_power_w": 128.0}, 128, 128).full_w == 2
+
+
+def test_memory_is_charged_by_the_quota_as_the_cpu_is(monkeypatch):
+    """A container with a quota of 2 CPUs on all 128: it was charged for all of the memory."""
+    with_cpu(monkeypatch, {"model name": "Martian"})
+    monkeypatch.setattr(estimates, "cpu_quota", lambda: 2.0)
+    idle = Host(busy_s=0.0, node_busy_s=0.0, own_s=0.0)
+    stream = [Sample(0.0, idle), Sample(10.0, idle)]
+    hardware = {"device": "cpu", "ram_power_w": 64.0}
+    meter = Meter("machine", hardware, Recording(Equipment(128, 128), stream))
+    assert meter.reading(stream, {}).energy_j["ram"] == pytest.approx(10 * 64 * 2 / 128)

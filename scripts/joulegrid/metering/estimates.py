@@ -61,12 +61,20 @@ def cpu_power(hardware: dict[str, Any], cpus: int, node_cpus: int) -> Power:
     """The CPU of a job that may run on `cpus` of the `node_cpus` hardware threads of a machine, and
     is charged for no more of them than its cgroup's quota lets it use.
     """
+    charged = charged_cpus(cpus)
+    power = _cpu_power(hardware, charged, node_cpus)
+    if charged == cpus:
+        return power
+    text = f"{power.method}; a quota of {charged:g} CPUs, of {cpus}"
+    return replace(power, method=text, full_at=charged / cpus)
+
+
+def charged_cpus(cpus: int) -> float:
+    """How many CPUs a job is charged for that may run on `cpus`: as many as its cgroup's quota lets
+    it use.
+    """
     quota = cpu_quota()
-    if quota is None or quota >= cpus:
-        return _cpu_power(hardware, cpus, node_cpus)
-    power = _cpu_power(hardware, quota, node_cpus)
-    text = f"{power.method}; a quota of {quota:g} CPUs, of {cpus}"
-    return replace(power, method=text, full_at=quota / cpus)
+    return cpus if quota is None else min(cpus, quota)
 
 
 def _cpu_power(hardware: dict[str, Any], cpus: float, node_cpus: int) -> Power:

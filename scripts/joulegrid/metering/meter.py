@@ -97,8 +97,9 @@ class Meter:
         if hardware["device"] == "cuda" and not self._equipment.gpus:
             raise InputError("the cell runs on a GPU, but NVML shows this job none")
         self._refuse_process_with_counters()
-        share = self._equipment.cpus / self._equipment.node_cpus
-        self._cpu = estimates.cpu_power(hardware, self._equipment.cpus, self._equipment.node_cpus)
+        cpus, node_cpus = self._equipment.cpus, self._equipment.node_cpus
+        share = estimates.charged_cpus(cpus) / node_cpus
+        self._cpu = estimates.cpu_power(hardware, cpus, node_cpus)
         self._ram = estimates.ram_power(hardware, 1.0 if self._counts("package") else share)
         nvml = machine.nvml if machine else None
         indices = nvml.indices if nvml else []
