@@ -3,6 +3,7 @@
 import argparse
 import errno
 import json
+import os
 import signal
 import sys
 import time
@@ -41,6 +42,7 @@ def run(
     for name in optional:
         parser.add_argument(f"--{name}")
     arguments = parser.parse_args()
+    _say_when_ended()
     try:
         command(lambda: main(arguments, arguments.spec))
     except OSError as error:
@@ -51,6 +53,19 @@ def run(
             f"error: {error.strerror}: {what}; nothing of this job is kept, finished results are: "
             "free space and run snakemake again"
         )
+
+
+def _say_when_ended() -> None:
+    """Let SIGTERM end this process with a message, where nothing else is made of it."""
+    own = os.getpid()
+
+    def stop(number: int, _: object) -> None:
+        name = signal.Signals(number).name
+        if os.getpid() != own:  # a forked child has nothing to say
+            os._exit(128 + number)
+        sys.exit(f"error: ended by {name}: nothing of this job is kept; run snakemake again")
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def command(main: Callable[[], None]) -> None:
