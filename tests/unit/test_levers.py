@@ -178,6 +178,9 @@ def test_the_page_tells_when_to_begin_for_every_month_and_the_last_measured():
     assert table["rows"][0]["times"] == ["13:00", "13:00", *["–"] * 10]
     assert "UTC" in table["clock"]
     assert table["sentences"][0].startswith("In BE a job of 6 h was cleanest in February")
+    # what was measured last counts, not the last month of any year
+    made["energy"].started.values.ravel()[0] = "2025-12-30T04"
+    assert beside.begins(made)["sentences"] == table["sentences"]
 
 
 def starts_of(series):

@@ -91,7 +91,7 @@ def begins(tree: xr.DataTree) -> dict[str, Any]:
     if "begin_hour" not in grid:
         return {}
     hours = grid.begin_hour.transpose("zone", "job_hours", "month")
-    last = max((str(text)[5:7] for text in tree["energy"].started.values.ravel()), default="")
+    last = max((str(text) for text in tree["energy"].started.values.ravel()), default="")[5:7]
     found = [suggestion(grid, str(zone), int(last or 1), JOB) for zone in grid.zone.values]
     return {
         "clock": grid.attrs["time_zone"] or "UTC (the site file names no time_zone)",
