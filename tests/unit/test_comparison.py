@@ -62,7 +62,12 @@ def tree(joules, accuracy, perplexity, tokens=10.0, **labels):
                 np.where(missing, STATUS.index("oom"), STATUS.index("ok")).astype("i1"),
             ),
         },
-        coords={**names, "session": list(range(1, sessions + 1)), "component": ["cpu"]},
+        coords={
+            **names,
+            "session": list(range(1, sessions + 1)),
+            "component": ["cpu"],
+            "model_random": ("model", [0.0]),
+        },
     )
     values = np.stack([accuracy, perplexity], axis=-1).astype(float)
     quality = xr.Dataset(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from joulegrid.analysis.variables import NOT_MEANINGFUL
 from joulegrid.study.grid import CELL_AXES, short_name
 
 # So many names stand in a sentence; more are counted
@@ -100,7 +101,9 @@ def _other_weights(rows: pd.DataFrame, best: pd.Series, name: Any, weight: float
 
 
 def _caution(best: pd.Series) -> Iterable[str]:
-    """What of the numbers is no measurement."""
+    """What of the numbers is no measurement, or says less than it seems."""
+    if NOT_MEANINGFUL in best["note"]:
+        yield f"{NOT_MEANINGFUL.capitalize()}."
     if best["estimated_share"] > 0:
         yield f"{best['estimated_share']:.0%} of the energy is estimated, not measured."
     if best["guessed_share"] > 0:

@@ -24,6 +24,7 @@ from joulegrid.analysis.variables import (
     DIRECTION,
     ENERGY,
     KINDS,
+    NOT_MEANINGFUL,
     QUALITY,
     STATUS,
     WEIGHTS,
@@ -156,6 +157,9 @@ def _quality(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
                     table.add((*configuration, name), row)
                     continue
                 higher[name] = int(metric.higher_is_better)
+                if study.method("model", configuration.model) == "random":
+                    table.add((*configuration, name), {**row, "reason": NOT_MEANINGFUL})
+                    continue
                 values = {"quality": metric.value, "stderr": metric.stderr}
                 table.add((*configuration, name), {**row, **values})
                 if metric.samples is not None:

@@ -34,6 +34,7 @@ def of_study(
     ways: dict[str, Callable[[str], Any]] = {
         "model_parameters": lambda label: models[label].get("parameters"),
         "model_size": lambda label: models[label].get("size"),
+        "model_random": lambda label: study.method("model", label) == "random",
         "pruning_method": lambda label: study.method("pruning", label),
         "target_sparsity": lambda label: target_sparsity(study.data["pruning"][label]),
         "quantization_method": lambda label: study.method("quantization", label),

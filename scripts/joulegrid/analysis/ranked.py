@@ -8,7 +8,7 @@ import xarray as xr
 
 from joulegrid.analysis import energies
 from joulegrid.analysis.comparison import peak_bytes, speed
-from joulegrid.analysis.variables import STATUS
+from joulegrid.analysis.variables import NOT_MEANINGFUL, STATUS
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
 MADE = ["size", "sparsity", "making_time", "making_energy"]
@@ -17,6 +17,7 @@ NOTED = [
     "status",
     "efficiency",
     "quality_term",
+    "random",
     "disturbed",
     "other_board",
     "other_basis",
@@ -70,11 +71,17 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     # of several sessions the best status: one that is there can be compared
     frame["status"] = [STATUS[code] for code in _flat(energy.status.min("session"))]
     frame = frame[frame.status != "excluded"]
+    drawn = energy.model_random.to_series() == 1
+    frame["random"] = drawn.reindex(frame.index.get_level_values("model")).to_numpy()
     which = "net" if ranking.attrs["net"] else ranking.attrs["energy"]
     nothing = NOTHING.get(which, NO_BASELINE)
     frame["note"] = [_note(row, nothing) for row in frame[NOTED].itertuples(index=False)]
     frame["rank"] = frame["rank"].astype("Int64")
-    frame = frame.reset_index().sort_values("score", ascending=False, kind="stable")
+    frame = (
+        frame.drop(columns="random")
+        .reset_index()
+        .sort_values("score", ascending=False, kind="stable")
+    )
     return frame.sort_values(
         [*places, "rank"], na_position="last", ignore_index=True, kind="stable"
     )
@@ -98,7 +105,7 @@ def _note(row: Any, nothing: str) -> str:
     if np.isnan(row.efficiency):
         said.append(nothing)
     elif np.isnan(row.quality_term):
-        said.append(NO_METRIC)
+        said.append(NOT_MEANINGFUL if row.random else NO_METRIC)
     if row.meets == 0:
         said.append(NOT_MET)
     if row.disturbed > 0:

@@ -15,6 +15,8 @@ BASIS = ("measured", "estimated", "guess", "absent")
 DIRECTION = ("lower_is_better", "higher_is_better")
 LINKS = ("mean", "exp")
 COMPONENTS = ("cpu", "gpu", "ram")
+# Why there is no quality of a model whose weights were drawn
+NOT_MEANINGFUL = "quality is not meaningful: the weights of the model are random"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ FACTS = {
     "model": {
         "model_parameters": Variable("weights of the model as it was obtained"),
         "model_size": Variable("size of the weight files of the model as it was obtained", "byte"),
+        "model_random": Variable(
+            "1 where the weights of the model are random",
+            comment="its quality is not meaningful: the group quality has no values of it",
+        ),
     },
     "pruning": {
         "pruning_method": text("method of the pruning"),

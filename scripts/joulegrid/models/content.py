@@ -15,6 +15,8 @@ from joulegrid.errors import InputError
 from joulegrid.models import PATTERNS
 from joulegrid.records import digest, sha256_file
 
+# The tokenizer of models of random weights, relative to the repository
+TOKENIZER = "config/models/tokenizer"
 # Our own list of what a folder of weights holds; it is no part of a model
 MANIFEST = "made.json"
 # Files up to this size are hashed whole, larger ones by samples of every tensor

@@ -11,6 +11,7 @@ from typing import Any
 from joulegrid.errors import InputError
 from joulegrid.models.content import content_hash
 from joulegrid.records import ROOT, digest, sha256_file
+from joulegrid.study import architectures
 from joulegrid.study.validation import files_in, nearest
 from joulegrid.texts.files import decode, parse_text
 
@@ -39,13 +40,16 @@ def reference(kind: str, name: str) -> dict[str, Any]:
     Parameters
     ----------
     kind
-        `prompts` and `text` are files that are read here once, `folder` and `model` are folders.
+        `prompts` and `text` are files that are read here once, `folder` and `model` are folders,
+        `config` is the configuration of a model of random weights.
 
     Raises
     ------
     InputError
         where it is not there or is not of its kind.
     """
+    if kind == "config":
+        return architectures.reference(name)
     path = ROOT / name
     there = path.is_dir() if kind in ("folder", "model") else path.is_file()
     if not there:

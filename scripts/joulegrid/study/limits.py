@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from joulegrid.errors import InputError
 from joulegrid.models.context import context_of
 from joulegrid.records import ROOT
+from joulegrid.study.architectures import config_of
 from joulegrid.texts.files import decode, parse_prompts
 
 
@@ -92,7 +94,7 @@ def of_models(data: dict[str, Any]) -> list[str]:
         f"workload.{label}.new_tokens": w["new_tokens"] for label, w in data["workload"].items()
     }
     for model, entry in data["model"].items():
-        context = _context_in(ROOT / entry["path"]) if "path" in entry else None
+        context = _context_of(entry)
         lines += [
             f"{key}: got {tokens}; the context of the model {model} is {context} tokens"
             for key, tokens in asked.items()
@@ -101,9 +103,12 @@ def of_models(data: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _context_in(folder: Path) -> int | None:
-    """The longest sequence of the model in a folder; None where that does not say."""
+def _context_of(entry: dict[str, Any]) -> int | None:
+    """The longest sequence of a model whose configuration is here; None where that does not say."""
     try:
-        return context_of(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):  # the folder itself is named where it is resolved
+        if "random" in entry:
+            return context_of(config_of(entry["random"]))
+        config = Path(ROOT, entry["path"], "config.json") if "path" in entry else None
+        return context_of(json.loads(config.read_text(encoding="utf-8"))) if config else None
+    except (OSError, ValueError, InputError):  # the model itself is named where it is resolved
         return None

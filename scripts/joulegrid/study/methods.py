@@ -62,7 +62,7 @@ _KERNEL = frozenset({"compute_dtype", "kernel"})
 _WITH_VLLM = ("transformers", "vllm")  # what vLLM loads of each, and where: study/loadable.py
 
 METHODS: dict[str, dict[str, Method]] = {
-    "model": {"hub": Method(), "path": Method(), "wheel": Method()},
+    "model": {"hub": Method(), "path": Method(), "wheel": Method(), "random": Method()},
     "training": {"none": Method()},
     "pruning": {
         "none": Method(),

@@ -136,6 +136,8 @@ class Specs:
         if str(entry.get("file", "")).endswith(".gguf"):
             # files are taken as they are, whatever takes them; this one is converted
             parts |= self._code((), (("model", "wheel"),), LLM)
+        if "random" in entry:
+            parts |= self._code((), (("model", "random"),), LLM)
         return Job("models", (label,), parts)
 
     def _pruned(self, model: str, training: str, pruning: str) -> Job:
