@@ -7,20 +7,21 @@ and whatever concerns analysis are in none of them.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from joulegrid.records import ROOT, Spec, digest, identity_of_parts, part_digest
-from joulegrid.study import packages
+from joulegrid.records import ROOT, Spec, digest
+from joulegrid.study import packages, trainings
 from joulegrid.study.code import Source
 from joulegrid.study.grid import Cell, Configuration
+from joulegrid.study.job import Job, Part, part
 from joulegrid.study.methods import LLM, METHODS, Method, Weights, roots
 from joulegrid.study.study import Study
 
 # What each kind of job calls, beside its methods' own functions
 CALLS = {
+    "training": ("joulegrid.training.tuning:tune",),
+    "trained": ("joulegrid.training.merging:merge",),
     "pruned": ("joulegrid.compression.making:prune",),
     "weights": ("joulegrid.compression.making:quantize",),
     "energy": ("joulegrid.metering.session:measure",),
@@ -29,49 +30,6 @@ CALLS = {
 
 # What of the protocol determines no session's result
 UNSPECIFIC = ("sessions", "record")
-
-
-class Part(NamedTuple):
-    """One top-level value of a spec, with its digest."""
-
-    value: Any
-    digest: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """One result: what kind it is, the labels it stands under, the parts of its spec.
-
-    `source` is the job whose weights it is made from, None for a model and for weights that
-    somebody else made.
-    """
-
-    kind: str
-    labels: tuple[str, ...]
-    parts: dict[str, Part] = field(repr=False)
-    source: "Job | None" = field(default=None, repr=False)
-
-    @cached_property
-    def id(self) -> str:
-        """The id of the spec; equal to `records.identity(self.spec)`."""
-        return identity_of_parts([(name, part.digest) for name, part in self.parts.items()])
-
-    @property
-    def spec(self) -> Spec:
-        """The spec as a script is told it and as the record stores it."""
-        return {name: part.value for name, part in self.parts.items()}
-
-    @cached_property
-    def path(self) -> str:
-        """Where it lies, without suffix: below results/ its record, below the artifacts its
-        weights.
-        """
-        return f"{self.folder}/{self.id}"
-
-    @property
-    def folder(self) -> str:
-        """Where all results under these labels lie."""
-        return "/".join((self.kind, *self.labels))
 
 
 class Specs:
@@ -83,12 +41,15 @@ class Specs:
         # versions
         self.listings: dict[str, dict[str, str]] = {}
         self._source = Source()
-        # each is built once, whoever asks: `model(label)`, `pruned(model, training, pruning)`,
-        # `weights(configuration)`, `energy(cell, session)`, `quality(configuration, task)`
+        # each is built once, whoever asks: `model(label)`, `training(model, training)`,
+        # `trained(model, training)`, `pruned(model, training, pruning)`, `weights(configuration)`,
+        # `energy(cell, session)`, `quality(configuration, task)`
         self._part = cache(self._part_of_entry)
         self._code = cache(self._code_parts)
         self.holder = cache(self._holder)
         self.model = cache(self._model)
+        self.training = cache(self._training)
+        self.trained = cache(self._trained)
         self.pruned = cache(self._pruned)
         self.weights = cache(self._weights)
         self.energy = cache(self._energy)
@@ -116,7 +77,22 @@ class Specs:
         """The job that holds what is quantized: pruned weights, or the model."""
         if self._method("pruning", pruning).weights == Weights.MADE:
             return self.pruned(model, training, pruning)
+        return self._unpruned(model, training)
+
+    def _unpruned(self, model: str, training: str) -> Job:
+        """The job that holds what is pruned: trained weights, or the model."""
+        if self._method("training", training).weights == Weights.MADE:
+            return self.trained(model, training)
         return self.model(model)
+
+    def goes_on_with(self, job: Job) -> Job | None:
+        """The training whose epochs a longer one begins with, where one of the study has them.
+
+        It is no part of the longer one's spec: the same epochs come of training them again.
+        """
+        model, label = job.labels
+        found = trainings.shorter(self.study.data["training"], label)
+        return self.training(model, found) if found else None
 
     def made_from(self, configuration: Configuration) -> list[Job]:
         """The jobs behind the weights of a configuration, in the order of making; the last one
@@ -131,25 +107,49 @@ class Specs:
 
     # ---------------------------------------------------------------- the kinds of jobs
     def _model(self, label: str) -> Job:
-        parts = {"kind": _part("model"), "model": self._part("model", label)}
+        parts = {"kind": part("model"), "model": self._part("model", label)}
         entry = self.study.data["model"][label]
         if str(entry.get("file", "")).endswith(".gguf"):
             # files are taken as they are, whatever takes them; this one is converted
             parts |= self._code((), (("model", "wheel"),), LLM)
         return Job("models", (label,), parts)
 
+    def _training(self, model: str, training: str) -> Job:
+        """The epochs of a fine-tuning."""
+        source = self.model(model)
+        parts = {
+            "kind": part("training"),
+            "model": self._part("model", model),
+            "training": self._part("training", training),
+            "made_from": part(source.id),
+            **self._code(CALLS["training"], (), LLM),
+        }
+        return Job("training", (model, training), parts, source)
+
+    def _trained(self, model: str, training: str) -> Job:
+        """The weights after the last of them."""
+        source = self.training(model, training)
+        parts = {
+            "kind": part("trained"),
+            "model": self._part("model", model),
+            "training": self._part("training", training),
+            "made_from": part(source.id),
+            **self._code(CALLS["trained"], (), LLM),
+        }
+        return Job("trained", (model, training), parts, source)
+
     def _pruned(self, model: str, training: str, pruning: str) -> Job:
-        entry, source = self.study.data["pruning"][pruning], self.model(model)
+        entry, source = self.study.data["pruning"][pruning], self._unpruned(model, training)
         used: tuple[str, ...] = CALLS["pruned"]
         if "recovery" in entry:
             used += ("joulegrid.training.recovery:recover",)
         parts = {
-            "kind": _part("pruned"),
+            "kind": part("pruned"),
             "model": self._part("model", model),
             "training": self._part("training", training),
             "pruning": self._part("pruning", pruning),
-            "seed": _part(self._seed if "recovery" in entry or "calibration" in entry else None),
-            "made_from": _part(source.id),
+            "seed": part(self._seed if "recovery" in entry or "calibration" in entry else None),
+            "made_from": part(source.id),
             **self._code(used, (("pruning", entry["method"]),), LLM),
         }
         return Job("pruned", (model, training, pruning), parts, source)
@@ -158,19 +158,19 @@ class Specs:
         model, training, pruning, label = configuration
         entry, known = self.study.data["quantization"][label], self._method("quantization", label)
         parts = {
-            "kind": _part("weights"),
+            "kind": part("weights"),
             "model": self._part("model", model),
             "training": self._part("training", training),
             "pruning": self._part("pruning", pruning),
             "quantization": self._part("quantization", label, known.running | {"models"}),
         }
         if known.weights == Weights.FETCHED:
-            parts["source"] = _part(self.study.entry("quantization", label)["models"][model])
+            parts["source"] = part(self.study.entry("quantization", label)["models"][model])
             return Job("weights", configuration, parts)
         source = self._unquantized(model, training, pruning)
         parts |= {
-            "seed": _part(self._seed if "calibration" in entry else None),
-            "made_from": _part(source.id),
+            "seed": part(self._seed if "calibration" in entry else None),
+            "made_from": part(source.id),
             **self._code(CALLS["weights"], (("quantization", entry["method"]),), known.environment),
         }
         return Job("weights", configuration, parts, source)
@@ -209,7 +209,7 @@ class Specs:
     # ---------------------------------------------------------------- parts
     def _part_of_entry(self, axis: str, label: str, without: frozenset[str] = frozenset()) -> Part:
         entry = self.study.entry(axis, label)
-        return _part({key: value for key, value in entry.items() if key not in without})
+        return part({key: value for key, value in entry.items() if key not in without})
 
     def _loaded_parts(self, configuration: Configuration) -> dict[str, Part]:
         """What both energy and quality depend on: the weights."""
@@ -219,7 +219,7 @@ class Specs:
             "training": self._part("training", training),
             "pruning": self._part("pruning", pruning),
             "quantization": self._part("quantization", quantization, frozenset({"models"})),
-            "made_from": _part(self.holder(configuration).id),
+            "made_from": part(self.holder(configuration).id),
         }
 
     def _code_parts(
@@ -253,7 +253,7 @@ class Specs:
         """A list by its digest; what it holds is kept in `listings`."""
         name = digest(content)
         self.listings[name] = content
-        return _part(name)
+        return part(name)
 
     def _method(self, axis: str, label: str) -> Method:
         return METHODS[axis][self.study.method(axis, label)]
@@ -264,19 +264,15 @@ class Specs:
 
     @cached_property
     def _seed_part(self) -> Part:
-        return _part(self._seed)
+        return part(self._seed)
 
     @cached_property
     def _protocol_part(self) -> Part:
-        return _part(self._protocol)
+        return part(self._protocol)
 
 
-def _part(value: Any) -> Part:
-    return Part(value, part_digest(value))
-
-
-_ENERGY, _QUALITY = _part("energy"), _part("quality")
-_session = cache(_part)
+_ENERGY, _QUALITY = part("energy"), part("quality")
+_session = cache(part)
 
 
 def environment(folder: str) -> Spec:
