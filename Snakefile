@@ -32,6 +32,7 @@ rule all:
 
 include: "rules/environments.smk"
 include: "rules/models.smk"
+include: "rules/training.smk"
 include: "rules/compression.smk"
 include: "rules/energy.smk"
 include: "rules/quality.smk"

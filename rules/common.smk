@@ -108,8 +108,8 @@ def job_at(path, wildcards):
     return JOB_AT[place]
 
 
-def weights_for(path):
-    """The weights that the job at `path` is made from.
+def weights_for(path, of=lambda job: job.source):
+    """The weights that the job at `path` is made from; `of` gives the job that has them.
 
     Where files of them are gone although their marker is there, they are made again for a job that has to run.
     """
@@ -117,7 +117,7 @@ def weights_for(path):
     @signed
     def marker(wildcards):
         job = job_at(path, wildcards)
-        found = SHELF.weights(job.source)
+        found = SHELF.weights(of(job))
         if SHELF.is_whole(found) or not os.path.exists(found):
             return ancient(found)
         if not is_forced() and job.path not in to_make():
@@ -171,13 +171,15 @@ def command(script, path, environment, more=lambda output: []):
     """The command of the job at `path`: an entry script in an environment, told the spec and the folders of weights.
 
     `--source` is the folder of the weights in the job's input, `--weights` that of the weights it makes, `--output`
-    its record; `more` gives further options.
+    its record; named inputs are folders of further weights, options of these names; `more` gives further options.
     """
 
     @signed
     def line(wildcards, input, output):
         told = ["--spec", checked(job_at(path, wildcards).spec), "--output", output[0]]
         told += ["--source", os.path.dirname(input[0])] if input else []
+        for name, marker in input.items():
+            told += [f"--{name}", os.path.dirname(str(marker))] if marker else []
         told += ["--weights", os.path.dirname(output[1])] if len(output) > 1 else []
         told += more(output[0])
         return shlex.join(

@@ -30,6 +30,8 @@ for hardware in STUDY.labels("hardware"):
 COMPUTE_RULES = {
     "fetch_model",
     "fetch_weights",
+    "train_model",
+    "merge_training",
     "prune_weights",
     "quantize_weights",
     "evaluate_quality",

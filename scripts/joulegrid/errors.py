@@ -36,3 +36,9 @@ class OutOfMemory(Finding):
     """The configuration does not fit into the memory of the device."""
 
     status = "oom"
+
+
+class Diverged(Finding):
+    """The loss of a training is no number any more."""
+
+    status = "diverged"

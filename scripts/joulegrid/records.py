@@ -22,7 +22,7 @@ from joulegrid.errors import InputError
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_VERSION = 2
 
-OK, OOM, UNSUPPORTED = "ok", "oom", "unsupported"
+OK, OOM, UNSUPPORTED, DIVERGED = "ok", "oom", "unsupported", "diverged"
 # Ends the name of a file beside a record that could not be written: windows of a disturbed session
 DISTURBED = ".disturbed.json"
 

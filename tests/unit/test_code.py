@@ -11,7 +11,7 @@ import pytest
 
 from helpers import all_methods
 from joulegrid.errors import InputError
-from joulegrid.study import conclusions, shelf, specs, study
+from joulegrid.study import conclusions, parts, shelf, specs, study
 from joulegrid.study.code import PLUMBING, SCRIPTS, Source, is_plumbing
 from joulegrid.study.conclusions import CALLS as STEPS
 from joulegrid.study.methods import GENERATION, METHODS, roots
@@ -302,7 +302,7 @@ class Plan:
     """What the study of all methods wants, by a library."""
 
     def __init__(self, made, library, patch):
-        patch.setattr(specs, "Source", library)
+        patch.setattr(parts, "Source", library)
         patch.setattr(conclusions, "Source", library)
         planned = specs.Specs(made)
         self.jobs = {job.folder: job for job in shelf.jobs_of(planned)}

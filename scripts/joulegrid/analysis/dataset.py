@@ -5,7 +5,7 @@ variable says which it is.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis import facts, samples
+from joulegrid.analysis import facts, samples, trained
 from joulegrid.analysis.reading import Missing, Records
 from joulegrid.analysis.recorded import Evaluation, Made, Metric, Model, Session, Texts, Ways
 from joulegrid.analysis.sessions import session_row
@@ -32,9 +32,11 @@ from joulegrid.analysis.variables import (
 from joulegrid.records import nameless, written_by
 from joulegrid.study.checks import metric_names
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Configuration
+from joulegrid.study.job import Job
 from joulegrid.study.methods import GENERATION, METHODS, Weights
+from joulegrid.study.parts import UNSPECIFIC
 from joulegrid.study.shelf import Shelf
-from joulegrid.study.specs import UNSPECIFIC, Job, Specs
+from joulegrid.study.specs import Specs
 from joulegrid.study.study import Study
 
 # The label of a definition that is one for all cells
@@ -51,12 +53,13 @@ def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
     """
     records = Records(shelf)
     known: dict[str, dict[str, Any]] = {}
+    row_of = partial(_row_of, records, known)
     groups = {
         "/": xr.Dataset(attrs=_attributes(specs)),
         "/energy": _energy(specs, records),
         **_quality(specs, records),
-        "/training": xr.Dataset(coords=_labels(specs, ("model", "training"))),
-        "/weights": _weights(specs, records, known),
+        "/training": trained.group(specs, _labels(specs, ("model", "training")), row_of),
+        "/weights": _weights(specs, row_of),
     }
     groups["/cost"] = _cost(records)
     models = {
@@ -206,16 +209,19 @@ def _metrics(record: Evaluation, task: str, names: list[str]) -> dict[str, Any]:
     return {"metrics": found, "signature": record.signature}
 
 
-def _weights(specs: Specs, records: Records, known: dict[str, dict[str, Any]]) -> xr.Dataset:
-    """The group weights; `known` takes the row of every record behind it, by its path."""
+def _row_of(records: Records, known: dict[str, dict[str, Any]], job: Job) -> dict[str, Any]:
+    """The row of a job that makes weights; `known` has those that were read, by their paths."""
+    if job.path not in known:  # many configurations are made from one model
+        shape, more = trained.SHAPES.get(job.kind, (Model if job.kind == "models" else Made, None))
+        known[job.path] = records.row(
+            job, shape, lambda record: {**_made(record), **(more(record) if more else {})}
+        )
+    return known[job.path]
+
+
+def _weights(specs: Specs, row_of: Callable[[Job], dict[str, Any]]) -> xr.Dataset:
+    """The group weights."""
     table = Table(_labels(specs, CONFIGURATION_AXES), WEIGHTS)
-
-    def row_of(job: Job) -> dict[str, Any]:
-        if job.path not in known:  # many configurations are made from one model
-            shape = Model if job.kind == "models" else Made
-            known[job.path] = records.row(job, shape, _made)
-        return known[job.path]
-
     for configuration in specs.study.configurations:
         chain = [row_of(job) for job in specs.made_from(configuration)]
         if all(row["status"] == STATUS.index("ok") for row in chain):

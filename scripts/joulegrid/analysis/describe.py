@@ -27,6 +27,12 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         "model, training, pruning, quantization",
         "the weights of every configuration, and what making them took",
     ),
+    (
+        "training",
+        variables.TRAINING,
+        "model, training",
+        "every fine-tuning, epoch by epoch",
+    ),
     ("ranking", concluded.RANKING, CELL, "the comparison; its attributes are the study's choices"),
     (
         "carbon",

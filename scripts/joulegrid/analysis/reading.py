@@ -11,9 +11,18 @@ from typing import Any, TypeVar
 from msgspec import MsgspecError
 from msgspec.json import Decoder
 
-from joulegrid.analysis.recorded import Evaluation, Header, Made, Model, Session, Texts
+from joulegrid.analysis.recorded import (
+    Evaluation,
+    Header,
+    Made,
+    Model,
+    Session,
+    Texts,
+    Trained,
+    Training,
+)
 from joulegrid.analysis.variables import STATUS
-from joulegrid.records import DISTURBED, OK, OOM, ROOT, SCHEMA_VERSION, UNSUPPORTED
+from joulegrid.records import DISTURBED, DIVERGED, OK, OOM, ROOT, SCHEMA_VERSION, UNSUPPORTED
 from joulegrid.study.accept import reasons
 from joulegrid.study.shelf import RESULTS, Shelf
 from joulegrid.study.specs import Job
@@ -24,7 +33,7 @@ MISPLACED = "the file holds the record of another job: delete it and run snakema
 
 
 CHUNK = 1 << 16
-Shape = TypeVar("Shape", Session, Evaluation, Texts, Made, Model)
+Shape = TypeVar("Shape", Session, Evaluation, Texts, Made, Model, Training, Trained)
 
 
 class Records:
@@ -117,7 +126,11 @@ def _decoded(content: bytes, shape: type[Shape]) -> tuple[Header, Shape | None]:
         record = _decoder(shape).decode(content)
     except MsgspecError:
         header = _decoder(Header).decode(content)
-        if header.schema_version == SCHEMA_VERSION and header.status not in (OOM, UNSUPPORTED):
+        if header.schema_version == SCHEMA_VERSION and header.status not in (
+            OOM,
+            UNSUPPORTED,
+            DIVERGED,
+        ):
             raise
         return header, None
     if record.status != OK:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-STATUS = ("ok", "oom", "unsupported", "missing", "excluded")
+STATUS = ("ok", "oom", "unsupported", "diverged", "missing", "excluded")
 BASIS = ("measured", "estimated", "guess", "absent")
 DIRECTION = ("lower_is_better", "higher_is_better")
 LINKS = ("mean", "exp")
@@ -113,6 +113,8 @@ DIMENSIONS = {
     "hardware": "label of the hardware setup",
     "engine": "label of the inference engine",
     "workload": "label of the workload",
+    "epoch": "number of the epoch of a fine-tuning, from 1",
+    "quantile": "share of the samples that are not longer",
     "session": "number of the independent measurement of a cell",
     "component": "part of the machine",
     "metric": "quality metric, TASK.METRIC",
@@ -208,12 +210,84 @@ WEIGHTS = {
     "parameters": Variable("weights of the model, after structured pruning"),
     "size": Variable("size of the weight files that are loaded", "byte"),
     "sparsity": Variable("share of zeros in the linear layers, where it was counted"),
-    "making_time": Variable("wall time of pruning and quantizing", "s"),
-    "making_energy": Variable("energy of pruning and quantizing", "J"),
+    "making_time": Variable("wall time of training, pruning and quantizing", "s"),
+    "making_energy": Variable(
+        "energy of training, pruning and quantizing",
+        "J",
+        comment="of a training all its epochs with their validation, shared ones too; not what was "
+        "lost by interruptions",
+    ),
+    "accepted": _ACCEPTED,
+}
+_PER_EPOCH = ("epoch",)
+_OF_EPOCH = ("epoch", "component")
+# dims: model, training
+TRAINING = {
+    "status": _STATUS,
+    "id": _ID,
+    "energy": Variable("energy of training an epoch", "J", _OF_EPOCH),
+    "duration": Variable("wall time of training an epoch", "s", _PER_EPOCH),
+    "codecarbon_energy": Variable(
+        "energy of training an epoch as CodeCarbon says it", "J", _OF_EPOCH
+    ),
+    "training_loss": Variable(
+        "mean loss of the steps of an epoch, nats per token",
+        extra=_PER_EPOCH,
+        comment="each before its own update",
+    ),
+    "validation_loss": Variable(
+        "loss of the validation samples after an epoch, nats per token", extra=_PER_EPOCH
+    ),
+    "validation_energy": Variable("energy of validating after an epoch", "J", _OF_EPOCH),
+    "validation_duration": Variable("wall time of validating after an epoch", "s", _PER_EPOCH),
+    "tokens_per_second": Variable("tokens trained on per second", "s-1", _PER_EPOCH),
+    "peak_memory": Variable(
+        "peak resident memory of the process until the end of an epoch", "byte", _PER_EPOCH
+    ),
+    "peak_gpu_memory": Variable(
+        "peak memory allocated on all GPUs in an epoch", "byte", _PER_EPOCH
+    ),
+    "disturbed": Variable(
+        "1 if something else used the machine during an epoch",
+        extra=_PER_EPOCH,
+        comment="no epoch is trained again for that: it counts, and is marked",
+    ),
+    "shared": Variable(
+        "1 if an epoch was trained for a shorter training that this one goes on with",
+        extra=_PER_EPOCH,
+    ),
+    "basis": Variable(
+        "how the energy of the component was obtained", None, _PER_COMPONENT, BASIS, dtype="i1"
+    ),
+    "lost_energy": Variable(
+        "energy of epochs that were interrupted and begun anew",
+        "J",
+        _PER_COMPONENT,
+        comment="at least: as last noted, some seconds before the end",
+    ),
+    "lost_duration": Variable("wall time of these epochs", "s"),
+    "interruptions": Variable("how often an epoch was interrupted"),
+    "initial_loss": Variable("loss of the validation samples before training, nats per token"),
+    "merged_loss": Variable(
+        "loss of the validation samples with the weights that are pruned or quantized",
+        comment="adapters merged into the full-precision base, stored in its type; nats per token",
+    ),
+    "trainable_parameters": Variable("weights that are trained"),
+    "training_samples": Variable("samples trained on in every epoch"),
+    "validation_samples": Variable("samples validated with"),
+    "tokens": Variable("tokens trained on in every epoch"),
+    "answer_tokens": Variable("tokens of them that count in the loss"),
+    "sample_tokens": Variable(
+        "length of the samples of the data set in tokens, before any is dropped or cut",
+        extra=("quantile",),
+    ),
+    "counted": text("rows and samples that were left out, cut or suspicious, by reason"),
+    "device": text("names of the GPUs that trained, or of the CPU"),
+    "reason": text("why there is no number"),
     "accepted": _ACCEPTED,
 }
 # Jobs that use energy, in the order of the pipeline
-KINDS = ("training", "pruned", "weights", "quality", "texts", "scores", "energy")
+KINDS = ("training", "trained", "pruned", "weights", "quality", "texts", "scores", "energy")
 # dims: kind
 COST = {
     "jobs": Variable("number of jobs whose results are there"),

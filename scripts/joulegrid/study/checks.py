@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from joulegrid.records import ROOT
-from joulegrid.study import limits, questions
+from joulegrid.study import limits, questions, trainings
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.methods import GENERATION, METHODS, Weights, method, metrics_of
 from joulegrid.study.validation import nearest
@@ -20,6 +20,7 @@ def of_entries(data: dict[str, Any]) -> list[str]:
         *_dangling_names(data),
         *_prunings(data),
         *_quantizations(data),
+        *trainings.problems(data),
         *_quality_tasks(data),
         *_no_gpus(data),
         *_machines(data),

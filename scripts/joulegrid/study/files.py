@@ -12,9 +12,11 @@ from joulegrid.errors import InputError
 from joulegrid.models.content import content_hash
 from joulegrid.records import ROOT, digest, sha256_file
 from joulegrid.study import architectures
+from joulegrid.study.trainings import is_data
 from joulegrid.study.validation import files_in, nearest
 from joulegrid.texts.files import decode, parse_text
 from joulegrid.texts.questions import parse_lines
+from joulegrid.texts.rows import content_of, rows_in
 
 Problem = str
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -42,7 +44,8 @@ def reference(kind: str, name: str) -> dict[str, Any]:
     ----------
     kind
         `prompts`, `questions` and `text` are files that are read here once, `folder` and `model`
-        are folders, `config` is the configuration of a model of random weights.
+        are folders, `config` is the configuration of a model of random weights, `rows` is a file or
+        a folder of rows.
 
     Raises
     ------
@@ -53,6 +56,7 @@ def reference(kind: str, name: str) -> dict[str, Any]:
         return architectures.reference(name)
     path = ROOT / name
     there = path.is_dir() if kind in ("folder", "model") else path.is_file()
+    there |= kind == "rows" and path.is_dir()
     if not there:
         thing = "folder" if kind in ("folder", "model") else "file"
         near = sorted(str(p.relative_to(ROOT)) for p in path.parent.glob("*") if _inside(p.parent))
@@ -112,10 +116,23 @@ def _model_hash(path: Path, name: str) -> str:
     return content_hash(path)
 
 
+@cache
+def _rows_hash(path: Path, name: str) -> str:
+    if not is_data(path):
+        raise InputError(
+            f"{name}: expected a .jsonl file with one JSON object per line, or a folder of such"
+        )
+    content = content_of(path)
+    if not rows_in(content)[0]:
+        raise InputError(f"{name}: no line of it is a JSON object in UTF-8")
+    return hashlib.sha256(content).hexdigest()
+
+
 _HASHES: dict[str, Callable[[Path, str], str]] = {
     "text": _text_hash,
     "prompts": _prompts_hash,
     "questions": _questions_hash,
+    "rows": _rows_hash,
     "folder": _folder_hash,
     "model": _model_hash,
 }

@@ -1,4 +1,4 @@
-"""A job of a study: one result, with the spec that is its identity."""
+"""A job: one result, under its labels, with the parts of its spec."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -51,5 +51,5 @@ class Job:
 
 
 def part(value: Any) -> Part:
-    """A top-level value of a spec, with its digest."""
+    """A value with its digest."""
     return Part(value, part_digest(value))

@@ -93,6 +93,11 @@ def of_models(data: dict[str, Any]) -> list[str]:
     asked |= {
         f"workload.{label}.new_tokens": w["new_tokens"] for label, w in data["workload"].items()
     }
+    asked |= {
+        f"training.{label}.sequence_length": entry["sequence_length"]
+        for label, entry in data["training"].items()
+        if "sequence_length" in entry
+    }
     for model, entry in data["model"].items():
         context = _context_of(entry)
         lines += [

@@ -33,7 +33,7 @@ class Method:
     on_gpus
         where it runs on GPUs, if that is another one (engines).
     weights
-        how the weights come to be (pruning and quantization).
+        how the weights come to be (training, pruning and quantization).
     running
         keys that concern running only and therefore determine no weights.
     engines
@@ -70,7 +70,10 @@ _WITH_VLLM = ("transformers", "vllm")  # what vLLM loads of each, and where: stu
 
 METHODS: dict[str, dict[str, Method]] = {
     "model": {"hub": Method(), "path": Method(), "wheel": Method(), "random": Method()},
-    "training": {"none": Method()},
+    "training": {
+        "none": Method(),
+        **dict.fromkeys(("full", "lora", "qlora"), Method(weights=Weights.MADE)),
+    },
     "pruning": {
         "none": Method(),
         **dict.fromkeys(

@@ -22,6 +22,7 @@ RESULTS = "results"
 MARKERS = {
     "models": "config.json",
     "training": "made.json",
+    "trained": "made.json",
     "pruned": "made.json",
     "weights": "made.json",
 }

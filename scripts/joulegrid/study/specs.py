@@ -6,21 +6,21 @@ are made from, so that a result is never taken for one of other weights. Labels,
 and whatever concerns analysis are in none of them.
 """
 
-from collections.abc import Iterable
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
-from joulegrid.records import ROOT, Spec, digest
-from joulegrid.study import packages
-from joulegrid.study.code import Source
+from joulegrid.records import ROOT, Spec
+from joulegrid.study import packages, trainings
 from joulegrid.study.grid import Cell, Configuration
-from joulegrid.study.job import Job, Part
-from joulegrid.study.job import part as _part
-from joulegrid.study.methods import GENERATION, LLM, METHODS, Method, Weights, roots
+from joulegrid.study.job import Job, Part, part
+from joulegrid.study.methods import GENERATION, LLM, METHODS, Weights
+from joulegrid.study.parts import NOTHING, Parts
 from joulegrid.study.study import Study
 
 # What each kind of job calls, beside its methods' own functions
 CALLS = {
+    "training": ("joulegrid.training.tuning:tune",),
+    "trained": ("joulegrid.training.merging:merge",),
     "pruned": ("joulegrid.compression.making:prune",),
     "weights": ("joulegrid.compression.making:quantize",),
     "energy": ("joulegrid.metering.session:measure",),
@@ -31,8 +31,6 @@ CALLS = {
 
 # What of a task concerns the metrics of its texts, and not the texts
 OF_METRICS = frozenset({"metrics", *(k for m in METHODS["metric"].values() for k in m.asks)})
-# What of the protocol determines no session's result
-UNSPECIFIC = ("sessions", "record")
 
 
 class Specs:
@@ -40,17 +38,17 @@ class Specs:
 
     def __init__(self, study: Study):
         self.study = study
-        # digest -> what it stands for: definitions and their digests, or packages and their
-        # versions
-        self.listings: dict[str, dict[str, str]] = {}
-        self._source = Source()
-        # each is built once, whoever asks: `model(label)`, `pruned(model, training, pruning)`,
-        # `weights(configuration)`, `energy(cell, session)`, `quality(configuration, task)`,
-        # `texts(configuration, task)`, `scores(configuration, task, metric)`
-        self._part = cache(self._part_of_entry)
-        self._code = cache(self._code_parts)
+        self._parts = Parts(study)
+        # digest -> what it stands for, see `Parts`
+        self.listings = self._parts.listings
+        # each is built once, whoever asks: `model(label)`, `training(model, training)`,
+        # `trained(model, training)`, `pruned(model, training, pruning)`, `weights(configuration)`,
+        # `energy(cell, session)`, `quality(configuration, task)`, `texts(configuration, task)`,
+        # `scores(configuration, task, metric)`
         self.holder = cache(self._holder)
         self.model = cache(self._model)
+        self.training = cache(self._training)
+        self.trained = cache(self._trained)
         self.pruned = cache(self._pruned)
         self.weights = cache(self._weights)
         self.energy = cache(self._energy)
@@ -59,17 +57,15 @@ class Specs:
         self.scores = cache(self._scores)
         self._loaded = cache(self._loaded_parts)
         self._runs = cache(self._engine_parts)
-        self._protocol = {k: v for k, v in study.data["protocol"].items() if k not in UNSPECIFIC}
 
     # ---------------------------------------------------------------- what weights are made from
     def _holder(self, configuration: Configuration) -> Job:
         """The job whose weights a configuration loads.
 
         A configuration is always made in this order: model → training → pruning → quantization.
-        Methods that are
-        applied while loading make nothing.
+        Methods that are applied while loading make nothing.
         """
-        if self._method("quantization", configuration.quantization).weights in (
+        if self._parts.method("quantization", configuration.quantization).weights in (
             Weights.MADE,
             Weights.FETCHED,
         ):
@@ -78,9 +74,24 @@ class Specs:
 
     def _unquantized(self, model: str, training: str, pruning: str) -> Job:
         """The job that holds what is quantized: pruned weights, or the model."""
-        if self._method("pruning", pruning).weights == Weights.MADE:
+        if self._parts.method("pruning", pruning).weights == Weights.MADE:
             return self.pruned(model, training, pruning)
+        return self._unpruned(model, training)
+
+    def _unpruned(self, model: str, training: str) -> Job:
+        """The job that holds what is pruned: trained weights, or the model."""
+        if self._parts.method("training", training).weights == Weights.MADE:
+            return self.trained(model, training)
         return self.model(model)
+
+    def goes_on_with(self, job: Job) -> Job | None:
+        """The training whose epochs a longer one begins with, where one of the study has them.
+
+        It is no part of the longer one's spec: the same epochs come of training them again.
+        """
+        model, label = job.labels
+        found = trainings.shorter(self.study.data["training"], label)
+        return self.training(model, found) if found else None
 
     def made_from(self, configuration: Configuration) -> list[Job]:
         """The jobs behind the weights of a configuration, in the order of making; the last one
@@ -95,49 +106,80 @@ class Specs:
 
     # ---------------------------------------------------------------- the kinds of jobs
     def _model(self, label: str) -> Job:
-        parts = {"kind": _part("model"), "model": self._part("model", label)}
+        parts = {"kind": part("model"), "model": self._parts.entry("model", label)}
         entry = self.study.data["model"][label]
         if str(entry.get("file", "")).endswith(".gguf"):
             # files are taken as they are, whatever takes them; this one is converted
-            parts |= self._code((), (("model", "wheel"),), LLM)
+            parts |= self._parts.code((), (("model", "wheel"),), LLM)
         if "random" in entry:
-            parts |= self._code((), (("model", "random"),), LLM)
+            parts |= self._parts.code((), (("model", "random"),), LLM)
         return Job("models", (label,), parts)
 
+    def _training(self, model: str, training: str) -> Job:
+        """The epochs of a fine-tuning."""
+        source = self.model(model)
+        parts = {
+            "kind": part("training"),
+            "model": self._parts.entry("model", model),
+            "training": self._parts.entry("training", training),
+            "made_from": part(source.id),
+            **self._parts.code(CALLS["training"], (), LLM),
+        }
+        return Job("training", (model, training), parts, source)
+
+    def _trained(self, model: str, training: str) -> Job:
+        """The weights after the last of them."""
+        source = self.training(model, training)
+        parts = {
+            "kind": part("trained"),
+            "model": self._parts.entry("model", model),
+            "training": self._parts.entry("training", training),
+            "made_from": part(source.id),
+            **self._parts.code(CALLS["trained"], (), LLM),
+        }
+        return Job("trained", (model, training), parts, source)
+
     def _pruned(self, model: str, training: str, pruning: str) -> Job:
-        entry, source = self.study.data["pruning"][pruning], self.model(model)
+        entry, source = self.study.data["pruning"][pruning], self._unpruned(model, training)
         used: tuple[str, ...] = CALLS["pruned"]
         if "recovery" in entry:
             used += ("joulegrid.training.recovery:recover",)
         parts = {
-            "kind": _part("pruned"),
-            "model": self._part("model", model),
-            "training": self._part("training", training),
-            "pruning": self._part("pruning", pruning),
-            "seed": _part(self._seed if "recovery" in entry or "calibration" in entry else None),
-            "made_from": _part(source.id),
-            **self._code(used, (("pruning", entry["method"]),), LLM),
+            "kind": part("pruned"),
+            "model": self._parts.entry("model", model),
+            "training": self._parts.entry("training", training),
+            "pruning": self._parts.entry("pruning", pruning),
+            "seed": part(
+                self._parts.seed if "recovery" in entry or "calibration" in entry else None
+            ),
+            "made_from": part(source.id),
+            **self._parts.code(used, (("pruning", entry["method"]),), LLM),
         }
         return Job("pruned", (model, training, pruning), parts, source)
 
     def _weights(self, configuration: Configuration) -> Job:
         model, training, pruning, label = configuration
-        entry, known = self.study.data["quantization"][label], self._method("quantization", label)
+        entry, known = (
+            self.study.data["quantization"][label],
+            self._parts.method("quantization", label),
+        )
         parts = {
-            "kind": _part("weights"),
-            "model": self._part("model", model),
-            "training": self._part("training", training),
-            "pruning": self._part("pruning", pruning),
-            "quantization": self._part("quantization", label, known.running | {"models"}),
+            "kind": part("weights"),
+            "model": self._parts.entry("model", model),
+            "training": self._parts.entry("training", training),
+            "pruning": self._parts.entry("pruning", pruning),
+            "quantization": self._parts.entry("quantization", label, known.running | {"models"}),
         }
         if known.weights == Weights.FETCHED:
-            parts["source"] = _part(self.study.entry("quantization", label)["models"][model])
+            parts["source"] = part(self.study.entry("quantization", label)["models"][model])
             return Job("weights", configuration, parts)
         source = self._unquantized(model, training, pruning)
         parts |= {
-            "seed": _part(self._seed if "calibration" in entry else None),
-            "made_from": _part(source.id),
-            **self._code(CALLS["weights"], (("quantization", entry["method"]),), known.environment),
+            "seed": part(self._parts.seed if "calibration" in entry else None),
+            "made_from": part(source.id),
+            **self._parts.code(
+                CALLS["weights"], (("quantization", entry["method"]),), known.environment
+            ),
         }
         return Job("weights", configuration, parts, source)
 
@@ -148,9 +190,9 @@ class Specs:
         parts = {
             "kind": _ENERGY,
             **self._loaded(configuration),
-            "hardware": self._part("hardware", cell.hardware),
+            "hardware": self._parts.entry("hardware", cell.hardware),
             **self._runs(cell.engine, cell.workload, cell.quantization, device),
-            "protocol": self._protocol_part,
+            "protocol": self._parts.protocol,
             "session": _session(session),
         }
         return Job("energy", (*cell, str(session)), parts, self.holder(configuration))
@@ -169,9 +211,9 @@ class Specs:
         room: str,
         configuration: Configuration,
         task: str,
-        without: frozenset[str] = frozenset(),
+        without: frozenset[str] = NOTHING,
     ) -> Job:
-        known = self._method("quantization", configuration.quantization)
+        known = self._parts.method("quantization", configuration.quantization)
         used = (
             (room, self.study.method("quality", task)),
             ("engine", known.engines[0]),
@@ -180,9 +222,9 @@ class Specs:
         parts = {
             "kind": _KINDS[kind],
             **self._loaded(configuration),
-            "quality": self._part("quality", task, without),
-            "seed": self._seed_part,
-            **self._code(CALLS[kind], used, LLM),
+            "quality": self._parts.entry("quality", task, without),
+            "seed": self._parts.seed_part,
+            **self._parts.code(CALLS[kind], used, LLM),
         }
         return Job(kind, (*configuration, task), parts, self.holder(configuration))
 
@@ -192,39 +234,23 @@ class Specs:
         entry = self.study.entry("quality", task)
         parts = {
             "kind": _KINDS["scores"],
-            "metric": _part({"method": metric, **{k: entry[k] for k in known.asks & set(entry)}}),
-            "made_from": _part(source.id),
-            **self._code(CALLS["scores"], (("metric", metric),), known.environment),
+            "metric": part({"method": metric, **{k: entry[k] for k in known.asks & set(entry)}}),
+            "made_from": part(source.id),
+            **self._parts.code(CALLS["scores"], (("metric", metric),), known.environment),
         }
         return Job("scores", (*configuration, task, metric), parts, source)
 
     # ---------------------------------------------------------------- parts
-    def _part_of_entry(self, axis: str, label: str, without: frozenset[str] = frozenset()) -> Part:
-        entry = self.study.entry(axis, label)
-        return _part({key: value for key, value in entry.items() if key not in without})
-
     def _loaded_parts(self, configuration: Configuration) -> dict[str, Part]:
         """What both energy and quality depend on: the weights."""
         model, training, pruning, quantization = configuration
         return {
-            "model": self._part("model", model),
-            "training": self._part("training", training),
-            "pruning": self._part("pruning", pruning),
-            "quantization": self._part("quantization", quantization, frozenset({"models"})),
-            "made_from": _part(self.holder(configuration).id),
+            "model": self._parts.entry("model", model),
+            "training": self._parts.entry("training", training),
+            "pruning": self._parts.entry("pruning", pruning),
+            "quantization": self._parts.entry("quantization", quantization, frozenset({"models"})),
+            "made_from": part(self.holder(configuration).id),
         }
-
-    def _code_parts(
-        self, calls: tuple[str, ...], used: tuple[tuple[str, str], ...], environment: str
-    ) -> dict[str, Part]:
-        """The code of joulegrid that a job runs, and the locked packages it runs on, as digests."""
-        starts: Iterable[str] = (
-            *calls,
-            *(root for room, name in used for root in roots(room, name)),
-        )
-        code = self._source.used_by(starts)
-        locked = packages.computing(ROOT / environment / "uv.lock", code.imports)
-        return {"code": self._listed(code.definitions), "packages": self._listed(locked)}
 
     def _engine_parts(
         self, engine: str, workload: str, quantization: str, device: str
@@ -236,36 +262,15 @@ class Specs:
             used.append(("loading", self.study.method("quantization", quantization)))
         environment = METHODS["engine"][method].environment_on(device)
         return {
-            "engine": self._part("engine", engine),
-            "workload": self._part("workload", workload),
-            **self._code(CALLS["energy"], tuple(used), environment),
+            "engine": self._parts.entry("engine", engine),
+            "workload": self._parts.entry("workload", workload),
+            **self._parts.code(CALLS["energy"], tuple(used), environment),
         }
 
-    def _listed(self, content: dict[str, str]) -> Part:
-        """A list by its digest; what it holds is kept in `listings`."""
-        name = digest(content)
-        self.listings[name] = content
-        return _part(name)
 
-    def _method(self, axis: str, label: str) -> Method:
-        return METHODS[axis][self.study.method(axis, label)]
-
-    @property
-    def _seed(self) -> int:
-        return self.study.data["protocol"]["seed"]
-
-    @cached_property
-    def _seed_part(self) -> Part:
-        return _part(self._seed)
-
-    @cached_property
-    def _protocol_part(self) -> Part:
-        return _part(self._protocol)
-
-
-_ENERGY = _part("energy")
-_KINDS = {kind: _part(kind) for kind in ("quality", "texts", "scores")}
-_session = cache(_part)
+_ENERGY = part("energy")
+_KINDS = {kind: part(kind) for kind in ("quality", "texts", "scores")}
+_session = cache(part)
 
 
 def environment(folder: str) -> Spec:

@@ -1,0 +1,130 @@
+"""The trainings of a study: numbers of epochs as labels, which trainings share a run, and whether
+their data has what they ask for.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from joulegrid.errors import InputError
+from joulegrid.records import ROOT
+from joulegrid.study.validation import nearest
+from joulegrid.texts.rows import SUFFIX, content_of, fields_in, rows_in
+
+# So many rows of a data set are looked at before its jobs are
+LOOKED_AT = 2000
+# With these the first epochs are the same, however many follow
+SHARING = ("constant",)
+
+
+def expanded(data: dict[str, Any]) -> dict[str, Any]:
+    """A study in which every training has one number of epochs.
+
+    `lora` with `epochs: [5, 10]` becomes `lora-e5` and `lora-e10`; rules of the grid that name
+    `lora` mean both.
+
+    Raises
+    ------
+    InputError
+        where a label made in this way is there already.
+    """
+    entries: dict[str, Any] = {}
+    made: dict[str, list[str]] = {}
+    for label, entry in data["training"].items():
+        if not isinstance(entry.get("epochs"), list):
+            entries[label] = entry
+            continue
+        made[label] = [f"{label}-e{epochs}" for epochs in sorted(entry["epochs"])]
+        for name, epochs in zip(made[label], sorted(entry["epochs"]), strict=True):
+            if name in data["training"]:
+                raise InputError(
+                    f"training.{label}.epochs: the label {name} is there already; rename it"
+                )
+            entries[name] = {**entry, "epochs": epochs}
+    if not made:
+        return data
+    grid = {
+        kind: [_with_labels(rule, made) for rule in rules] for kind, rules in data["grid"].items()
+    }
+    return {**data, "training": entries, "grid": grid}
+
+
+def _with_labels(rule: dict[str, Any], made: dict[str, list[str]]) -> dict[str, Any]:
+    named = rule.get("training", [])
+    named = [named] if isinstance(named, str) else named
+    if not set(named) & set(made):
+        return rule
+    return {**rule, "training": [name for label in named for name in made.get(label, [label])]}
+
+
+def shorter(entries: dict[str, Any], label: str) -> str | None:
+    """The training whose run `label` goes on with: the longest of those that differ from it in
+    having fewer epochs alone, where the schedule makes their first epochs the same.
+    """
+    own = entries[label]
+    if own.get("schedule") not in SHARING:
+        return None
+    found = [
+        (entry["epochs"], other)
+        for other, entry in entries.items()
+        if entry.get("epochs", own["epochs"]) < own["epochs"]
+        and {**entry, "epochs": own["epochs"]} == own
+    ]
+    return max(found)[1] if found else None
+
+
+def problems(data: dict[str, Any]) -> list[str]:
+    """What is wrong with the data sets of the trainings: a line each."""
+    lines: list[str] = []
+    for label, entry in data["training"].items():
+        if "data" in entry:
+            lines += [f"training.{label}.data.{line}" for line in _of_data(entry["data"])]
+    return lines
+
+
+def _of_data(asked: dict[str, Any]) -> list[str]:
+    try:
+        fields = fields_in(asked["template"])
+    except InputError as error:
+        return [f"template: {error}"]
+    if asked["answer"] in fields:
+        return [f"template: it holds {{{asked['answer']}}}, the answer; a model would read it off"]
+    wanted = [*fields, asked["answer"], *([asked["split_by"]] if "split_by" in asked else [])]
+    lines = [
+        f"{key}.{name}: no such field in the template, answer or split_by; {nearest(name, wanted)}"
+        for key in ("columns", "optional")
+        for name in asked.get(key, {})
+        if name not in wanted
+    ]
+    if asked["answer"] in asked.get("optional", {}):
+        lines.append(f"optional.{asked['answer']}: the answer cannot be left out")
+    path = ROOT / asked["file"]
+    if path.exists():
+        lines += _lacking(asked, wanted, _columns(path))
+    return lines
+
+
+def _lacking(asked: dict[str, Any], wanted: list[str], columns: frozenset[str]) -> list[str]:
+    named = {name: asked.get("columns", {}).get(name, name) for name in wanted}
+    return [
+        f"{'columns.' if name in asked.get('columns', {}) else ''}{name}: no row of "
+        f"{asked['file']} has a column {column!r}; {nearest(column, sorted(columns))}"
+        for name, column in named.items()
+        if columns and column not in columns and name not in asked.get("optional", {})
+    ]
+
+
+@cache
+def _columns(path: Path) -> frozenset[str]:
+    """The columns of the first rows of a data set; none where it cannot be read."""
+    try:
+        lines = content_of(path).splitlines()[:LOOKED_AT]
+    except OSError:  # it is named where files are resolved
+        return frozenset()
+    rows, _ = rows_in(b"\n".join(lines))
+    return frozenset(column for row in rows for column in row)
+
+
+def is_data(path: Path) -> bool:
+    """Whether a path may be a data set: JSON lines, or a folder with some."""
+    return any(path.glob(f"*{SUFFIX}")) if path.is_dir() else path.suffix == SUFFIX

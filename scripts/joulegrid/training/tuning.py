@@ -1,0 +1,197 @@
+"""Fine-tuning by the Trainer of transformers: epochs that are metered, kept and gone on from.
+
+What is computed here decides what the weights are. Metering and files are the callers': an object
+with `start`, `so_far`, `stop` and `measure` meters, a `jobs.progress.Progress` keeps epochs.
+"""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+
+from joulegrid.errors import Diverged
+from joulegrid.jobs.devices import peak_memory
+from joulegrid.jobs.progress import Progress
+from joulegrid.jobs.run import say
+from joulegrid.models.context import context_of
+from joulegrid.training.base import prepared
+from joulegrid.training.batches import collator, mean_loss
+from joulegrid.training.data import Data, load
+
+# How long a training computes before it writes down again what its epoch took so far
+NOTED_EVERY_S = 5.0
+
+
+def tune(
+    source: Path, progress: Progress, entry: dict[str, Any], device: str, watch: Any
+) -> dict[str, Any]:
+    """Train the epochs of an entry that `progress` does not have yet.
+
+    Parameters
+    ----------
+    source
+        the folder of the model.
+    entry
+        the training of a study, with one number of epochs.
+    watch
+        what meters.
+
+    Returns
+    -------
+    data
+        facts of the data, see `training.data.load`.
+    validation_loss
+        before the first step, nats per token.
+    steps
+        per epoch.
+    trainable_parameters
+        how many weights are trained.
+
+    Raises
+    ------
+    Diverged
+        where a loss is no number; the epochs before are kept.
+    InputError
+        where the data cannot be used; see `training.data.load`.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    data = load(entry, tokenizer, context_of(AutoConfig.from_pretrained(source)))
+    set_seed(entry["seed"])
+    model = prepared(source, entry, device)
+    padding = tokenizer.pad_token_id
+    collate = collator(tokenizer.eos_token_id if padding is None else padding)
+
+    def validate() -> float:
+        return mean_loss(model, data.validation, entry["batch_size"], collate)
+
+    before = progress.once("start", validate)
+    epochs = _Epochs(progress, watch, entry, data, validate)
+    trainer = Trainer(
+        model=model,
+        args=_arguments(progress.run, entry, device),
+        train_dataset=data.training,
+        data_collator=collate,
+        callbacks=[epochs],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if len(progress.epochs) < entry["epochs"]:
+        trainer.train(resume_from_checkpoint=str(progress.last) if progress.last else None)
+    batches = math.ceil(len(data.training) / entry["batch_size"])
+    return {
+        "data": data.facts,
+        "validation_loss": before,
+        "steps": math.ceil(batches / entry["accumulation"]),
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+
+
+def _arguments(folder: Path, entry: dict[str, Any], device: str) -> TrainingArguments:
+    half = entry.get("compute_dtype", entry["precision"])
+    schedule, warmup = entry["schedule"], entry["warmup_steps"]
+    if schedule == "constant" and warmup:
+        schedule = "constant_with_warmup"
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=entry["epochs"],
+        per_device_train_batch_size=entry["batch_size"],
+        gradient_accumulation_steps=entry["accumulation"],
+        learning_rate=entry["learning_rate"],
+        lr_scheduler_type=schedule,
+        warmup_steps=warmup,
+        weight_decay=entry["weight_decay"],
+        max_grad_norm=entry["max_grad_norm"],
+        optim="adamw_torch",
+        bf16=half == "bfloat16",
+        fp16=half == "float16",
+        seed=entry["seed"],
+        data_seed=entry["seed"],
+        save_strategy="epoch",
+        logging_steps=1,
+        # a loss that is no number ends the training here; the Trainer would hide it
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=device != "cpu",
+        remove_unused_columns=False,
+    )
+
+
+class _Epochs(TrainerCallback):
+    """Meters every epoch, validates behind it, and keeps both when the Trainer has saved it."""
+
+    def __init__(
+        self, progress: Progress, watch: Any, entry: dict[str, Any], data: Data, validate: Any
+    ):
+        self.progress, self.watch, self.entry = progress, watch, entry
+        self.data, self.validate = data, validate
+        self.losses: list[float] = []
+        self.reading: dict[str, Any] = {}
+        self.number, self.noted = 0, 0.0
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.number, self.losses = round(state.epoch or 0) + 1, []
+        for board in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(board)
+        self.watch.start()
+        self._note()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if "loss" in logs:
+            self._require(logs["loss"], f"step {state.global_step}")
+            self.losses.append(logs["loss"])
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if time.monotonic() - self.noted >= NOTED_EVERY_S:
+            self._note()
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._note()
+        self.reading = self.watch.stop()
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        loss, validation = self.watch.measure(self.validate)
+        self._require(loss, f"validation behind epoch {self.number}")
+        seconds = self.reading["seconds"]
+        facts = {
+            **self.reading,
+            "training_loss": sum(self.losses) / len(self.losses),
+            "validation_loss": loss,
+            "validation": validation,
+            "tokens_per_s": self.data.facts["tokens"] / seconds,
+            "memory_bytes": _peaks(),
+        }
+        weights = self.progress.run / f"checkpoint-{state.global_step}"
+        self.progress.finish(self.number, weights, facts, self.entry["method"] == "full")
+        say(
+            f"epoch {self.number}: training loss {facts['training_loss']:.4f}, validation loss "
+            f"{loss:.4f}, {seconds:.1f} s, {sum(facts['energy_j'].values()):.0f} J"
+        )
+
+    def _note(self) -> None:
+        self.noted = time.monotonic()
+        self.progress.note(self.number, {**self.watch.so_far(), "steps": len(self.losses)})
+
+    def _require(self, loss: float, when: str) -> None:
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"the loss at {when} is {loss}; {len(self.progress.epochs)} epochs are kept; lower "
+                "learning_rate"
+            )
+
+
+def _peaks() -> dict[str, int]:
+    boards = range(torch.cuda.device_count())
+    gpu = sum(torch.cuda.max_memory_allocated(board) for board in boards)
+    return {"ram": peak_memory(), **({"gpu": gpu} if boards else {})}

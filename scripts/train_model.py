@@ -1,0 +1,66 @@
+"""Fine-tune a model, epoch by epoch, and keep what every epoch gave and took."""
+
+from pathlib import Path
+
+import torch
+
+from joulegrid.jobs import devices, run, weights
+from joulegrid.jobs.outcomes import outcome_from
+from joulegrid.jobs.progress import progress_of, total
+from joulegrid.metering.meter import Meter
+from joulegrid.metering.stopwatch import Stopwatch
+from joulegrid.training.tuning import tune
+
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "codecarbon")
+
+
+def main(arguments, spec):
+    """Write loss, energy, time and memory of every epoch, and what was lost by interruptions; or
+    why there is no training here.
+    """
+    made = run.begin(*PACKAGES)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    memory = devices.free_memory(device == "cuda")
+    with progress_of(arguments.weights) as progress:
+        if arguments.shorter:
+            progress.take_over(Path(arguments.shorter))
+        watch = Stopwatch(Meter("machine", {"device": device}))
+        source = Path(arguments.source)
+        run.say(f"training {source} on {device}: {spec['training']}")
+        try:
+            result = outcome_from(
+                source, lambda: tune(source, progress, spec["training"], device, watch), memory
+            )
+        finally:
+            watch.close()
+        progress.lose()
+        facts = told(progress, watch.meter)
+        weights.seal(progress.kept, result)
+        weights.duplicate(progress.kept, Path(arguments.weights))
+        record = {"device": devices.describe(), **facts, **result}
+        run.write_record(arguments.output, spec, made, record)
+        progress.remove()
+
+
+def told(progress, meter):
+    """What the epochs gave and took, and what the jobs used. `cost` is what these weights took,
+    epochs that another training shares included; `used` what was used here, lost epochs included.
+    """
+    epochs = progress.epochs
+    taken = [part for epoch in epochs for part in (epoch, epoch["validation"])]
+    found = [{key: e[key] for key in e if key != "schema_version"} for e in epochs]
+    lost = [{key: e[key] for key in e if key != "schema_version"} for e in progress.lost]
+    return {
+        "bytes": sum(
+            path.stat().st_size for path in (progress.last or progress.run).glob("*.safetensors")
+        ),
+        "epochs": found,
+        "lost": lost,
+        "components": meter.basis,
+        "cost": {**total(taken), "basis": meter.basis},
+        "used": progress.spent(),
+    }
+
+
+if __name__ == "__main__":
+    run.run(main, "source", "weights", "output", optional=("shorter",))
