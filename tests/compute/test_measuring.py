@@ -14,7 +14,6 @@ import pytest
 from conftest import ROOT
 from helpers import tiny_model
 from joulegrid.engines import Completion, Request
-from joulegrid.engines import transformers as engine
 from joulegrid.errors import Disturbed, InputError
 from joulegrid.metering import floor, samples, session, windows
 from joulegrid.metering.meter import Meter, Reading
@@ -432,26 +431,6 @@ def test_a_session_can_leave_its_samples(script, tiny, tmp_path):
     equipment, stream = samples.read(path)
     assert equipment.cpus == record["device"]["cpus"]
     assert len(stream) >= 2 * (len(record["windows"]) + 4)
-
-
-def test_an_engine_gives_a_completion_for_each_request_in_their_order(tiny):
-    loaded = engine.load(tiny, SPEC["quantization"], SPEC["hardware"], {"batch_size": 2})
-    asked = [Request(text, 4, chat=False) for text in ("one two three", "four", "five six")]
-    found = loaded.run(asked)
-    assert all(isinstance(completion, Completion) for completion in found)
-    assert [completion.tokens_written for completion in found] == [4, 4, 4]
-    alone = [loaded.run([request])[0] for request in asked]
-    assert [c.tokens_read for c in found] == [c.tokens_read for c in alone], (
-        "padding is not counted"
-    )
-    assert [c.text for c in found] == [c.text for c in alone]
-    assert found[0].done_s == found[1].done_s < found[2].done_s
-
-
-def test_requests_of_a_batch_that_differ_in_length_are_refused(tiny):
-    loaded = engine.load(tiny, SPEC["quantization"], SPEC["hardware"], {"batch_size": 2})
-    with pytest.raises(InputError, match="different numbers of new tokens"):
-        loaded.run([Request("one", 4), Request("two", 5)])
 
 
 def test_a_spec_that_does_not_belong_to_the_record_is_refused(script, tiny, tmp_path):
