@@ -60,6 +60,13 @@ elif script == "measure_energy":
         "components": {"cpu": how, "gpu": {"basis": "absent", "method": "none"}, "ram": how},
         "device": {"cpu": "stand-in", "gpus": []},
         "windows": windows,
+        "points": [
+            {
+                "prompt_tokens": None,
+                "new_tokens": 4,
+                "lengths": {"tokens_read": [5, 5], "tokens_written": [4, 4]},
+            }
+        ],
         "reference_s": 0.5,
         "warnings": [],
         "idle": {

@@ -255,7 +255,6 @@ NOT_REACHED = {
             "joulegrid.report",
             "joulegrid.texts",
             "joulegrid.training",
-            "joulegrid.workloads",
         ),
         "a docstring",
     ),
@@ -417,7 +416,7 @@ ANEW = {
     "joulegrid.engines.llamacpp:load": lambda _, labels: "llamacpp" in labels,
     "joulegrid.engines.vllm:load": lambda _, labels: "vllm" in labels,
     "joulegrid.metering.session:measure": lambda kind, _: kind == "energy",
-    "joulegrid.workloads.batch:requests": lambda kind, _: kind == "energy",
+    "joulegrid.workloads.batch:points": lambda kind, _: kind == "energy",
     "joulegrid.models.wheel:fetch": lambda _, labels: labels[0] == "wheel",
     "joulegrid.analysis.comparison:compare": lambda *_: False,
 }

@@ -100,7 +100,7 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pruning": ("compression.pruning", ("prune",)),
     "quantization": ("compression.quantization", ("quantize",)),
     "engine": ("engines", ("load",)),
-    "workload": ("workloads", ("requests",)),
+    "workload": ("workloads", ("points",)),
     "quality": ("quality", ("evaluate",)),
     "loading": ("engines.transformers.loading", ("load",)),
 }
