@@ -49,8 +49,10 @@ class Measured:
 
 def runner(engine: Engine, point: Point, requests: Sequence[Request] = ()) -> Run:
     """A function that runs the requests of a point once, or others in their place."""
-    limit = {} if point.at_once is None else {"at_once": point.at_once}
-    return partial(engine.run, requests or point.requests, **limit)
+    asked = requests or point.requests
+    if point.at_once is None:
+        return partial(engine.run, asked)
+    return partial(engine.run, asked, at_once=point.at_once)
 
 
 def asking(requests: Sequence[Request], new_tokens: int) -> tuple[Request, ...]:
