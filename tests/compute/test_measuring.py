@@ -167,7 +167,7 @@ class Windows:
         reasons = ["a busy neighbour"] if self.count in self.disturbed else []
         self.count += 1
         energy = {"cpu": joules, "gpu": 0.0, "ram": 0.0}
-        return (1, 10, 10), Reading(1.0, energy, energy, reasons, 0.0, None)
+        return dict.fromkeys(windows.COUNTED, 10), Reading(1.0, energy, energy, reasons, 0.0, None)
 
     def run(self):
         return [Completion(1, 1, 0.0, "")]

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from helpers import all_methods
+from helpers import all_methods, house
 from joulegrid.errors import InputError
 from joulegrid.study import conclusions, shelf, specs, study
 from joulegrid.study.code import PLUMBING, SCRIPTS, Source, is_plumbing
@@ -279,6 +279,8 @@ def study_of_all_methods():
     ready = {"method": "prequantized", "models": {"tiny": {"path": "tests/data/model"}}}
     data["quantization"]["ready"] = ready
     data["grid"]["exclude"].append({"model": "wheel", "quantization": "ready"})
+    lengths = {"method": "lengths", "prompt_tokens": 8, "new_tokens": [2, 4]}
+    data["workload"]["lengths"] = lengths | {"prompts": house.TWO_PROMPTS["prompts"]}
     return study.from_data(data, "all methods")
 
 
@@ -416,7 +418,12 @@ ANEW = {
     "joulegrid.engines.llamacpp:load": lambda _, labels: "llamacpp" in labels,
     "joulegrid.engines.vllm:load": lambda _, labels: "vllm" in labels,
     "joulegrid.metering.session:measure": lambda kind, _: kind == "energy",
-    "joulegrid.workloads.batch:points": lambda kind, _: kind == "energy",
+    "joulegrid.workloads.batch:points": lambda kind, labels: (
+        kind == "energy" and labels[6] == "questions"
+    ),
+    "joulegrid.workloads.lengths:points": lambda kind, labels: (
+        kind == "energy" and labels[6] == "lengths"
+    ),
     "joulegrid.models.wheel:fetch": lambda _, labels: labels[0] == "wheel",
     "joulegrid.analysis.comparison:compare": lambda *_: False,
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from joulegrid.engines import Engine, Request
 from joulegrid.jobs.devices import visible_gpus
@@ -9,6 +10,11 @@ from joulegrid.metering import floor
 from joulegrid.metering.meter import Meter
 from joulegrid.metering.windows import Check
 from joulegrid.records import Spec
+
+
+def concurrency(engine: dict[str, Any]) -> int:
+    """How many requests an engine entry lets run at once."""
+    return int(engine.get("batch_size") or engine["max_num_seqs"])
 
 
 def plausibility(
@@ -28,8 +34,7 @@ def plausibility(
     step_s = floor.step_seconds(engine.describe()["weights_bytes"], gpus)
     if step_s is None or None in limits or not floor.reads_all_weights(weights):
         return lambda window: None
-    at_once = spec["engine"].get("batch_size") or spec["engine"]["max_num_seqs"]
-    count = floor.steps(requests, at_once)
+    count = floor.steps(requests, concurrency(spec["engine"]))
     limit_w = sum(limit for limit in limits if limit is not None)
     # requests that share a prefix in the cache may read it once
     cached = (

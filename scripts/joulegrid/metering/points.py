@@ -9,6 +9,7 @@ from typing import Any
 from joulegrid.engines import Completion, Engine, Request
 from joulegrid.jobs.run import say
 from joulegrid.metering.windows import Run, Window
+from joulegrid.records import OK
 from joulegrid.workloads import Point
 
 # Warm-up ends when a run takes as long as the one before, up to this share, or after so many runs
@@ -28,18 +29,23 @@ class Measured:
         windows in which every request generates one token only.
     completions
         of one run, that were warmed up with.
+    finding
+        status and reason of a point that cannot run.
     """
 
     point: Point
     windows: list[Window] = field(default_factory=list)
     prefill: list[Window] = field(default_factory=list)
     completions: Sequence[Completion] = ()
+    finding: dict[str, Any] | None = None
 
     def facts(self) -> dict[str, Any]:
         """As a record stores it: `lengths` are those of each request of one run, in order."""
         return {
+            **(self.finding or {"status": OK}),
             "prompt_tokens": self.point.prompt_tokens,
             "new_tokens": self.point.new_tokens,
+            "at_once": self.point.at_once,
             "lengths": {
                 "tokens_read": [completion.tokens_read for completion in self.completions],
                 "tokens_written": [completion.tokens_written for completion in self.completions],
@@ -56,8 +62,14 @@ def runner(engine: Engine, point: Point, requests: Sequence[Request] = ()) -> Ru
 
 
 def asking(requests: Sequence[Request], new_tokens: int) -> tuple[Request, ...]:
-    """The same requests for so many new tokens."""
-    return tuple(replace(request, new_tokens=new_tokens) for request in requests)
+    """The same requests for exactly so many new tokens."""
+    return tuple(replace(request, new_tokens=new_tokens, stops=False) for request in requests)
+
+
+def as_written(measured: Measured) -> tuple[Request, ...]:
+    """The requests of a point for as many new tokens as were written."""
+    rows = zip(measured.point.requests, measured.completions, strict=True)
+    return tuple(replace(request, new_tokens=done.tokens_written) for request, done in rows)
 
 
 def warm_up(run: Callable[[], Any]) -> tuple[Any, list[str]]:

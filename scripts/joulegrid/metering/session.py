@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from joulegrid.errors import Disturbed, Terminated
+from joulegrid.errors import Disturbed, Terminated, Unsupported
 from joulegrid.jobs.implementation import implementation
+from joulegrid.jobs.outcomes import finding
 from joulegrid.jobs.run import say, terminable
 from joulegrid.metering import samples
 from joulegrid.metering.meter import COMPONENTS, MEASURED, Meter
-from joulegrid.metering.plausibility import plausibility
-from joulegrid.metering.points import Measured, asking, runner, warm_up
+from joulegrid.metering.plausibility import concurrency, plausibility
+from joulegrid.metering.points import Measured, as_written, asking, runner, warm_up
 from joulegrid.metering.reference import gpu_reference_seconds, reference_seconds
 from joulegrid.metering.windows import Window, count, measure_windows, require_clean
 from joulegrid.records import Spec
@@ -43,6 +44,12 @@ class Taken:
     warnings: list[str] = field(default_factory=list)
     meter: Any = None
     engine: Any = None
+    memory: dict[str, Any] | None = None
+
+    @property
+    def able(self) -> list[Measured]:
+        """The points that have no finding."""
+        return [each for each in self.points if each.finding is None]
 
     @property
     def windows(self) -> list[Window]:
@@ -61,13 +68,20 @@ class Taken:
         return [{"point": n, **window} for n, each in rows for window in getattr(each, kind)]
 
 
-def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, Any]:
-    """Reference work, idle, load, warm up, idle, windows, idle.
+def measure(
+    spec: Spec,
+    weights: Path,
+    stream: Path | None = None,
+    memory: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Reference work, idle, load, idle, windows of every point behind its warm-up, idle.
 
     Parameters
     ----------
     stream
         where to write all samples of the session, if anywhere, however it ends; see `samples`.
+    memory
+        what was free before, as `devices.free_memory` says it.
 
     Returns
     -------
@@ -79,8 +93,10 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
     Disturbed
         with the windows, where the session stays disturbed and the protocol refuses that, or where
         SIGTERM leaves too few of them.
+    OutOfMemory, Unsupported
+        where no point can run; of some that cannot, the record says it.
     """
-    taken, protocol, ended = Taken(), spec["protocol"], None
+    taken, protocol, ended = Taken(memory=memory), spec["protocol"], None
     try:
         with terminable():
             take(taken, spec, weights)
@@ -92,7 +108,7 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
         if stream is not None and taken.meter is not None:
             samples.write(stream, taken.meter.equipment, taken.meter.recorded)
     meter, windows, idle = taken.meter, taken.windows, taken.idle
-    told = all(each.prefill and count(each.prefill, protocol) for each in taken.points)
+    told = all(each.prefill and count(each.prefill, protocol) for each in taken.able)
     return {
         **taken.facts,
         "components": meter.basis,
@@ -130,26 +146,43 @@ def take(taken: Taken, spec: Spec, weights: Path) -> None:
     taken.engine, taken.facts["loading"] = engine, loading.facts()
     say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
     taken.points += map(Measured, points)
-    warm(taken, taken.points[0])
-    taken.idle["loaded"] = measure_idle(taken, protocol, "with the model loaded")
-    for number, measured in enumerate(taken.points):
-        if number:
-            warm(taken, measured)
-        measure_point(taken, measured, weights, spec)
+    for measured in taken.points:
+        attempt_point(taken, measured, weights, spec)
     taken.idle["end"] = measure_idle(taken, protocol, "at the end")
 
 
-def warm(taken: Taken, measured: Measured) -> None:
-    """Warm up for a point."""
-    measured.completions, said = warm_up(runner(taken.engine, measured.point))
-    taken.warnings += said
+def attempt_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -> None:
+    """Measure a point, or say why it cannot run: that costs the others nothing."""
+    try:
+        measure_point(taken, measured, weights, spec)
+    except Exception as error:
+        measured.finding = finding(error, taken.memory)
+        if measured.finding is None or not taken.able:
+            raise
+        measured.windows, measured.prefill = [], []
+        say(f"status of this point: {measured.finding['status']} {measured.finding['reason']}")
 
 
 def measure_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -> None:
-    """The windows of a point, and those of its prefill where the protocol asks for them."""
-    protocol, engine, point = spec["protocol"], taken.engine, measured.point
-    check = plausibility(engine, point.requests, weights, spec, taken.meter)
-    measure_windows(measured.windows, runner(engine, point), taken.meter, protocol, check)
+    """Warm up for a point, and measure its windows, and those of its prefill where the protocol
+    asks for them. The first point that runs is also the first time to measure idle power.
+    """
+    protocol, point = spec["protocol"], measured.point
+    allowed = concurrency(spec["engine"])
+    if len(taken.points) > 1:
+        say(
+            f"point {taken.points.index(measured) + 1} of {len(taken.points)}: prompt tokens "
+            f"{point.prompt_tokens or 'as they are'}, new tokens {point.new_tokens}"
+        )
+    if (point.at_once or 0) > allowed:
+        raise Unsupported(f"the engine entry runs {allowed} requests at once, not {point.at_once}")
+    run = runner(taken.engine, point)
+    measured.completions, said = warm_up(run)
+    taken.warnings += said
+    if taken.idle["loaded"] is None:
+        taken.idle["loaded"] = measure_idle(taken, protocol, "with the model loaded")
+    check = plausibility(taken.engine, as_written(measured), weights, spec, taken.meter)
+    measure_windows(measured.windows, run, taken.meter, protocol, check)
     require_clean(measured.windows, protocol)
     if protocol["phases"]:
         measure_prefill(taken, measured, weights, spec)
@@ -159,7 +192,7 @@ def _require_all(taken: Taken, protocol: dict[str, Any], ended: str) -> None:
     """See that enough windows of every point count, of a session that ended early."""
     if not taken.points:
         require_clean([], protocol, ended)
-    for measured in taken.points:
+    for measured in taken.able:
         if not count(measured.windows, protocol):
             raise Disturbed(f"{ended}; the next run tries again", taken.windows)
 

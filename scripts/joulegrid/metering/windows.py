@@ -31,6 +31,8 @@ T = (
     2.160,
     2.145,
 )
+# What a window says of its work
+COUNTED = ("runs", "requests", "tokens_read", "tokens_written")
 Window = dict[str, Any]
 # runs the requests of a point once
 Run = Callable[[], Sequence[Completion]]
@@ -115,28 +117,24 @@ def enough(windows: Sequence[Window], protocol: dict[str, Any]) -> bool:
 
 def measure_window(run: Run, meter: Meter, min_seconds: float) -> Window:
     """One metered stretch: the workload as often as it takes to fill `min_seconds`."""
-    (runs, read, written), reading = meter.measure(repeat(run, min_seconds))
-    return {
-        **reading.facts(),
-        "runs": runs,
-        "tokens_read": read,
-        "tokens_written": written,
-    }
+    counted, reading = meter.measure(repeat(run, min_seconds))
+    return {**reading.facts(), **counted}
 
 
-def repeat(run: Run, min_seconds: float) -> Callable[[], tuple[int, int, int]]:
-    """Work that runs the workload for at least `min_seconds`, and gives how often it ran, tokens
-    read and tokens written.
+def repeat(run: Run, min_seconds: float) -> Callable[[], dict[str, int]]:
+    """Work that runs the workload for at least `min_seconds`, and gives how often it ran, and its
+    requests, tokens read and tokens written.
     """
 
-    def work() -> tuple[int, int, int]:
-        began, runs, read, written = time.perf_counter(), 0, 0, 0
-        while runs == 0 or time.perf_counter() - began < min_seconds:
+    def work() -> dict[str, int]:
+        began, counted = time.perf_counter(), dict.fromkeys(COUNTED, 0)
+        while counted["runs"] == 0 or time.perf_counter() - began < min_seconds:
             completions = run()
-            runs += 1
-            read += sum(completion.tokens_read for completion in completions)
-            written += sum(completion.tokens_written for completion in completions)
-        return runs, read, written
+            counted["runs"] += 1
+            counted["requests"] += len(completions)
+            counted["tokens_read"] += sum(c.tokens_read for c in completions)
+            counted["tokens_written"] += sum(c.tokens_written for c in completions)
+        return counted
 
     return work
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from joulegrid.models.context import context_of
 from joulegrid.records import ROOT
+from joulegrid.study.points import least
 from joulegrid.texts.files import decode, parse_prompts
 
 
@@ -21,6 +22,8 @@ def _too_many_prompts(data: dict[str, Any]) -> list[str]:
     lines = []
     for label, workload in data["workload"].items():
         path = ROOT / workload["prompts"]
+        if workload["method"] == "lengths":  # repeats them
+            continue
         if "count" not in workload or not path.is_file():
             continue
         try:
@@ -89,7 +92,10 @@ def of_models(data: dict[str, Any]) -> list[str]:
     }
     asked |= {f"{key}.tokens": part["tokens"] for key, part in _drawn(data).items()}
     asked |= {
-        f"workload.{label}.new_tokens": w["new_tokens"] for label, w in data["workload"].items()
+        f"workload.{label}.{key}": least(workload[key])
+        for label, workload in data["workload"].items()
+        for key in ("prompt_tokens", "new_tokens")
+        if key in workload
     }
     for model, entry in data["model"].items():
         context = _context_in(ROOT / entry["path"]) if "path" in entry else None

@@ -3,6 +3,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from joulegrid.engines import Request
 
@@ -24,3 +25,8 @@ class Point:
     prompt_tokens: int | None = None
     new_tokens: int | None = None
     at_once: int | None = None
+
+
+def listed(value: Any) -> list[Any]:
+    """The values of a key that takes one or a list."""
+    return value if isinstance(value, list) else [value]

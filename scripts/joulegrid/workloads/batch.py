@@ -1,18 +1,27 @@
-"""All prompts at once, a fixed number of new tokens for each."""
+"""All prompts at once: exactly so many new tokens for each, or as many as the model gives them."""
+
+from itertools import product
 
 from joulegrid.engines import Request
-from joulegrid.workloads import Point
+from joulegrid.workloads import Point, listed
 from joulegrid.workloads.prompts import drawn
 
 
 def points(entry: dict, seed: int) -> list[Point]:
-    """One point with a request for each prompt of the workload, all at the start.
+    """A request for each prompt of the workload, all at the start; a point for each combination of
+    concurrency and number of new tokens.
 
     Raises
     ------
     InputError
         where the file holds too few prompts, or something else than prompts.
     """
-    new_tokens = entry["new_tokens"]
-    requests = (Request(prompt, new_tokens, entry["chat"]) for prompt in drawn(entry, seed))
-    return [Point(tuple(requests), new_tokens=new_tokens)]
+    prompts, stops = drawn(entry, seed), entry.get("stop") == "natural"
+    return [
+        Point(
+            tuple(Request(prompt, most, entry["chat"], stops=stops) for prompt in prompts),
+            new_tokens=most,
+            at_once=at_once,
+        )
+        for at_once, most in product(listed(entry.get("concurrency")), listed(entry["new_tokens"]))
+    ]
