@@ -13,7 +13,7 @@ import pytest
 
 from conftest import ROOT
 from helpers import tiny_model
-from joulegrid.engines import Completion, Request
+from joulegrid.engines import Completion
 from joulegrid.errors import Disturbed, InputError
 from joulegrid.metering import floor, plausibility, points, samples, session, windows
 from joulegrid.metering.meter import Meter, Reading

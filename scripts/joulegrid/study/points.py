@@ -1,5 +1,6 @@
 """The points of a workload, as a study's entry says them."""
 
+from math import prod
 from typing import Any
 
 # Keys that take one value or a list; a list is a sweep
@@ -11,7 +12,7 @@ def least(value: int | list[int]) -> int:
     return min(value) if isinstance(value, list) else value
 
 
-def is_sweep(workload: dict[str, Any]) -> bool:
-    """Whether an entry has several points."""
+def number_of(workload: dict[str, Any]) -> int:
+    """How many points an entry has: one for each combination of the values in its lists."""
     values = [workload.get(key) for key in SWEPT]
-    return any(isinstance(value, list) and len(value) > 1 for value in values)
+    return prod(len(value) for value in values if isinstance(value, list))
