@@ -9,6 +9,8 @@ FIGURES = {
     "energy_components": "Energy by component",
     "carbon_zones": "CO2e by zone",
 }
+# Where a workload has several points, what a token costs is told from them
+SWEEPS = any(number_of(entry) > 1 for entry in STUDY.data["workload"].values())
 
 
 localrules:
@@ -47,6 +49,11 @@ rule analyse_study:
         study=f"{FOLDER}/study.nc",
         ranking=in_report("ranking.csv", "Tables", "ranking", "Ranking of all cells"),
         carbon=in_report("carbon.csv", "Tables", "carbon", "CO2e of all cells and zones"),
+        **(
+            {"tokens": in_report("tokens.csv", "Tables", "tokens", "Energy per token")}
+            if SWEEPS
+            else {}
+        ),
         stamp=stamp_of("analyse"),
     log:
         f"{FOLDER}/logs/analyse_study.log",
@@ -54,11 +61,12 @@ rule analyse_study:
         "../envs/python.yaml"
     params:
         spec=lambda wildcards: checked(CONCLUSIONS["analyse"].spec),
+        tokens=f"--tokens {FOLDER}/tokens.csv" if SWEEPS else "",
     message:
         "Rank, and account CO2"
     shell:
         "python scripts/analyse_study.py --spec {params.spec:q} --measurements {input.measurements:q} --study {output.study:q}"
-        " --ranking {output.ranking:q} --carbon {output.carbon:q} --stamp {output.stamp:q} > {log:q} 2>&1"
+        " --ranking {output.ranking:q} --carbon {output.carbon:q} {params.tokens} --stamp {output.stamp:q} > {log:q} 2>&1"
 
 
 rule draw_figures:
@@ -151,6 +159,7 @@ rule partial:
         draw=lambda wildcards: checked(CONCLUSIONS["draw"].spec),
         report=lambda wildcards: checked(CONCLUSIONS["report"].spec),
         folder=f"{FOLDER}/partial",
+        tokens=f"--tokens {FOLDER}/partial/tokens.csv" if SWEEPS else "",
     message:
         "Merge and rank what is there: {params.folder}"
     shell:
@@ -158,7 +167,7 @@ rule partial:
         "python scripts/merge_measurements.py --spec {params.merge:q} --missing {params.folder:q}/missing.csv"
         " --output {params.folder:q}/measurements.nc &&"
         " python scripts/analyse_study.py --spec {params.analyse:q} --measurements {params.folder:q}/measurements.nc"
-        " --study {params.folder:q}/study.nc --ranking {params.folder:q}/ranking.csv --carbon {params.folder:q}/carbon.csv &&"
+        " --study {params.folder:q}/study.nc --ranking {params.folder:q}/ranking.csv --carbon {params.folder:q}/carbon.csv {params.tokens} &&"
         " python scripts/draw_figures.py --spec {params.draw:q} --study {params.folder:q}/study.nc"
         " --charts {params.folder:q}/figures/charts.json &&"
         " python scripts/write_report.py --spec {params.report:q} --study {params.folder:q}/study.nc"

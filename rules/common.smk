@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from joulegrid.errors import InputError
 from joulegrid.records import canonical_json, digest
 from joulegrid.study import accept, conclusions, methods, sites, study
+from joulegrid.study.points import number_of
 from joulegrid.study.shelf import MARKERS, Shelf, jobs_of
 from joulegrid.study.specs import Specs
 

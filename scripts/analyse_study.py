@@ -13,6 +13,7 @@ from joulegrid.analysis import (
     published,
     ranked,
     storage,
+    tokens,
 )
 from joulegrid.jobs import run
 from joulegrid.records import ROOT
@@ -20,7 +21,7 @@ from joulegrid.records import ROOT
 
 def main(arguments, spec):
     """Write study.nc (the measurements with the groups ranking, carbon and what the study has for
-    others), ranking.csv and carbon.csv.
+    others), ranking.csv and carbon.csv, and tokens.csv where a workload is a sweep.
     """
     tree = storage.read(Path(arguments.measurements))
     ranking = comparison.compare(tree, spec["ranking"])
@@ -28,10 +29,14 @@ def main(arguments, spec):
     emitted = carbon.account(tree, zones, spec["pue"])
     table = ranked.table(tree, ranking)
     table.to_csv(arguments.ranking, index=False, float_format="%.6g")
-    beside = footprint.account(tree, emitted, zones, spec["machines"], spec["new_tokens"])
+    beside = footprint.account(tree, emitted, zones, spec["machines"])
     carbon.table(emitted, beside).to_csv(arguments.carbon, index=False, float_format="%.6g")
     tree["ranking"], tree["carbon"] = xr.DataTree(ranking), xr.DataTree(emitted)
     tree["published"] = xr.DataTree(published.read())
+    costs = tokens.account(tree, spec["ranking"])
+    if costs is not None:
+        tree["tokens"] = xr.DataTree(costs)
+        tokens.table(costs).to_csv(arguments.tokens, index=False, float_format="%.6g")
     weighed = levers.account(tree, ranking, emitted, grid)
     for name, group in {"grid": grid, "footprint": beside, "levers": weighed}.items():
         if group:
@@ -40,4 +45,4 @@ def main(arguments, spec):
 
 
 if __name__ == "__main__":
-    run.conclude(main, "measurements", "study", "ranking", "carbon")
+    run.conclude(main, "measurements", "study", "ranking", "carbon", optional=("tokens",))

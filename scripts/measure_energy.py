@@ -35,7 +35,7 @@ def main(arguments, spec):
     beside = output.with_suffix(DISTURBED)
     with run.sheltered():
         try:
-            result = outcome_from(weights, lambda: measure(spec, weights, samples), memory)
+            result = outcome_from(weights, lambda: measure(spec, weights, samples, memory), memory)
         except Disturbed as error:
             found = {"device": device, "reason": str(error), "windows": error.windows}
             write_json(beside, {**made, "spec": spec, **found})

@@ -13,10 +13,9 @@ import pytest
 
 from conftest import ROOT
 from helpers import tiny_model
-from joulegrid.engines import Completion, Request
-from joulegrid.engines import transformers as engine
+from joulegrid.engines import Completion
 from joulegrid.errors import Disturbed, InputError
-from joulegrid.metering import floor, samples, session, windows
+from joulegrid.metering import floor, plausibility, points, samples, session, windows
 from joulegrid.metering.meter import Meter, Reading
 from joulegrid.metering.replay import Recording
 from joulegrid.metering.samples import Board, Equipment, Gpu, Host, Sample
@@ -76,7 +75,11 @@ def test_the_record_of_a_session(script, tiny):
         assert window["energy_j"]["gpu"] == 0
         assert window["energy_j"]["cpu"] > 0
         assert set(window["codecarbon_j"]) == {"cpu", "gpu", "ram"}
+    (point,) = record["points"]
+    assert (point["prompt_tokens"], point["new_tokens"]) == (None, 5)
+    assert point["lengths"]["tokens_written"] == [5, 5, 5]
     first, last = record["windows"][0], record["windows"][-1]
+    assert sum(point["lengths"]["tokens_read"]) == first["tokens_read"] / first["runs"]
     assert first["tokens_read"] / first["runs"] == last["tokens_read"] / last["runs"]
 
 
@@ -135,19 +138,19 @@ def test_warming_up_ends_when_runs_settle_or_time_is_out(monkeypatch, seconds, r
         def perf_counter(self):
             return self.now
 
-        def run(self, requests):
+        def run(self):
             self.now += self.left.pop(0)
 
     clock = Clock()
-    monkeypatch.setattr(session, "time", clock)
+    monkeypatch.setattr(points, "time", clock)
     text = "the time of a run had not settled within 180 s of warming up"
-    assert session.warm_up(clock, []) == ([text] if said else [])
+    assert points.warm_up(clock.run)[1] == ([text] if said else [])
     assert len(seconds) - len(clock.left) == runs
 
 
 def test_a_warm_up_that_does_not_end_is_in_the_record(tiny, monkeypatch):
-    monkeypatch.setattr(session, "WARM_UP_S", 0.0)
-    monkeypatch.setattr(session, "SETTLED", 0.0)
+    monkeypatch.setattr(points, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(points, "SETTLED", 0.0)
     record = session.measure(edited(protocol={"min_seconds": 0.01, "idle_seconds": 0}), tiny)
     assert "the time of a run had not settled within 0 s of warming up" in record["warnings"]
 
@@ -164,16 +167,16 @@ class Windows:
         reasons = ["a busy neighbour"] if self.count in self.disturbed else []
         self.count += 1
         energy = {"cpu": joules, "gpu": 0.0, "ram": 0.0}
-        return (1, 10, 10), Reading(1.0, energy, energy, reasons, 0.0, None)
+        return dict.fromkeys(windows.COUNTED, 10), Reading(1.0, energy, energy, reasons, 0.0, None)
 
-    def run(self, requests):
-        return [Completion(1, 1, 0.0, "") for _ in requests]
+    def run(self):
+        return [Completion(1, 1, 0.0, "")]
 
 
 def windows_of(meter, **protocol):
     chosen = {**SPEC["protocol"], "min_seconds": 0.0001, "max_windows": 5, **protocol}
     found = []
-    windows.measure_windows(found, meter, [Request("x", 1)], meter, chosen, _no_check)
+    windows.measure_windows(found, meter.run, meter, chosen, _no_check)
     windows.require_clean(found, chosen)
     return found
 
@@ -206,7 +209,7 @@ def test_a_reading_that_cannot_be_right_never_counts():
     def of(*joules, **protocol):
         chosen = {**SPEC["protocol"], "min_seconds": 0.0001, "max_windows": 3, **protocol}
         meter, found = Windows(*joules, disturbed=range(100)), []
-        windows.measure_windows(found, meter, [Request("x", 1)], meter, chosen, wrong)
+        windows.measure_windows(found, meter.run, meter, chosen, wrong)
         windows.require_clean(found, chosen)
         return found
 
@@ -237,13 +240,13 @@ def test_prefill_that_is_faster_than_reading_the_weights_is_refused(tiny, monkey
     """The tiny model's weights at 1 MB/s: each batch reads them once, also for one token."""
     recorded, board = [], Board(300.0, True)
     monkeypatch.setattr(Meter, "equipment", Equipment(1, 1, gpus={"GPU-a": board}))
-    monkeypatch.setattr(session, "visible_gpus", lambda: [{"name": "a board"}])
+    monkeypatch.setattr(plausibility, "visible_gpus", lambda: [{"name": "a board"}])
     monkeypatch.setattr(floor, "_bandwidth", lambda gpu: 1e6)
     real = windows.measure_windows
 
-    def measure_windows(found, engine, requests, meter, protocol, check):
+    def measure_windows(found, run, meter, protocol, check):
         recorded.append(check)
-        real(found, engine, requests, meter, protocol, _no_check)
+        real(found, run, meter, protocol, _no_check)
 
     monkeypatch.setattr(session, "measure_windows", measure_windows)
     record = session.measure(edited(protocol={"phases": True, "min_seconds": 0.01}), tiny)
@@ -434,26 +437,6 @@ def test_a_session_can_leave_its_samples(script, tiny, tmp_path):
     assert len(stream) >= 2 * (len(record["windows"]) + 4)
 
 
-def test_an_engine_gives_a_completion_for_each_request_in_their_order(tiny):
-    loaded = engine.load(tiny, SPEC["quantization"], SPEC["hardware"], {"batch_size": 2})
-    asked = [Request(text, 4, chat=False) for text in ("one two three", "four", "five six")]
-    found = loaded.run(asked)
-    assert all(isinstance(completion, Completion) for completion in found)
-    assert [completion.tokens_written for completion in found] == [4, 4, 4]
-    alone = [loaded.run([request])[0] for request in asked]
-    assert [c.tokens_read for c in found] == [c.tokens_read for c in alone], (
-        "padding is not counted"
-    )
-    assert [c.text for c in found] == [c.text for c in alone]
-    assert found[0].done_s == found[1].done_s < found[2].done_s
-
-
-def test_requests_of_a_batch_that_differ_in_length_are_refused(tiny):
-    loaded = engine.load(tiny, SPEC["quantization"], SPEC["hardware"], {"batch_size": 2})
-    with pytest.raises(InputError, match="different numbers of new tokens"):
-        loaded.run([Request("one", 4), Request("two", 5)])
-
-
 def test_a_spec_that_does_not_belong_to_the_record_is_refused(script, tiny, tmp_path):
     wrong = tmp_path / "0123456789abcdef.json"
     options = ["--spec", json.dumps(SPEC), "--source", str(tiny), "--output", str(wrong)]
@@ -601,7 +584,7 @@ def test_a_bad_prompt_line_is_named(tmp_path, line):
 
 def test_prompts_are_drawn_with_the_seed():
     entry = {"prompts": PROMPTS, "count": 4, "new_tokens": 3, "chat": False}
-    draws = [batch.requests(entry, seed) for seed in (0, 0, 1)]
+    draws = [batch.points(entry, seed)[0].requests for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
     assert {request.new_tokens for request in draws[0]} == {3}
 

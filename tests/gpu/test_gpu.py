@@ -126,14 +126,14 @@ def test_an_idle_board_takes_the_same_power_again(uuid, table):
 @needs_codecarbon
 def test_the_warm_up_ends_when_run_times_have_settled(one_billion, table):
     from joulegrid.engines import Request, transformers
-    from joulegrid.metering import session
+    from joulegrid.metering import points
 
     options = {"batch_size": 8, "sparse_kernels": False}
     engine = transformers.load(
         one_billion, {"method": "cast", "dtype": "bfloat16"}, hardware(), options
     )
     requests = [Request("one two three", 32, chat=False)] * 8
-    assert session.warm_up(engine, requests) == []
+    assert points.warm_up(lambda: engine.run(requests))[1] == []
     times = []
     for _ in range(3):
         began = time.perf_counter()

@@ -1,5 +1,6 @@
 """Plays the compute scripts: writes a record with the spec it was given and plausible numbers."""
 
+import itertools
 import json
 import math
 import sys
@@ -42,17 +43,29 @@ if script in ("fetch_model", "prune_weights", "quantize_weights", "fetch_weights
         record["cost"] = {"seconds": 1.0, "energy_j": {"cpu": 2.0, "gpu": 0.0, "ram": 1.0}}
     record |= {"bytes": 125 * size} | ({"parameters": 1000} if script == "fetch_model" else {})
 elif script == "measure_energy":
+    workload = spec["workload"]
+    keys = [key for key in ("concurrency", "prompt_tokens", "new_tokens") if key in workload]
+    swept = [v if isinstance(v, list) else [v] for v in (workload[key] for key in keys)]
+    points = [dict(zip(keys, values, strict=True)) for values in itertools.product(*swept)]
     windows = [
         {
+            **({"point": number} if len(points) > 1 else {}),
             "seconds": 2.0,
-            "energy_j": {"cpu": size + spec["session"], "gpu": 0.0, "ram": 1.0},
+            "energy_j": {
+                "cpu": (size + spec["session"]) * longer,
+                "gpu": 0.0,
+                "ram": 1.0,
+            },
             "codecarbon_j": {"cpu": 2.0 * size, "gpu": 0.0, "ram": 2.0},
             "foreign_cpu": 0.01,
             "neighbours_cpu": None,
             "runs": 1,
-            "tokens_read": 10,
-            "tokens_written": 8,
+            "requests": 2,
+            "tokens_read": 2 * point.get("prompt_tokens", 5),
+            "tokens_written": 8 * longer,
         }
+        for number, point in enumerate(points)
+        for longer in [point["new_tokens"] // points[0]["new_tokens"]]
         for _ in range(3)
     ]
     how = {"basis": "estimated", "method": "stand-in"}
@@ -60,6 +73,19 @@ elif script == "measure_energy":
         "components": {"cpu": how, "gpu": {"basis": "absent", "method": "none"}, "ram": how},
         "device": {"cpu": "stand-in", "gpus": []},
         "windows": windows,
+        "points": [
+            {
+                "prompt_tokens": point.get("prompt_tokens"),
+                "new_tokens": point["new_tokens"],
+                "at_once": point.get("concurrency"),
+                "status": "ok",
+                "lengths": {
+                    "tokens_read": [point.get("prompt_tokens", 5)] * 2,
+                    "tokens_written": [point["new_tokens"]] * 2,
+                },
+            }
+            for point in points
+        ],
         "reference_s": 0.5,
         "warnings": [],
         "idle": {

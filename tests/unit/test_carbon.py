@@ -246,7 +246,7 @@ ZONES = {
 def beside(zones=ZONES, **carbon_block):
     machines = embodied.resolve(carbon_block, {"h": SERVER})
     emitted = carbon.account(DATA, zones, {"h": 1.5})
-    return emitted, footprint.account(DATA, emitted, zones, machines, {"w": 5})
+    return emitted, footprint.account(DATA, emitted, zones, machines)
 
 
 def test_what_stands_beside_is_in_no_operational_figure():

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from helpers import all_methods
+from helpers import all_methods, house
 from joulegrid.errors import InputError
 from joulegrid.study import conclusions, parts, shelf, specs, study
 from joulegrid.study.code import PLUMBING, SCRIPTS, Source, is_plumbing
@@ -261,7 +261,6 @@ NOT_REACHED = {
             "joulegrid.report",
             "joulegrid.texts",
             "joulegrid.training",
-            "joulegrid.workloads",
         ),
         "a docstring",
     ),
@@ -295,6 +294,8 @@ def study_of_all_methods():
         {"model": "drawn", "quantization": [q for q in data["quantization"] if q != "fp32"]},
         {"model": "drawn", "pruning": [p for p in data["pruning"] if p != "none"]},
     ]
+    lengths = {"method": "lengths", "prompt_tokens": 8, "new_tokens": [2, 4]}
+    data["workload"]["lengths"] = lengths | {"prompts": house.TWO_PROMPTS["prompts"]}
     return study.from_data(data, "all methods")
 
 
@@ -451,7 +452,12 @@ ANEW = {
     "joulegrid.engines.llamacpp:load": lambda _, labels: "llamacpp" in labels,
     "joulegrid.engines.vllm:load": lambda _, labels: "vllm" in labels,
     "joulegrid.metering.session:measure": lambda kind, _: kind == "energy",
-    "joulegrid.workloads.batch:requests": lambda kind, _: kind == "energy",
+    "joulegrid.workloads.batch:points": lambda kind, labels: (
+        kind == "energy" and labels[6] == "questions"
+    ),
+    "joulegrid.workloads.lengths:points": lambda kind, labels: (
+        kind == "energy" and labels[6] == "lengths"
+    ),
     "joulegrid.models.wheel:fetch": lambda _, labels: labels[0] == "wheel",
     "joulegrid.analysis.comparison:compare": lambda *_: False,
 }

@@ -38,6 +38,7 @@ def tree(joules, accuracy, perplexity, tokens=10.0, **labels):
             "energy": ([*dims, "component"], joules.reshape(*shape, sessions, 1)),
             "tokens_read": (dims, np.full((*shape, sessions), 5.0)),
             "tokens_written": (dims, np.full((*shape, sessions), tokens)),
+            "requests": (dims, np.full((*shape, sessions), tokens / 5)),
             "runs": (dims, np.ones((*shape, sessions))),
             "duration": (dims, np.full((*shape, sessions), 2.0)),
             "weights_size": (dims, np.full((*shape, sessions), 4e6)),

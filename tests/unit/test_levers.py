@@ -151,7 +151,7 @@ def test_the_page_has_a_column_for_each_figure_and_their_sources():
         "embodied": {"h": {**embodied.PRESETS["bloom"], "server_share": 1.0, "gpus": 0}},
         "water": {"h": {"litres_per_kwh": 1.8, "source": "report, 2024"}},
     }
-    found = footprint.account(DATA, made["carbon"].to_dataset(), ZONES, machines, {"w": 5})
+    found = footprint.account(DATA, made["carbon"].to_dataset(), ZONES, machines)
     made["footprint"] = xr.DataTree(found)
     table = beside.footprint(made)
     (row,) = table["rows"]

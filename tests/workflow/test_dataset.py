@@ -25,6 +25,7 @@ def tree(finished):
 def test_groups_and_dimensions(tree):
     assert set(tree.children) == {
         "energy",
+        "lengths",
         "quality",
         "samples",
         "training",

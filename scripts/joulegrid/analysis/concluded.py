@@ -53,6 +53,28 @@ RANKING = {
     "disturbed": Variable("share of the windows that count although the machine was disturbed"),
     "other_board": Variable("1 if some session ran on another board than its baseline"),
 }
+# dims: the cell's axes; of workloads that are sweeps. J of one request are the sum of the first
+# times its prompt tokens, the second times its generated ones, and the third times both
+TOKENS = {
+    "per_input_token": Variable("energy per prompt token", "J"),
+    "per_input_token_ci95": Variable("half width of its 95 % interval, over sessions", "J"),
+    "per_output_token": Variable("energy per generated token", "J"),
+    "per_output_token_ci95": Variable("half width of its 95 % interval, over sessions", "J"),
+    "per_token_pair": Variable(
+        "energy per prompt token and generated token",
+        "J",
+        comment="what each generated token takes more for each token that was read before: with a "
+        "KV cache, reading that; NaN where the points do not vary both lengths",
+    ),
+    "per_token_pair_ci95": Variable("half width of its 95 % interval, over sessions", "J"),
+    "misfit": Variable(
+        "root of the mean squared relative residual of the points",
+        comment="in no interval: what the form does not say",
+    ),
+    "points": Variable("points that were measured in all sessions"),
+    "sessions": Variable("sessions behind the interval"),
+    "note": text("why there is no number"),
+}
 # dims: zone, and what each has
 GRID = {
     "profile": Variable(

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from joulegrid.analysis import facts, samples, trained
+from joulegrid.analysis.points import Sweeps, lengths_of
 from joulegrid.analysis.reading import Missing, Records
 from joulegrid.analysis.recorded import Evaluation, Made, Metric, Model, Session, Texts, Ways
 from joulegrid.analysis.sessions import session_row
@@ -24,14 +25,16 @@ from joulegrid.analysis.variables import (
     DIRECTION,
     ENERGY,
     KINDS,
+    LENGTHS,
     NOT_MEANINGFUL,
     QUALITY,
+    QUANTILES,
     STATUS,
     WEIGHTS,
 )
 from joulegrid.records import nameless, written_by
 from joulegrid.study.checks import metric_names
-from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Configuration
+from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Cell, Configuration
 from joulegrid.study.job import Job
 from joulegrid.study.methods import GENERATION, METHODS, Weights
 from joulegrid.study.parts import UNSPECIFIC
@@ -48,7 +51,7 @@ def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
 
     Returns
     -------
-    The tree, with groups energy, quality, training and weights, and a row {kind, path, status,
+    The tree, with the groups of `describe.GROUPS` that jobs measure, and a row {kind, path, status,
     reason} for each record that is not a measurement.
     """
     records = Records(shelf)
@@ -56,7 +59,7 @@ def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
     row_of = partial(_row_of, records, known)
     groups = {
         "/": xr.Dataset(attrs=_attributes(specs)),
-        "/energy": _energy(specs, records),
+        **_energy(specs, records),
         **_quality(specs, records),
         "/training": trained.group(specs, _labels(specs, ("model", "training")), row_of),
         "/weights": _weights(specs, row_of),
@@ -106,30 +109,49 @@ def _labels(specs: Specs, axes: Iterable[str]) -> dict[str, list[str]]:
     return {axis: sorted(specs.study.labels(axis)) for axis in axes}
 
 
-def _energy(specs: Specs, records: Records) -> xr.Dataset:
+def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
+    """The groups energy and lengths, and points where a workload has several."""
     study = specs.study
     sessions = range(1, study.data["protocol"]["sessions"] + 1)
-    axes: dict[str, list[Any]] = {**_labels(specs, CELL_AXES), "session": list(sessions)}
+    cells: dict[str, list[Any]] = {**_labels(specs, CELL_AXES)}
+    axes = {**cells, "session": list(sessions)}
     table = Table(axes, ENERGY, {"component": COMPONENTS})
+    lengths = Table(cells, LENGTHS, {"quantile": QUANTILES})
+    sweeps = Sweeps(axes, study.data["workload"])
     ways: dict[str, list[Ways]] = {label: [] for label in axes["hardware"]}
+    measured: list[dict[str, Any]] = []  # rows of the points of one session
+    told: dict[Cell, dict[str, Any]] = {}
 
     def extract(record: Session) -> dict[str, Any]:
+        row = session_row(record)
+        measured.extend(sweeps.rows(cell, record))
+        if cell not in told and record.points:
+            told[cell] = lengths_of(record)
         ways[cell.hardware].append(record.components)
-        return session_row(record)
+        return row
 
     for cell in study.cells:
         why = study.unsupported(cell)
         for session in sessions:
+            measured.clear()
             if why is None:
                 row = records.row(specs.energy(cell, session), Session, extract)
             else:
                 row = {"status": STATUS.index("unsupported"), "reason": why}
             table.add((*cell, session), row)
+            sweeps.add(cell, session, row, measured)
+        if cell in told:
+            lengths.add(cell, told[cell])
     dataset = table.dataset()
     texts = [[_said(ways[label], c) for c in COMPONENTS] for label in axes["hardware"]]
     about = {"long_name": "how the energy of the component was obtained"}
     dataset["method"] = (("hardware", "component"), texts, about)
-    return dataset
+    points = sweeps.dataset()
+    return {
+        "/energy": dataset,
+        "/lengths": lengths.dataset(),
+        **({} if points is None else {"/points": points}),
+    }
 
 
 def _said(ways: list[Ways], component: str) -> str:

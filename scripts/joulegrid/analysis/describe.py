@@ -10,6 +10,19 @@ CELL = "model, training, pruning, quantization, hardware, engine, workload"
 GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
     ("energy", variables.ENERGY, f"{CELL}, session", "what every session measured"),
     (
+        "points",
+        variables.POINTS,
+        f"{CELL}, session, point",
+        "what every session measured at each point of a sweep, where there is one; "
+        "`prompt_tokens`, `new_tokens` and `concurrency` are coordinates",
+    ),
+    (
+        "lengths",
+        variables.LENGTHS,
+        CELL,
+        "how long prompts and answers were, in the first session that says it",
+    ),
+    (
         "quality",
         variables.QUALITY,
         "model, training, pruning, quantization, metric",
@@ -32,6 +45,13 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         variables.TRAINING,
         "model, training",
         "every fine-tuning, epoch by epoch",
+    ),
+    (
+        "tokens",
+        concluded.TOKENS,
+        CELL,
+        "what a token costs that is read, and one that is written, by regression over the points "
+        "of a sweep, where there is one",
     ),
     ("ranking", concluded.RANKING, CELL, "the comparison; its attributes are the study's choices"),
     (
@@ -93,8 +113,8 @@ Nothing is run: what is there counts.
 
 Ranking and emissions are made anew, with what the first study chose. Cells of two studies that ran
 weeks apart are compared as if they had been measured in one: drift between the studies is in no
-interval (`reference_time` shows it). What a study took (`cost`) and its hours (`grid`) stay in its
-own file.
+interval (`reference_time` shows it). What a study took (`cost`), its hours (`grid`),
+its points and lengths stay in its own file.
 """
 
 

@@ -54,7 +54,6 @@ def account(
     emitted: xr.Dataset,
     zones: dict[str, dict],
     machines: dict[str, dict[str, Any]],
-    new_tokens: dict[str, int],
 ) -> xr.Dataset:
     """The variables of `concluded.FOOTPRINT` that the study gives numbers for; empty where none.
 
@@ -67,8 +66,6 @@ def account(
         market-based emissions are accounted.
     machines
         `embodied` and `water` by hardware label; see `study.embodied.resolve`.
-    new_tokens
-        workload label -> generated tokens of one request, where all have the same.
 
     Returns
     -------
@@ -96,7 +93,7 @@ def account(
         )
         share = (energy.duration / energy.runs).mean("session") / 3600 * per_hour
         kwh = joules / J_PER_KWH * emitted.pue
-        requests = tokens / _by_label(energy.workload, new_tokens, float)
+        requests = (energy.requests / energy.runs).mean("session")
         found["embodied"] = share
         found["embodied_source"] = _texts(energy.hardware, machines["embodied"], "source")
         found["sci_per_thousand_requests"] = 1000 * sci(kwh, emitted.intensity, share, requests)

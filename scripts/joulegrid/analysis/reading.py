@@ -48,7 +48,8 @@ class Records:
     def row(
         self, job: Job, shape: type[Shape], extract: Callable[[Shape], dict[str, Any]]
     ) -> dict[str, Any]:
-        """Status, id, reason and, of a record that is ok, what `extract` takes out of it.
+        """Status, id, reason and, of a record that is ok, what `extract` takes out of it; that may
+        have a status of its own.
 
         A record that is not what a job writes is damaged, wherever that shows: `shape` holds all
         that is taken out of it, and what has another one is not read.
@@ -70,7 +71,8 @@ class Records:
                     row = extract(found) if found is not None else {"reason": record.reason}
                     if found is not None:
                         self.spent.setdefault(job.kind, []).append(found.spent)
-                    status, reason, accepted = record.status, record.reason, kept
+                    status = row.pop("status", record.status)
+                    reason, accepted = row.get("reason", record.reason), kept
             except (ArithmeticError, LookupError, TypeError, ValueError, MsgspecError):
                 row, reason = {}, DAMAGED
         if status != OK:

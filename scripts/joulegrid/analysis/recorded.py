@@ -5,7 +5,7 @@ A record that does not have it is damaged. What nobody reads is skipped, its spe
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -47,6 +47,26 @@ class Window(Struct):
     cpu_mhz: float | None = None
     disturbed: list[str] | None = None
     counts: bool = False
+    point: int = 0
+    requests: int | None = None  # records that were accepted may be older
+
+
+class Point(Struct):
+    """What a session measured of a sweep, or the finding that there is in its place."""
+
+    prompt_tokens: int | None
+    new_tokens: int | None
+    lengths: Raw
+    at_once: int | None = None
+    status: Literal["ok", "oom", "unsupported"] = "ok"
+    reason: str = ""
+
+
+class Lengths(Struct):
+    """Of each request of one run of a point."""
+
+    tokens_read: list[int]
+    tokens_written: list[int]
 
 
 class Idle(Struct):
@@ -127,6 +147,7 @@ class Session(Header, kw_only=True):
     idle: IdleTimes
     loading: Loading
     windows: list[Window]
+    points: list[Point] = []
     prefill_windows: list[Window] | None = None
     warnings: list[str]
     ended_early: str | None = None

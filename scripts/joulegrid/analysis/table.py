@@ -25,7 +25,7 @@ class Table:
         self,
         axes: Mapping[str, Sequence[Any]],
         variables: Mapping[str, Variable],
-        extra: Mapping[str, Sequence[str]] | None = None,
+        extra: Mapping[str, Sequence[Any]] | None = None,
     ):
         self.axes, self.variables, self.extra = axes, variables, extra or {}
         self._labels: list[tuple] = []

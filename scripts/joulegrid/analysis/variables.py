@@ -117,6 +117,8 @@ DIMENSIONS = {
     "quantile": "share of the samples that are not longer",
     "session": "number of the independent measurement of a cell",
     "component": "part of the machine",
+    "point": "number of the point of a sweep",
+    "quantile": "share of the requests that are not longer",
     "metric": "quality metric, TASK.METRIC",
     "zone": "zone of the electricity grid",
     "to": "zone that the work would move to",
@@ -130,16 +132,24 @@ DIMENSIONS = {
 }
 _ID = text("id of the record", "empty where there is none")
 
+_SWEEP = "of a sweep the sum over its points of the mean of one run each"
+
 # dims: the cell's axes, session
 ENERGY = {
     "status": _STATUS,
     "id": _ID,
-    "energy": Variable("energy of all windows of the session", "J", _PER_COMPONENT),
-    "duration": Variable("wall time of all windows of the session", "s"),
+    "energy": Variable(
+        "energy of all windows of the session",
+        "J",
+        _PER_COMPONENT,
+        comment=f"{_SWEEP}; NaN where a point could not run",
+    ),
+    "duration": Variable("wall time of all windows of the session", "s", comment=_SWEEP),
     "windows": Variable("number of windows"),
-    "runs": Variable("how often the workload ran in all windows"),
-    "tokens_read": Variable("prompt tokens of all windows"),
-    "tokens_written": Variable("generated tokens of all windows"),
+    "runs": Variable("how often the workload ran in all windows", comment="1 of a sweep"),
+    "requests": Variable("requests of all windows", comment=_SWEEP),
+    "tokens_read": Variable("prompt tokens of all windows", comment=_SWEEP),
+    "tokens_written": Variable("generated tokens of all windows", comment=_SWEEP),
     "codecarbon_energy": Variable(
         "energy of all windows of the session as CodeCarbon says it", "J", _PER_COMPONENT
     ),
@@ -182,6 +192,31 @@ ENERGY = {
     "warnings": text("what the meter warned of"),
     "reason": text("why there is no number"),
     "accepted": _ACCEPTED,
+}
+# dims: the cell's axes, session, point; of workloads that have several points
+POINTS = {
+    "status": _STATUS,
+    "prompt_tokens": Variable("prompt tokens of a request, mean"),
+    "new_tokens": Variable("generated tokens of a request, mean"),
+    "concurrency": Variable(
+        "requests under way at once", comment="NaN where the engine entry alone decides"
+    ),
+    "energy": Variable("energy of all windows of the point", "J", _PER_COMPONENT),
+    "duration": Variable("wall time of all windows of the point", "s"),
+    "windows": Variable("number of windows"),
+    "runs": Variable("how often the point ran in all windows"),
+    "requests": Variable("requests of all windows"),
+    "tokens_read": Variable("prompt tokens of all windows"),
+    "tokens_written": Variable("generated tokens of all windows"),
+    "reason": text("why there is no number"),
+}
+# Of the lengths of prompts and answers: a count that so large a share does not exceed
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+# dims: the cell's axes
+LENGTHS = {
+    "prompt_tokens": Variable("prompt tokens of a request", extra=("quantile",)),
+    "new_tokens": Variable("generated tokens of a request", extra=("quantile",)),
+    "requests": Variable("requests of one run, of all points"),
 }
 # dims: model, training, pruning, quantization, metric
 QUALITY = {

@@ -77,15 +77,30 @@ def outcome(
     try:
         result = {"status": OK, **work()}
     except Exception as error:
-        status = finding_of(error)
-        if status is None:
+        found = finding(error, memory)
+        if found is None:
             raise
-        result = {"status": status, "reason": _first_line(error)}
-        if status == OOM and memory is not None:
-            _refuse_if_held(memory, result["reason"])
-            result["memory_before"] = memory
+        result = found
     say(f"status: {result['status']} {result.get('reason', '')}")
     return result
+
+
+def finding(error: Exception, memory: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """The status and the reason that an error stands for, None where it is no finding.
+
+    Raises
+    ------
+    InputError
+        where memory was short because other processes held it.
+    """
+    status = finding_of(error)
+    if status is None:
+        return None
+    reason = _first_line(error)
+    if status != OOM or memory is None:
+        return {"status": status, "reason": reason}
+    _refuse_if_held(memory, reason)
+    return {"status": status, "reason": reason, "memory_before": memory}
 
 
 def finding_of(error: BaseException) -> str | None:

@@ -85,9 +85,11 @@ def _config(weights: Path) -> dict[str, Any] | None:
 
 
 def steps(requests: Sequence[Any], batch_size: int) -> int:
-    """Decoding steps of one run of a batch workload, the first token of each batch left out."""
-    longest = max(request.new_tokens for request in requests)
-    return math.ceil(len(requests) / batch_size) * (longest - 1)
+    """Decoding steps of one run at least, the first token of each request left out: those of the
+    longest request, and those of all requests, `batch_size` at a time.
+    """
+    steps = [request.new_tokens - 1 for request in requests]
+    return max(*steps, math.ceil(sum(steps) / batch_size), 0)
 
 
 def below(

@@ -4,26 +4,22 @@ known well enough.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from joulegrid.engines import Engine, Request
-from joulegrid.errors import Terminated
-from joulegrid.jobs.devices import visible_gpus
+from joulegrid.errors import Disturbed, Terminated, Unsupported
 from joulegrid.jobs.implementation import implementation
+from joulegrid.jobs.outcomes import finding
 from joulegrid.jobs.run import say, terminable
-from joulegrid.metering import floor, samples
+from joulegrid.metering import samples
 from joulegrid.metering.meter import COMPONENTS, MEASURED, Meter
+from joulegrid.metering.plausibility import concurrency, plausibility
+from joulegrid.metering.points import Measured, as_written, asking, runner, warm_up
 from joulegrid.metering.reference import gpu_reference_seconds, reference_seconds
-from joulegrid.metering.windows import Check, Window, count, measure_windows, require_clean
+from joulegrid.metering.windows import Window, count, measure_windows, require_clean
 from joulegrid.records import Spec
 
-# Warm-up ends when a run takes as long as the one before, up to this share, or after so many runs
-SETTLED, LONGEST_WARM_UP = 0.05, 10
-# or, from the second run on, after so many seconds: on a busy machine no two runs take the same
-# time, ten of them can take longer than the windows, and the windows show what disturbs them
-WARM_UP_S = 180.0
 # CodeCarbon and a counter, or idle power at two times, that differ by more than this: said
 DEVIATION = 0.1
 
@@ -44,20 +40,48 @@ class Taken:
 
     facts: dict[str, Any] = field(default_factory=dict)
     idle: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(("before", "loaded", "end")))
-    windows: list[Window] = field(default_factory=list)
-    prefill: list[Window] = field(default_factory=list)
+    points: list[Measured] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     meter: Any = None
     engine: Any = None
+    memory: dict[str, Any] | None = None
+
+    @property
+    def able(self) -> list[Measured]:
+        """The points that have no finding."""
+        return [each for each in self.points if each.finding is None]
+
+    @property
+    def windows(self) -> list[Window]:
+        """Of all points, each with the index of its point where there are several."""
+        return self._of_points("windows")
+
+    @property
+    def prefill(self) -> list[Window]:
+        """The same of prefill."""
+        return self._of_points("prefill")
+
+    def _of_points(self, kind: str) -> list[Window]:
+        if len(self.points) == 1:
+            return list(getattr(self.points[0], kind))
+        rows = enumerate(self.points)
+        return [{"point": n, **window} for n, each in rows for window in getattr(each, kind)]
 
 
-def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, Any]:
-    """Reference work, idle, load, warm up, idle, windows, idle.
+def measure(
+    spec: Spec,
+    weights: Path,
+    stream: Path | None = None,
+    memory: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Reference work, idle, load, idle, windows of every point behind its warm-up, idle.
 
     Parameters
     ----------
     stream
         where to write all samples of the session, if anywhere, however it ends; see `samples`.
+    memory
+        what was free before, as `devices.free_memory` says it.
 
     Returns
     -------
@@ -69,26 +93,29 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
     Disturbed
         with the windows, where the session stays disturbed and the protocol refuses that, or where
         SIGTERM leaves too few of them.
+    OutOfMemory, Unsupported
+        where no point can run; of some that cannot, the record says it.
     """
-    taken, protocol, ended = Taken(), spec["protocol"], None
+    taken, protocol, ended = Taken(memory=memory), spec["protocol"], None
     try:
         with terminable():
             take(taken, spec, weights)
     except Terminated as error:
         ended = f"{error} {_progress(taken)}"
         say(ended)
-        require_clean(taken.windows, protocol, ended)
+        _require_all(taken, protocol, ended)
     finally:  # a session that cannot count is the one whose samples are wanted
         if stream is not None and taken.meter is not None:
             samples.write(stream, taken.meter.equipment, taken.meter.recorded)
     meter, windows, idle = taken.meter, taken.windows, taken.idle
-    prefill = taken.prefill if taken.prefill and count(taken.prefill, protocol) else None
+    told = all(each.prefill and count(each.prefill, protocol) for each in taken.able)
     return {
         **taken.facts,
         "components": meter.basis,
         "idle": idle,
         "windows": windows,
-        **({"prefill_windows": prefill} if prefill else {}),
+        **({"prefill_windows": taken.prefill} if told else {}),
+        "points": [each.facts() for each in taken.points],
         **({"ended_early": ended} if ended else {}),
         "memory_bytes": taken.engine.memory(),
         "warnings": [
@@ -104,7 +131,7 @@ def measure(spec: Spec, weights: Path, stream: Path | None = None) -> dict[str, 
 def take(taken: Taken, spec: Spec, weights: Path) -> None:
     """Measure, and keep in `taken` what is finished."""
     protocol, hardware, workload = spec["protocol"], spec["hardware"], spec["workload"]
-    requests = implementation("workloads", workload["method"]).requests(workload, protocol["seed"])
+    points = implementation("workloads", workload["method"]).points(workload, protocol["seed"])
     taken.facts["reference_s"] = reference_seconds()
     say(f"reference work: {taken.facts['reference_s']:.3f} s")
     meter = taken.meter = Meter(protocol["tracking"], hardware)
@@ -118,14 +145,56 @@ def take(taken: Taken, spec: Spec, weights: Path) -> None:
     )
     taken.engine, taken.facts["loading"] = engine, loading.facts()
     say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
-    taken.warnings += warm_up(engine, requests)
-    taken.idle["loaded"] = measure_idle(taken, protocol, "with the model loaded")
-    check = plausibility(engine, requests, weights, spec, meter)
-    measure_windows(taken.windows, engine, requests, meter, protocol, check)
-    require_clean(taken.windows, protocol)
-    if protocol["phases"]:
-        measure_prefill(taken, requests, weights, spec)
+    taken.points += map(Measured, points)
+    for measured in taken.points:
+        attempt_point(taken, measured, weights, spec)
     taken.idle["end"] = measure_idle(taken, protocol, "at the end")
+
+
+def attempt_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -> None:
+    """Measure a point, or say why it cannot run: that costs the others nothing."""
+    try:
+        measure_point(taken, measured, weights, spec)
+    except Exception as error:
+        measured.finding = finding(error, taken.memory)
+        if measured.finding is None or not taken.able:
+            raise
+        measured.windows, measured.prefill = [], []
+        say(f"status of this point: {measured.finding['status']} {measured.finding['reason']}")
+
+
+def measure_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -> None:
+    """Warm up for a point, and measure its windows, and those of its prefill where the protocol
+    asks for them. The first point that runs is also the first time to measure idle power.
+    """
+    protocol, point = spec["protocol"], measured.point
+    allowed = concurrency(spec["engine"])
+    if len(taken.points) > 1:
+        say(
+            f"point {taken.points.index(measured) + 1} of {len(taken.points)}: prompt tokens "
+            f"{point.prompt_tokens or 'as they are'}, new tokens {point.new_tokens}"
+        )
+    if (point.at_once or 0) > allowed:
+        raise Unsupported(f"the engine entry runs {allowed} requests at once, not {point.at_once}")
+    run = runner(taken.engine, point)
+    measured.completions, said = warm_up(run)
+    taken.warnings += said
+    if taken.idle["loaded"] is None:
+        taken.idle["loaded"] = measure_idle(taken, protocol, "with the model loaded")
+    check = plausibility(taken.engine, as_written(measured), weights, spec, taken.meter)
+    measure_windows(measured.windows, run, taken.meter, protocol, check)
+    require_clean(measured.windows, protocol)
+    if protocol["phases"]:
+        measure_prefill(taken, measured, weights, spec)
+
+
+def _require_all(taken: Taken, protocol: dict[str, Any], ended: str) -> None:
+    """See that enough windows of every point count, of a session that ended early."""
+    if not taken.points:
+        require_clean([], protocol, ended)
+    for measured in taken.able:
+        if not count(measured.windows, protocol):
+            raise Disturbed(f"{ended}; the next run tries again", taken.windows)
 
 
 def _progress(taken: Taken) -> str:
@@ -162,70 +231,19 @@ def idle_drift(idle: dict[str, dict[str, Any] | None]) -> list[str]:
     return [f"idle power drifted from {loaded:.3g} W to {end:.3g} W during the session"]
 
 
-def warm_up(engine: Engine, requests: Sequence[Request]) -> list[str]:
-    """Run until the run time has settled; what is to be said where it took too long."""
-    began, before = time.perf_counter(), 0.0
-    for number in range(1, LONGEST_WARM_UP + 1):
-        start = time.perf_counter()
-        engine.run(requests)
-        end = time.perf_counter()
-        say(f"warm-up {number}: {end - start:.2f} s")
-        if abs(end - start - before) <= SETTLED * (end - start):
-            return []
-        if number > 1 and end - began >= WARM_UP_S:
-            text = f"the time of a run had not settled within {WARM_UP_S:g} s of warming up"
-            say(text)
-            return [text]
-        before = end - start
-    return []
-
-
-def measure_prefill(taken: Taken, requests: Sequence[Request], weights: Path, spec: Spec) -> None:
+def measure_prefill(taken: Taken, measured: Measured, weights: Path, spec: Spec) -> None:
     """Windows in which every request generates one token only.
 
     Reading the prompt and one token is prefill; what more tokens take is decode (the rule of
     optimum-benchmark).
     """
-    protocol, engine = spec["protocol"], taken.engine
-    first_token = [replace(request, new_tokens=1) for request in requests]
-    taken.warnings += warm_up(engine, first_token)
+    protocol, engine, requests = spec["protocol"], taken.engine, measured.point.requests
+    run = runner(engine, measured.point, asking(requests, 1))
+    taken.warnings += warm_up(run)[1]
     # Reading prompts reads all weights once per batch, as decoding one token after the first does
-    one_step = [replace(request, new_tokens=2) for request in requests]
-    check = plausibility(engine, one_step, weights, spec, taken.meter, decodes=False)
-    measure_windows(taken.prefill, engine, first_token, taken.meter, protocol, check)
-    require_clean(taken.prefill, protocol)
-
-
-def plausibility(
-    engine: Engine,
-    requests: Sequence[Request],
-    weights: Path,
-    spec: Spec,
-    meter: Meter,
-    decodes: bool = True,
-) -> Check:
-    """A function that says why a window's reading cannot be right; on GPUs that are known.
-
-    Decoding reads the KV cache, prefill makes it.
-    """
-    limits = [board.limit_w for board in meter.equipment.gpus.values()]
-    gpus = visible_gpus() if limits else []
-    step_s = floor.step_seconds(engine.describe()["weights_bytes"], gpus)
-    if step_s is None or None in limits or not floor.reads_all_weights(weights):
-        return lambda window: None
-    at_once = spec["engine"].get("batch_size") or spec["engine"]["max_num_seqs"]
-    count = floor.steps(requests, at_once)
-    limit_w = sum(limit for limit in limits if limit is not None)
-    # requests that share a prefix in the cache may read it once
-    cached = (
-        floor.cache_bytes(weights) if decodes and not spec["engine"].get("prefix_caching") else 0
-    )
-    if not cached:
-        return lambda window: floor.below(window, count, step_s, limit_w)
-    token_s = floor.step_seconds(cached, gpus) or 0.0
-    return lambda window: floor.below(
-        window, count, step_s, limit_w, floor.cached_reads(requests, window) * token_s
-    )
+    check = plausibility(engine, asking(requests, 2), weights, spec, taken.meter, decodes=False)
+    measure_windows(measured.prefill, run, taken.meter, protocol, check)
+    require_clean(measured.prefill, protocol)
 
 
 def deviations(meter: Meter, windows: Sequence[Window]) -> list[str]:

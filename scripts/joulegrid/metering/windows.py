@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from joulegrid.engines import Engine, Request
+from joulegrid.engines import Completion
 from joulegrid.errors import Disturbed
 from joulegrid.jobs.run import say
 from joulegrid.metering.meter import Meter
@@ -31,14 +31,17 @@ T = (
     2.160,
     2.145,
 )
+# What a window says of its work
+COUNTED = ("runs", "requests", "tokens_read", "tokens_written")
 Window = dict[str, Any]
+# runs the requests of a point once
+Run = Callable[[], Sequence[Completion]]
 Check = Callable[[Window], str | None]
 
 
 def measure_windows(
     windows: list[Window],
-    engine: Engine,
-    requests: Sequence[Request],
+    run: Run,
     meter: Meter,
     protocol: dict[str, Any],
     check: Check,
@@ -50,7 +53,7 @@ def measure_windows(
     to `max_windows` more. What is in `windows` is finished, whenever the work is cut short.
     """
     while not enough(windows, protocol):
-        window = measure_window(engine, requests, meter, protocol["min_seconds"])
+        window = measure_window(run, meter, protocol["min_seconds"])
         wrong = check(window)
         if wrong:
             for key in ("disturbed", "wrong"):
@@ -112,34 +115,26 @@ def enough(windows: Sequence[Window], protocol: dict[str, Any]) -> bool:
     return len(values) >= FEWEST_WINDOWS and relative_half_width(values) <= protocol["precision"]
 
 
-def measure_window(
-    engine: Engine, requests: Sequence[Request], meter: Meter, min_seconds: float
-) -> Window:
+def measure_window(run: Run, meter: Meter, min_seconds: float) -> Window:
     """One metered stretch: the workload as often as it takes to fill `min_seconds`."""
-    (runs, read, written), reading = meter.measure(repeat(engine, requests, min_seconds))
-    return {
-        **reading.facts(),
-        "runs": runs,
-        "tokens_read": read,
-        "tokens_written": written,
-    }
+    counted, reading = meter.measure(repeat(run, min_seconds))
+    return {**reading.facts(), **counted}
 
 
-def repeat(
-    engine: Engine, requests: Sequence[Request], min_seconds: float
-) -> Callable[[], tuple[int, int, int]]:
-    """Work that runs the workload for at least `min_seconds`, and gives how often it ran, tokens
-    read and tokens written.
+def repeat(run: Run, min_seconds: float) -> Callable[[], dict[str, int]]:
+    """Work that runs the workload for at least `min_seconds`, and gives how often it ran, and its
+    requests, tokens read and tokens written.
     """
 
-    def work() -> tuple[int, int, int]:
-        began, runs, read, written = time.perf_counter(), 0, 0, 0
-        while runs == 0 or time.perf_counter() - began < min_seconds:
-            completions = engine.run(requests)
-            runs += 1
-            read += sum(completion.tokens_read for completion in completions)
-            written += sum(completion.tokens_written for completion in completions)
-        return runs, read, written
+    def work() -> dict[str, int]:
+        began, counted = time.perf_counter(), dict.fromkeys(COUNTED, 0)
+        while counted["runs"] == 0 or time.perf_counter() - began < min_seconds:
+            completions = run()
+            counted["runs"] += 1
+            counted["requests"] += len(completions)
+            counted["tokens_read"] += sum(c.tokens_read for c in completions)
+            counted["tokens_written"] += sum(c.tokens_written for c in completions)
+        return counted
 
     return work
 

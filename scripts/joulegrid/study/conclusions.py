@@ -24,6 +24,8 @@ CALLS = {
         "joulegrid.analysis.carbon:with_series",
         "joulegrid.analysis.footprint:account",
         "joulegrid.analysis.levers:account",
+        "joulegrid.analysis.tokens:account",
+        "joulegrid.analysis.tokens:table",
         "joulegrid.analysis.published:read",
         "joulegrid.analysis.facts:along",
         "joulegrid.analysis.facts:of_tree",
@@ -100,11 +102,6 @@ def _settings(study: Study) -> dict[str, dict[str, Any]]:
             "published": [sha256_file(path) for path in sorted((ROOT / PUBLISHED).glob("*.csv"))],
             "pue": {label: entry["pue"] for label, entry in data["hardware"].items()},
             "machines": embodied.resolve(data["carbon"], data["hardware"]),
-            "new_tokens": {
-                label: entry["new_tokens"]
-                for label, entry in data["workload"].items()
-                if entry["method"] == "batch"
-            },
         },
         "draw": {},
         "report": {

@@ -11,6 +11,7 @@ from joulegrid.errors import InputError
 from joulegrid.models.context import context_of
 from joulegrid.records import ROOT
 from joulegrid.study.architectures import config_of
+from joulegrid.study.points import least
 from joulegrid.texts.files import decode, parse_prompts
 
 
@@ -23,6 +24,8 @@ def _too_many_prompts(data: dict[str, Any]) -> list[str]:
     lines = []
     for label, workload in data["workload"].items():
         path = ROOT / workload["prompts"]
+        if workload["method"] == "lengths":  # repeats them
+            continue
         if "count" not in workload or not path.is_file():
             continue
         try:
@@ -91,7 +94,10 @@ def of_models(data: dict[str, Any]) -> list[str]:
     }
     asked |= {f"{key}.tokens": part["tokens"] for key, part in _drawn(data).items()}
     asked |= {
-        f"workload.{label}.new_tokens": w["new_tokens"] for label, w in data["workload"].items()
+        f"workload.{label}.{key}": least(workload[key])
+        for label, workload in data["workload"].items()
+        for key in ("prompt_tokens", "new_tokens")
+        if key in workload
     }
     asked |= {
         f"training.{label}.sequence_length": entry["sequence_length"]

@@ -8,6 +8,7 @@ job.
 from typing import Any
 
 from joulegrid.study.methods import METHODS, method_name
+from joulegrid.study.points import least
 
 # Of GPTQ, as vLLM's kernels take it
 GPTQ_BITS = {"cpu": (4,), "cuda": (4, 8)}
@@ -29,17 +30,29 @@ def why_not(
     if name not in METHODS["quantization"][kind].engines:
         able = sorted(n for n, known in METHODS["quantization"].items() if name in known.engines)
         return f"the engine {name} does not load {kind}; it loads {', '.join(able)}"
-    if name != "vllm":
-        return None
+    reason = _too_many(engine, workload)
+    if reason or name != "vllm":
+        return reason
     reason = _OF_VLLM.get(kind, lambda *_: None)(quantization, hardware["device"])
     return reason or _too_short(engine, workload)
 
 
-def _too_short(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
-    longest, asked = engine.get("max_model_len"), workload["new_tokens"]
-    if longest is None or asked < longest:
+def _too_many(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
+    """Of several points the least is looked at: one that cannot run is a finding of that point."""
+    key = "batch_size" if "batch_size" in engine else "max_num_seqs"
+    asked = least(workload.get("concurrency", 1))
+    if asked <= engine[key]:
         return None
-    return f"max_model_len is {longest} tokens: no room for a prompt and {asked} new ones"
+    return f"{key} of the engine entry is {engine[key]}: {asked} requests never run at once"
+
+
+def _too_short(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
+    longest, asked = engine.get("max_model_len"), least(workload["new_tokens"])
+    prompt = least(workload.get("prompt_tokens", 1))
+    if longest is None or prompt + asked <= longest:
+        return None
+    read = f"{prompt} tokens" if "prompt_tokens" in workload else "a prompt"
+    return f"max_model_len is {longest} tokens: no room for {read} and {asked} new ones"
 
 
 def _of_bitsandbytes(entry: dict[str, Any], device: str) -> str | None:

@@ -100,7 +100,7 @@ METHODS: dict[str, dict[str, Method]] = {
         "llamacpp": Method(environment=LLAMACPP),
         "vllm": Method(environment=VLLM_CPU, on_gpus=VLLM),
     },
-    "workload": {"batch": Method()},
+    "workload": {"batch": Method(), "lengths": Method()},
     "quality": {
         "perplexity": Method(metrics=("perplexity",)),
         "lm-eval": Method(),
@@ -129,7 +129,7 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pruning": ("compression.pruning", ("prune",)),
     "quantization": ("compression.quantization", ("quantize",)),
     "engine": ("engines", ("load",)),
-    "workload": ("workloads", ("requests",)),
+    "workload": ("workloads", ("points",)),
     "quality": ("quality", ("evaluate",)),
     "generation": ("quality", ("generate",)),
     "metric": ("quality.metrics", ("score",)),

@@ -1,15 +1,27 @@
-"""All prompts at once, a fixed number of new tokens for each."""
+"""All prompts at once: exactly so many new tokens for each, or as many as the model gives them."""
+
+from itertools import product
 
 from joulegrid.engines import Request
+from joulegrid.workloads import Point, listed
 from joulegrid.workloads.prompts import drawn
 
 
-def requests(entry: dict, seed: int) -> list[Request]:
-    """A request for each prompt of the workload, all at the start.
+def points(entry: dict, seed: int) -> list[Point]:
+    """A request for each prompt of the workload, all at the start; a point for each combination of
+    concurrency and number of new tokens.
 
     Raises
     ------
     InputError
         where the file holds too few prompts, or something else than prompts.
     """
-    return [Request(prompt, entry["new_tokens"], entry["chat"]) for prompt in drawn(entry, seed)]
+    prompts, stops = drawn(entry, seed), entry.get("stop") == "natural"
+    return [
+        Point(
+            tuple(Request(prompt, most, entry["chat"], stops=stops) for prompt in prompts),
+            new_tokens=most,
+            at_once=at_once,
+        )
+        for at_once, most in product(listed(entry.get("concurrency")), listed(entry["new_tokens"]))
+    ]

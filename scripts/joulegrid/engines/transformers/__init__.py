@@ -1,8 +1,9 @@
-"""The engine that is generate() of Hugging Face transformers, with greedy decoding and a fixed
-number of new tokens.
+"""The engine that is generate() of Hugging Face transformers, with greedy decoding in static
+batches.
 """
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,83 +11,79 @@ from typing import Any
 
 import accelerate  # noqa: F401, from_pretrained places weights with it
 import torch
-from transformers import AutoTokenizer, BatchEncoding, GenerationConfig
+from transformers import AutoTokenizer, GenerationConfig
 
-from joulegrid.engines import Completion, Request
+from joulegrid.engines import Completion, Report, Request
+from joulegrid.engines.prompts import check_context, encoder, tokens_of
 from joulegrid.engines.transformers import facts, sparse
-from joulegrid.errors import InputError, OutOfMemory, Unsupported
+from joulegrid.engines.transformers.batches import generate
+from joulegrid.errors import InputError, OutOfMemory
 from joulegrid.jobs.implementation import implementation
 from joulegrid.models.context import context_of
 
 
 @dataclass
 class Engine:
-    """A loaded model with its tokenizer."""
+    """A loaded model with its tokenizer; `ends` are the tokens that end an answer."""
 
     model: Any
     tokenizer: Any
     batch_size: int
-    _tokenized: dict[tuple[Request, ...], BatchEncoding] = field(default_factory=dict)
+    ends: tuple[int, ...]
+    _tokenized: dict[Request, list[int]] = field(default_factory=dict)
 
-    def run(self, requests: Sequence[Request]) -> list[Completion]:
-        """See `joulegrid.engines.Engine`; batches are filled in the order of the requests."""
-        began = time.perf_counter()
-        done = []
-        for start in range(0, len(requests), self.batch_size):
-            done += self._generate(tuple(requests[start : start + self.batch_size]), began)
-        return done
-
-    def _generate(self, batch: tuple[Request, ...], began: float) -> list[Completion]:
-        """Continue every prompt of a batch by exactly its number of new tokens; padding is not
-        counted.
+    def run(
+        self,
+        requests: Sequence[Request],
+        at_once: int | None = None,
+        report: Report | None = None,
+    ) -> list[Completion]:
+        """See `joulegrid.engines.Engine`; static batches of those that have arrived, in the order
+        of their arrival. A batch ends as a whole: nobody joins it, and nobody leaves it.
         """
-        if batch not in self._tokenized:
-            self._tokenized[batch] = self._tokenize(batch)
-        encoded = self._tokenized[batch].to(self.model.device)
-        new_tokens = batch[0].new_tokens
-        greedy = GenerationConfig(
-            max_new_tokens=new_tokens,
-            min_new_tokens=new_tokens,
-            do_sample=False,
-            pad_token_id=self.tokenizer.pad_token_id,
-            eos_token_id=self.tokenizer.eos_token_id,
-        )
-        with torch.inference_mode():
-            output = self.model.generate(
-                input_ids=encoded["input_ids"],
-                attention_mask=encoded["attention_mask"],
-                generation_config=greedy,
-            )
-        written = output[:, encoded["input_ids"].shape[1] :]
-        texts = self.tokenizer.batch_decode(
-            written, skip_special_tokens=True
-        )  # waits for the device
-        read = encoded["attention_mask"].sum(dim=1).tolist()
-        done = time.perf_counter() - began
-        return [
-            Completion(r, written.shape[1], done, text) for r, text in zip(read, texts, strict=True)
-        ]
+        prompts = [self._tokens(request) for request in requests]
+        waiting = deque(sorted(range(len(requests)), key=lambda n: requests[n].arrival_s))
+        done: dict[int, Completion] = {}
+        began = time.perf_counter()
+        while waiting:
+            time.sleep(max(0, requests[waiting[0]].arrival_s - (time.perf_counter() - began)))
+            batch = self._arrived(waiting, requests, prompts, at_once, time.perf_counter() - began)
+            of_batch = [prompts[n] for n in batch], [requests[n] for n in batch]
+            completions = generate(self.model, self.tokenizer, *of_batch, self.ends, began)
+            for number, completion in zip(batch, completions, strict=True):
+                done[number] = completion
+                if report:
+                    report(number, completion)
+        return [done[number] for number in range(len(requests))]
 
-    def _tokenize(self, batch: tuple[Request, ...]) -> BatchEncoding:
-        """Left-padded tokens of a batch, whose requests ask for equally many new tokens."""
-        if len({request.new_tokens for request in batch}) > 1:
-            raise InputError("the requests of a batch ask for different numbers of new tokens")
-        chat = batch[0].chat and bool(self.tokenizer.chat_template)
-        texts = [self._templated(request.prompt) if chat else request.prompt for request in batch]
-        encoded = self.tokenizer(
-            texts, return_tensors="pt", padding=True, add_special_tokens=not chat
-        )
-        longest = encoded["input_ids"].shape[1] + batch[0].new_tokens
+    def _arrived(
+        self,
+        waiting: deque[int],
+        requests: Sequence[Request],
+        prompts: Sequence[list[int]],
+        at_once: int | None,
+        now_s: float,
+    ) -> list[int]:
+        """Take the next batch: what has arrived, as far as it has room in the model's context when
+        the longest prompt goes with the longest answer.
+        """
         context = context_of(self.model.config)
-        if context and longest > context:
-            raise Unsupported(
-                f"prompt and new tokens are {longest} tokens, the model's context is {context}"
-            )
-        return encoded
+        batch = [waiting.popleft()]
+        while waiting and len(batch) < min(at_once or self.batch_size, self.batch_size):
+            together = [*batch, waiting[0]]
+            longest = max(len(prompts[n]) for n in together)
+            longest += max(requests[n].new_tokens for n in together)
+            if requests[waiting[0]].arrival_s > now_s or (context and longest > context):
+                break
+            batch.append(waiting.popleft())
+        return batch
 
-    def _templated(self, prompt: str) -> str:
-        turns = [{"role": "user", "content": prompt}]
-        return self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    def _tokens(self, request: Request) -> list[int]:
+        if request not in self._tokenized:
+            tokens = tokens_of(request, encoder(self.tokenizer, request.chat))
+            check_context(tokens, request, context_of(self.model.config))
+            self._tokenized[request] = tokens
+        return self._tokenized[request]
 
     def describe(self) -> dict[str, Any]:
         """See `joulegrid.engines.Engine`."""
@@ -134,10 +131,18 @@ def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> En
         tokenizer.pad_token = tokenizer.eos_token
     if options.get("sparse_kernels"):
         sparse.convert(model)
+    ends = _ends(model, tokenizer)
     # A checkpoint's own generation settings (beams, penalties, …) would fill in what generate() is
     # not told
     model.generation_config = GenerationConfig()
-    return Engine(model.eval(), tokenizer, options["batch_size"])
+    return Engine(model.eval(), tokenizer, options["batch_size"], ends)
+
+
+def _ends(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """The tokens that end an answer: the tokenizer's, and those that the checkpoint names."""
+    named = model.generation_config.eos_token_id
+    named = named if isinstance(named, list) else [named]
+    return tuple(sorted({tokenizer.eos_token_id, *named} - {None}))
 
 
 def _placement(hardware: dict) -> Any:

@@ -1,0 +1,107 @@
+"""Workloads of several points: one load, one record, windows of each point; a point that cannot run
+is a finding of its own.
+"""
+
+import pytest
+
+from joulegrid.engines import Request
+from joulegrid.engines import transformers as engine
+from joulegrid.errors import Unsupported
+from joulegrid.metering import floor, points, session
+from joulegrid.workloads import batch, lengths
+
+PROMPTS = {"path": "config/prompts/questions.jsonl"}
+LENGTHS = {"method": "lengths", "prompts": PROMPTS, "count": 3, "prompt_tokens": [8, 500]}
+SPEC = {
+    "quantization": {"method": "cast", "dtype": "float32"},
+    "hardware": {"device": "cpu", "threads": 1},
+    "engine": {"method": "transformers", "batch_size": 2},
+    "workload": {**LENGTHS, "new_tokens": [4, 8, 16]},
+    "protocol": {
+        "min_seconds": 0.01,
+        "precision": 0.9,
+        "max_windows": 3,
+        "idle_seconds": 0.01,
+        "tracking": "machine",
+        "disturbed": "accept",
+        "phases": True,
+        "seed": 0,
+    },
+    "session": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def record(tiny):
+    """Of six points, the last of which is longer than the context of 512 tokens."""
+    loads, real = [], engine.load
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "load", lambda *given: loads.append(1) or real(*given))
+        found = session.measure(SPEC, tiny)
+    assert len(loads) == 1
+    return found
+
+
+def test_every_point_has_its_windows_and_exact_lengths(record):
+    asked = [(p["prompt_tokens"], p["new_tokens"]) for p in record["points"]]
+    assert asked == [(read, new) for read in (8, 500) for new in (4, 8, 16)]
+    for number, point in enumerate(record["points"][:5]):
+        read, new = asked[number]
+        assert point["lengths"] == {"tokens_read": [read] * 3, "tokens_written": [new] * 3}
+        for kind, written in (("windows", new), ("prefill_windows", 1)):
+            own = [w for w in record[kind] if w["point"] == number]
+            assert len(own) >= 3
+            for window in own:
+                assert window["requests"] == 3 * window["runs"]
+                assert window["tokens_read"] == read * window["requests"]
+                assert window["tokens_written"] == written * window["requests"]
+
+
+def test_a_point_that_does_not_fit_is_its_own_finding(record):
+    assert [point["status"] for point in record["points"]] == ["ok"] * 5 + ["unsupported"]
+    last = record["points"][5]
+    assert "the model's context is 512" in last["reason"]
+    assert last["lengths"] == {"tokens_read": [], "tokens_written": []}
+    assert {window["point"] for window in record["windows"]} == {0, 1, 2, 3, 4}
+
+
+def test_a_sweep_none_of_whose_points_runs_is_a_finding(tmp_path):
+    workload = {**LENGTHS, "new_tokens": 4, "concurrency": [3, 4]}
+    taken = session.Taken(points=[points.Measured(point) for point in lengths.points(workload, 0)])
+    first, *_, last = taken.points
+    session.attempt_point(taken, first, tmp_path, SPEC)
+    assert first.finding["reason"] == "the engine entry runs 2 requests at once, not 3"
+    taken.points = [first, last]
+    with pytest.raises(Unsupported, match="the engine entry runs 2 requests at once, not 4"):
+        session.attempt_point(taken, last, tmp_path, SPEC)
+
+
+def test_answers_may_end_where_the_model_ends_them():
+    entry = {"prompts": PROMPTS, "count": 2, "chat": False, "new_tokens": [4, 9]}
+    fixed, natural = (batch.points({**entry, "stop": s}, 0) for s in ("fixed", "natural"))
+    assert [point.new_tokens for point in natural] == [4, 9]
+    assert {request.stops for point in fixed for request in point.requests} == {False}
+    assert {request.stops for point in natural for request in point.requests} == {True}
+    limited = batch.points({**entry, "concurrency": [1, 2]}, 0)
+    assert [(p.at_once, p.new_tokens) for p in limited] == [(1, 4), (1, 9), (2, 4), (2, 9)]
+
+
+def test_prompts_of_a_sweep_begin_alike_and_differ_from_each_other():
+    entry = {**LENGTHS, "new_tokens": [4, 8]}
+    found = lengths.points(entry, 0)
+    assert found == lengths.points(entry, 0) != lengths.points(entry, 1)
+    texts = {tuple(request.prompt for request in point.requests) for point in found}
+    assert len(texts) == 1
+    (texts,) = texts
+    assert len(set(texts)) == 3
+    assert all(len(text) >= 8 * 500 for text in texts)
+
+
+def test_the_fewest_steps_of_answers_that_differ():
+    def steps(*lengths, at_once):
+        return floor.steps([Request("", length) for length in lengths], at_once)
+
+    assert steps(5, 5, 5, at_once=3) == 4
+    assert steps(5, 5, 5, at_once=2) == 6
+    assert steps(9, 2, 2, at_once=2) == 8
+    assert steps(1, 1, at_once=2) == 0

@@ -1,0 +1,39 @@
+"""A sweep from the study file to its table: what a token costs that is read, and one that is
+written.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import house
+from joulegrid.analysis import storage
+
+
+@pytest.mark.slow
+def test_a_sweep_has_its_points_and_a_table_of_what_tokens_cost(own):
+    place, data = own
+    sweep = {"method": "lengths", "prompt_tokens": [10, 100], "new_tokens": [4, 8]}
+    data["workload"] = {"sweep": sweep | {"prompts": house.TWO_PROMPTS["prompts"]}}
+    data["pruning"] = {"none": {"method": "none"}}
+    data["hardware"] = {"here": data["hardware"]["here"]}
+    data["quantization"] = {k: data["quantization"][k] for k in ("fp32", "nf4")}
+    data.pop("grid", None)
+    data.pop("site", None)
+    house.write_study(place, data)
+    house.snakemake(place, "--cores", "2")
+    folder = place / "results/studies/small"
+    tree = storage.read(folder / "study.nc")
+    assert tree["points"].sizes["point"] == 4
+    # in the stand-in a window of 4 new tokens for each of two requests takes its bits, the number
+    # of the session and 1 J; 8 new tokens double all but the last; reading costs nothing
+    whole = tree["energy"].energy.sel(quantization="nf4", session=2).sum("component").item()
+    assert whole == 2 * (6 + 1) + 2 * (12 + 1)
+    rows = pd.read_csv(folder / "tokens.csv").set_index("quantization")
+    assert rows.points.tolist() == [4, 4]
+    assert rows.per_output_token.to_numpy() == pytest.approx([33.5 / 8, 5.5 / 8], rel=0.1)
+    assert (rows.per_output_token_ci95 > 0).all()
+    assert np.isfinite(rows.misfit).all()
+    house.snakemake(place, "partial", "--cores", "2")
+    again = pd.read_csv(folder / "partial/tokens.csv").set_index("quantization")
+    pd.testing.assert_frame_equal(rows, again)
