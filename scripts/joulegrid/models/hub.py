@@ -1,8 +1,9 @@
 """A model of the Hugging Face hub at a pinned revision: safetensors, configuration and tokenizer,
-no code.
+no code. And the files of a data set.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -56,32 +57,50 @@ def _in_cache(name: str, revision: str) -> Path | None:
     return found if whole else None
 
 
-def _download(name: str, revision: str) -> Path:
-    token = os.environ.get("HF_TOKEN") or None
-    patterns = list(PATTERNS)
+def data_set(name: str, revision: str, files: str) -> Path:
+    """The folder of a data set in the hub's cache, with those of its files that match `files`.
+
+    Raises
+    ------
+    InputError
+        as `fetch` does.
+    """
+    return _download(name, revision, [files], "dataset")
+
+
+def _download(
+    name: str, revision: str, patterns: Sequence[str] = PATTERNS, kind: str = "model"
+) -> Path:
+    thing = {"model": "model", "dataset": "data set"}[kind]
     try:
         return Path(
-            snapshot_download(name, revision=revision, allow_patterns=patterns, token=token)
+            snapshot_download(
+                name,
+                repo_type=kind,
+                revision=revision,
+                allow_patterns=list(patterns),
+                token=os.environ.get("HF_TOKEN") or None,
+            )
         )
     except GatedRepoError:
         raise InputError(
-            f"{name}: the model is gated: accept its terms on its page, then put a token in the "
+            f"{name}: the {thing} is gated: accept its terms on its page, then put a token in the "
             "environment: "
             "export HF_TOKEN=…"
         ) from None
     except RevisionNotFoundError:
         raise InputError(
-            f"{name}: no revision {revision}; take a commit from the model's page"
+            f"{name}: no revision {revision}; take a commit from the {thing}'s page"
         ) from None
     except RepositoryNotFoundError:
         raise InputError(
-            f"{name}: no such model on the hub, or a private one: check the name, or export "
+            f"{name}: no such {thing} on the hub, or a private one: check the name, or export "
             "HF_TOKEN=…"
         ) from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{name}: the hub cannot be reached from here ({reason}) and the model is not in the "
+            f"{name}: the hub cannot be reached from here ({reason}) and the {thing} is not in the "
             "cache (HF_HOME); "
             "where there is no internet, bring it there, or name its folder with path:"
         ) from None

@@ -88,8 +88,11 @@ def _save(model: Any, seed: int, folder: Path) -> None:
     table = _quantiles(_spread(model.config), model.dtype)
     for file, names in files.filename_to_tensors.items():
         say(f"{file}: {len(names)} tensors")
-        tensors = {name: _drawn(layout[name], table, seed, name) for name in names}
-        save_file(tensors, folder / file, metadata={"format": "pt"})
+        save_file(  # nothing else holds these tensors: the next file begins with free memory
+            {name: _drawn(layout[name], table, seed, name) for name in names},
+            folder / file,
+            metadata={"format": "pt"},
+        )
     if files.is_sharded:
         index = {"metadata": files.metadata, "weight_map": files.tensor_to_filename}
         _write(folder / SAFE_WEIGHTS_INDEX_NAME, index)

@@ -11,7 +11,7 @@ from typing import Any
 from joulegrid.errors import InputError
 from joulegrid.models.content import content_hash
 from joulegrid.records import ROOT, digest, sha256_file
-from joulegrid.study import architectures
+from joulegrid.study import architectures, frozen
 from joulegrid.study.trainings import is_data
 from joulegrid.study.validation import files_in, nearest
 from joulegrid.texts.files import decode, parse_text
@@ -43,9 +43,9 @@ def reference(kind: str, name: str) -> dict[str, Any]:
     Parameters
     ----------
     kind
-        `prompts`, `questions` and `text` are files that are read here once, `folder` and `model`
-        are folders, `config` is the configuration of a model of random weights, `rows` is a file or
-        a folder of rows.
+        `prompts`, `questions` and `text` are files that are read here once (prompts also those that
+        a YAML file chooses), `folder` and `model` are folders, `config` is the configuration of a
+        model of random weights, `rows` is a file or a folder of rows.
 
     Raises
     ------
@@ -54,6 +54,8 @@ def reference(kind: str, name: str) -> dict[str, Any]:
     """
     if kind == "config":
         return architectures.reference(name)
+    if kind == "prompts":
+        name = frozen.file_of(name)
     path = ROOT / name
     there = path.is_dir() if kind in ("folder", "model") else path.is_file()
     there |= kind == "rows" and path.is_dir()
@@ -81,7 +83,7 @@ def _text_hash(path: Path, name: str) -> str:
 @cache
 def _prompts_hash(path: Path, name: str) -> str:
     if not name.endswith(".jsonl"):
-        raise InputError(f'{name}: expected a .jsonl file with one {{"prompt": "…"}} per line')
+        raise InputError(f"{name}: {frozen.EXPECTED}")
     return _text_hash(path, name)
 
 

@@ -11,6 +11,7 @@ from joulegrid.errors import InputError
 from joulegrid.models.context import context_of
 from joulegrid.records import ROOT
 from joulegrid.study.architectures import config_of
+from joulegrid.study.frozen import file_of
 from joulegrid.study.points import least
 from joulegrid.texts.files import decode, parse_prompts
 
@@ -23,16 +24,12 @@ def of_texts(data: dict[str, Any]) -> list[str]:
 def _too_many_prompts(data: dict[str, Any]) -> list[str]:
     lines = []
     for label, workload in data["workload"].items():
-        path = ROOT / workload["prompts"]
-        if workload["method"] == "lengths":  # repeats them
-            continue
-        if "count" not in workload or not path.is_file():
+        if "count" not in workload or workload["method"] == "lengths":  # which repeats them
             continue
         try:
-            there = len(
-                parse_prompts(decode(path.read_bytes(), workload["prompts"]), workload["prompts"])
-            )
-        except Exception:  # the file itself is named where it is resolved
+            name = file_of(workload["prompts"])
+            there = len(parse_prompts(decode((ROOT / name).read_bytes(), name), name))
+        except (OSError, InputError):  # the file itself is named where it is resolved
             continue
         if workload["count"] > there:
             count = workload["count"]

@@ -218,8 +218,8 @@ def _empty(error: Any, path: str) -> list[str]:
 
 
 def _dependent(error: Any, path: str) -> list[str]:
-    lacking = error.message.split(" is a dependency of ")[0]
-    return [f"{path}: {lacking} is missing beside the other keys given here"]
+    lacking, at = error.message.split(" is a dependency of ")[0], f"{path}: " if path else ""
+    return [f"{at}{lacking} is missing beside the other keys given here"]
 
 
 _EXPLANATIONS = {

@@ -12,6 +12,7 @@ from joulegrid.errors import InputError
 from joulegrid.records import ROOT
 
 FileReference = dict[str, str]
+WANTED = 'expected one JSON object per line, {"prompt": "…"}'
 
 
 def prompts_of(file: FileReference) -> list[str]:
@@ -27,20 +28,26 @@ def prompts_of(file: FileReference) -> list[str]:
 
 def parse_prompts(text: str, name: str) -> list[str]:
     """The prompts in the text of a JSONL file called `name`; see `prompts_of`."""
-    found = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            prompt = json.loads(line)["prompt"]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(
-                f'{name}:{number}: expected one JSON object per line, {{"prompt": "…"}}'
-            ) from None
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise InputError(f"{name}:{number}: the prompt is not a text")
-        found.append(prompt)
-    return found
+    # texts in JSON may hold line separators of Unicode, at which splitlines would cut
+    lines = enumerate(text.split("\n"), start=1)
+    return [_prompt_in(line, f"{name}:{number}") for number, line in lines if line.strip()]
+
+
+def _prompt_in(line: str, where: str) -> str:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON ({error}); {WANTED}") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: got a {type(row).__name__}; {WANTED}")
+    if "prompt" not in row:
+        raise InputError(f"{where}: no key 'prompt', keys: {', '.join(row) or 'none'}; {WANTED}")
+    prompt = row["prompt"]
+    if not isinstance(prompt, str):
+        raise InputError(f"{where}: the prompt is a {type(prompt).__name__}, not a text")
+    if not prompt.strip():
+        raise InputError(f"{where}: the prompt is empty; give it a text, or take the line out")
+    return prompt
 
 
 def text_of(file: FileReference) -> str:
