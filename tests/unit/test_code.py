@@ -264,6 +264,7 @@ NOT_REACHED = {
     "joulegrid.analysis.export": "of a finished study, on demand",
     "joulegrid.analysis.storage": "how the dataset lies in a file, not what is in it",
     "joulegrid.analysis.open_data": "files for studies to name, known by what is in them",
+    "joulegrid.metering.stopwatch": "what a training took is no part of its weights",
     "joulegrid.metering.replay": "recordings in the place of a machine: no job uses them",
     **dict.fromkeys(
         ("joulegrid.models.hub", "joulegrid.models.path"),
@@ -279,7 +280,10 @@ def study_of_all_methods():
     data["model"] = {"tiny": {"path": "tests/data/model"}, "wheel": wheel}
     ready = {"method": "prequantized", "models": {"tiny": {"path": "tests/data/model"}}}
     data["quantization"]["ready"] = ready
-    data["grid"]["exclude"].append({"model": "wheel", "quantization": "ready"})
+    data["grid"]["exclude"] += [
+        {"model": "wheel", "quantization": "ready"},
+        {"training": "lora", "quantization": "ready"},
+    ]
     return study.from_data(data, "all methods")
 
 
@@ -411,6 +415,10 @@ ANEW = {
         kind == "quality" and labels[4] == "facts"
     ),
     "joulegrid.compression.pruning.wanda:prune": lambda _, labels: "wanda" in labels,
+    "joulegrid.training.tuning:tune": lambda _, labels: "lora" in labels,
+    "joulegrid.training.merging:merge": lambda kind, labels: (
+        "lora" in labels and kind != "training"
+    ),
     "joulegrid.training.recovery:recover": lambda _, labels: "layers" in labels,
     "joulegrid.compression.quantization.awq:quantize": lambda _, labels: "awq" in labels,
     "joulegrid.engines.transformers.loading.llm_int8:load": lambda _, labels: "int8" in labels,

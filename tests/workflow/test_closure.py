@@ -24,6 +24,8 @@ TRACING = house.ROOT / "tests/helpers/tracing"
 # Making weights and evaluating them are metered, but what that took is no part of what they are;
 # and files that are fetched are named by what is in them, whoever fetches them
 BESIDE = {
+    "training": ("joulegrid.metering.",),
+    "trained": ("joulegrid.metering.", "joulegrid.models."),
     "pruned": ("joulegrid.metering.",),
     "weights": ("joulegrid.metering.", "joulegrid.models."),
     "models": ("joulegrid.models.",),
@@ -32,6 +34,8 @@ BESIDE = {
 }
 SCRIPTS = (
     "fetch_model.py",
+    "train_model.py",
+    "merge_training.py",
     "prune_weights.py",
     "quantize_weights.py",
     "measure_energy.py",
@@ -42,7 +46,9 @@ SCRIPTS = (
 def telling(job: Job) -> bool:
     """Whether a job runs code that no other one does: not all combinations are needed."""
     return job.kind not in ("energy", "quality") or (
-        "none" in job.labels[2] and (job.kind == "energy" or job.labels[3] in ("fp32", "gptq"))
+        job.labels[1] == "none"
+        and "none" in job.labels[2]
+        and (job.kind == "energy" or job.labels[3] in ("fp32", "gptq"))
     )
 
 
