@@ -152,6 +152,7 @@ def test_merged_weights_compute_what_the_adapters_do(two, tiny, tmp_path):
         {"method": "full", "learning_rate": 0.001},
         {**QUANTIZED, "precision": "nf4"},
         {**QUANTIZED, "precision": "int8", "target_modules": ["q_proj", "v_proj"]},
+        {"precision": "bfloat16"},
         {"packing": True, "schedule": "cosine", "loss": "all"},
     ],
     ids=lambda keys: keys.get("precision", keys.get("method", "packed")),

@@ -100,10 +100,8 @@ def test_a_study_with_trainings_from_plan_to_dataset(with_lora, tmp_path):
     assert computed(house.planned(place)) == behind(["lora-e4"])
     done = house.snakemake(place, "--dry-run", "--printshellcmds")
     (line,) = [text for text in done.stdout.splitlines() if "scripts/train_model.py" in text]
-    assert (
-        f"--shorter {house.record(place, 'training/tiny/lora-e3').with_suffix('').relative_to(place)}"
-        in line
-    )
+    weights = house.record(place, "training/tiny/lora-e3").with_suffix("")
+    assert f"--shorter {weights.relative_to(place)}" in line
     # weights of the shorter ones that a scratch has lost are not made again for that
     for label in LABELS:
         shutil.rmtree(house.record(place, f"training/tiny/{label}").with_suffix(""))

@@ -37,10 +37,10 @@ class Table:
 
     def _column(self, name: str) -> list[Any]:
         variable = self.variables[name]
-        many = variable.extra and len(self.extra[variable.extra[0]])
+        many = tuple(len(self.extra[d]) for d in variable.extra)
         if variable.dtype == "f8" and not many:
             return [row.get(name) for row in self._rows]  # NumPy takes None for NaN
-        fill = [variable.fill] * many if many else variable.fill
+        fill = np.full(many, variable.fill, variable.dtype).tolist() if many else variable.fill
         return [fill if (value := row.get(name)) is None else value for row in self._rows]
 
     def dataset(self) -> xr.Dataset:
