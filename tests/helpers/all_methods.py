@@ -6,8 +6,28 @@ from joulegrid.study.methods import METHODS
 CALIBRATION = {"text": "config/texts/calibration.txt", "samples": 4, "tokens": 64}
 RECOVERY = {"method": "lora", "text": "config/texts/calibration.txt", "steps": 2, "tokens": 64}
 BLOCKS = {"method": "blocks", "channels": 0.5, "heads": 0.5, "calibration": CALIBRATION}
+TRAINING = {
+    "method": "lora",
+    "precision": "float32",
+    "epochs": 1,
+    "batch_size": 2,
+    "sequence_length": 256,
+    "too_long": "truncate",
+    "data": {
+        "file": "config/data/saf/saf.jsonl",
+        "template": "{question}\n{answer}\n",
+        "answer": "feedback",
+        "limit": 6,
+    },
+}
+# What a training is not combined with here
+BUT_PLAIN = {
+    "pruning": ["magnitude", "wanda", "sparsegpt", "layers", "blocks", "taylor"],
+    "quantization": ["int8", "nf4", "gptq", "awq", "fp8", "gguf"],
+}
 STUDY = {
     "study": "watched",
+    "training": {"none": {"method": "none"}, "lora": TRAINING},
     "pruning": {
         "none": {"method": "none"},
         "magnitude": {"method": "magnitude", "pattern": "2:4"},
@@ -56,7 +76,12 @@ STUDY = {
             {"quantization": "fp32", "engine": "transformers"},
         ],
         # loading takes vLLM a minute, and no code of ours differs by what it loads
-        "exclude": [{"engine": "vllm", "quantization": ["nf4", "gptq", "awq", "fp8"]}],
+        "exclude": [
+            {"engine": "vllm", "quantization": ["nf4", "gptq", "awq", "fp8"]},
+            {"training": "lora", "pruning": BUT_PLAIN["pruning"]},
+            {"training": "lora", "quantization": BUT_PLAIN["quantization"]},
+            {"training": "lora", "engine": ["llamacpp", "vllm"]},
+        ],
     },
     "protocol": {
         "sessions": 1,

@@ -152,6 +152,8 @@ def wanted(house: Path) -> set[tuple[str, str]]:
     missing, steps = json.loads(done.stdout)
     script = {
         "models": "fetch_model",
+        "training": "train_model",
+        "trained": "merge_training",
         "pruned": "prune_weights",
         "weights": "quantize_weights",
         "energy": "measure_energy",

@@ -31,7 +31,8 @@ if "--source" in options:
     there = Path(options["--source"])
     marks = ("config.json", "made.json", f"{spec.get('made_from')}.json")
     assert any((there / mark).exists() for mark in marks), f"{there}: nothing is there"
-if script in ("fetch_model", "prune_weights", "quantize_weights", "fetch_weights"):
+MAKING = ("prune_weights", "quantize_weights", "fetch_weights", "train_model", "merge_training")
+if script in ("fetch_model", *MAKING):
     weights = Path(options["--weights"])
     weights.mkdir(parents=True, exist_ok=True)
     (weights / "config.json").write_text("{}")
@@ -40,6 +41,48 @@ if script in ("fetch_model", "prune_weights", "quantize_weights", "fetch_weights
             json.dumps({"schema_version": 2, "status": "ok", "files": {"config.json": 2}})
         )
         record["cost"] = {"seconds": 1.0, "energy_j": {"cpu": 2.0, "gpu": 0.0, "ram": 1.0}}
+    if script == "train_model":
+        cost = record["cost"]
+        before = 0
+        if "--shorter" in options:
+            before = len(list(Path(options["--shorter"]).glob("epoch-*")))
+        epochs = spec["training"]["epochs"]
+        for number in range(1, epochs + 1):
+            (weights / f"epoch-{number}").mkdir(exist_ok=True)
+        how = {"basis": "estimated", "method": "stand-in"}
+        record |= {
+            "epochs": [
+                {
+                    **cost,
+                    "epoch": number,
+                    "codecarbon_j": cost["energy_j"],
+                    "training_loss": 3.0 / number,
+                    "validation_loss": 3.5 / number,
+                    "validation": cost,
+                    "tokens_per_s": 50.0,
+                    "memory_bytes": {"ram": 1000},
+                    **({"shared_with": "0" * 16} if number <= before else {}),
+                }
+                for number in range(1, epochs + 1)
+            ],
+            "lost": [{"epoch": 1, **cost}],
+            "components": {"cpu": how, "gpu": {"basis": "absent", "method": "none"}, "ram": how},
+            "used": cost,
+            "device": {"cpu": "stand-in", "gpus": []},
+            "validation_loss": 4.0,
+            "trainable_parameters": 10,
+            "data": {
+                "training_samples": 9,
+                "validation_samples": 1,
+                "tokens": 100,
+                "answer_tokens": 40,
+                "sample_tokens": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],
+                "counted": {"too_long": 1},
+            },
+        }
+        record["cost"] = {"seconds": 2.0 * epochs, "energy_j": {"cpu": 6.0 * epochs}}
+    if script == "merge_training":
+        record["validation_loss"] = 1.0
     record |= {"bytes": 125 * size} | ({"parameters": 1000} if script == "fetch_model" else {})
 elif script == "measure_energy":
     workload = spec["workload"]

@@ -271,6 +271,7 @@ NOT_REACHED = {
     "joulegrid.analysis.open_data": "files for studies to name, known by what is in them",
     "joulegrid.quality.cost": "what an evaluation took, which is no part of what it found",
     "joulegrid.texts.sources": "prompts that are frozen, known by what is in them",
+    "joulegrid.metering.stopwatch": "what a training took is no part of its weights",
     "joulegrid.metering.replay": "recordings in the place of a machine: no job uses them",
     **dict.fromkeys(
         ("joulegrid.models.hub", "joulegrid.models.path"),
@@ -294,6 +295,7 @@ def study_of_all_methods():
         {"model": "wheel", "quantization": "ready"},
         {"model": "drawn", "quantization": [q for q in data["quantization"] if q != "fp32"]},
         {"model": "drawn", "pruning": [p for p in data["pruning"] if p != "none"]},
+        {"training": "lora", "quantization": "ready"},
     ]
     lengths = {"method": "lengths", "prompt_tokens": 8, "new_tokens": [2, 4]}
     data["workload"]["lengths"] = lengths | {"prompts": house.TWO_PROMPTS["prompts"]}
@@ -447,6 +449,10 @@ ANEW = {
     ),
     "joulegrid.texts.questions:parse_questions": lambda kind, _: kind in ("texts", "scores"),
     "joulegrid.compression.pruning.wanda:prune": lambda _, labels: "wanda" in labels,
+    "joulegrid.training.tuning:tune": lambda _, labels: "lora" in labels,
+    "joulegrid.training.merging:merge": lambda kind, labels: (
+        "lora" in labels and kind != "training"
+    ),
     "joulegrid.training.recovery:recover": lambda _, labels: "layers" in labels,
     "joulegrid.compression.quantization.awq:quantize": lambda _, labels: "awq" in labels,
     "joulegrid.engines.transformers.loading.llm_int8:load": lambda _, labels: "int8" in labels,

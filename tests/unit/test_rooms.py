@@ -18,6 +18,7 @@ GROUND = {
     "records",
     "texts.files",
     "texts.questions",
+    "texts.rows",
     "models.content",
     "models.context",
     "jobs",
@@ -176,12 +177,22 @@ def test_docs_name_every_method():
 
 @pytest.mark.parametrize(
     "part",
-    ["grid", "protocol", "hardware", "engine", "workload", "quality", "ranking", "carbon"],
+    [
+        "training",
+        "grid",
+        "protocol",
+        "hardware",
+        "engine",
+        "workload",
+        "quality",
+        "ranking",
+        "carbon",
+    ],
 )
 def test_the_commented_study_explains_every_key(part):
     """Keys of the other axes are in docs/methods.md."""
     schema = schema_of("study")
-    definitions = [d for name, d in schema["$defs"].items() if name.startswith(f"{part}.")]
+    definitions = [d for n, d in schema["$defs"].items() if n.startswith((f"{part}.", f"{part}-"))]
     keys = {
         key for d in (schema["properties"][part], *definitions) for key in d.get("properties", ())
     }

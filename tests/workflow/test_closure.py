@@ -24,6 +24,8 @@ TRACING = house.ROOT / "tests/helpers/tracing"
 # Making weights and evaluating them are metered, but what that took is no part of what they are;
 # and files that are fetched are named by what is in them, whoever fetches them
 BESIDE = {
+    "training": ("joulegrid.metering.",),
+    "trained": ("joulegrid.metering.", "joulegrid.models."),
     "pruned": ("joulegrid.metering.",),
     "weights": ("joulegrid.metering.", "joulegrid.models."),
     "models": ("joulegrid.models.",),
@@ -34,6 +36,8 @@ BESIDE = {
 }
 SCRIPTS = (
     "fetch_model.py",
+    "train_model.py",
+    "merge_training.py",
     "prune_weights.py",
     "quantize_weights.py",
     "measure_energy.py",
@@ -48,7 +52,9 @@ def telling(job: Job) -> bool:
     if job.kind in ("texts", "scores"):
         return job.labels[2:4] == ("none", "fp32")
     return job.kind not in ("energy", "quality") or (
-        "none" in job.labels[2] and (job.kind == "energy" or job.labels[3] in ("fp32", "gptq"))
+        job.labels[1] == "none"
+        and "none" in job.labels[2]
+        and (job.kind == "energy" or job.labels[3] in ("fp32", "gptq"))
     )
 
 

@@ -13,7 +13,14 @@ import xarray as xr
 
 from joulegrid.analysis import carbon, comparison, facts, metric_changes, published, samples
 from joulegrid.analysis.dataset import ALL_CELLS
-from joulegrid.analysis.variables import ENERGY, QUALITY, STATUS, WEIGHTS, Variable
+from joulegrid.analysis.variables import (
+    ENERGY,
+    QUALITY,
+    STATUS,
+    TRAINING,
+    WEIGHTS,
+    Variable,
+)
 from joulegrid.errors import InputError
 from joulegrid.records import written_by
 from joulegrid.study.study import Study
@@ -21,6 +28,7 @@ from joulegrid.study.study import Study
 TABLES: dict[str, Mapping[str, Variable]] = {
     "energy": ENERGY,
     "quality": QUALITY,
+    "training": TRAINING,
     "weights": WEIGHTS,
 }
 # What is kept of each study
@@ -37,8 +45,8 @@ def combine(trees: Mapping[str, xr.DataTree]) -> xr.DataTree:
 
     Returns
     -------
-    A tree with the groups energy, quality, samples, weights, ranking, changes, carbon and
-    published. A cell that is in several of them has the same record in each, and stands in it once.
+    A tree with the groups energy, quality, samples, training, weights, ranking, changes,
+    carbon and     published. A cell that is in several of them has the same record in each, and stands in it once.
 
     Raises
     ------
@@ -78,7 +86,8 @@ def combine(trees: Mapping[str, xr.DataTree]) -> xr.DataTree:
 
 def _definitions(source: str, tree: xr.DataTree) -> dict[str, dict[str, dict[str, Any]]]:
     """What the labels of a study mean: kind -> label -> what stands under it."""
-    if "definitions" not in tree.attrs or "carbon" not in tree.children:
+    old = "training" not in tree.children or "initial_loss" not in tree["training"]
+    if old or "definitions" not in tree.attrs or "carbon" not in tree.children:
         raise InputError(
             f"{source}: does not say what its labels mean, an earlier joulegrid wrote it, or it is "
             "no study.nc; run snakemake on that study again"

@@ -37,18 +37,18 @@ class Table:
         self._rows.append(row)
 
     def _column(self, name: str) -> np.ndarray:
-        """The values of all rows, shape (rows,), or (rows, labels of the extra dimension)."""
+        """The values of all rows, shape (rows, labels of each extra dimension)."""
         variable = self.variables[name]
-        many = variable.extra and len(self.extra[variable.extra[0]])
-        if variable.dtype == "f8" and not many:  # NumPy takes None for NaN
+        shape = tuple(len(self.extra[d]) for d in variable.extra)
+        if variable.dtype == "f8" and not shape:  # NumPy takes None for NaN
             return np.array([row.get(name) for row in self._rows], "f8")
-        fill = [variable.fill] * many if many else variable.fill
+        fill = np.full(shape, variable.fill, variable.dtype).tolist() if shape else variable.fill
         values = [fill if (value := row.get(name)) is None else value for row in self._rows]
-        if not many:
+        if variable.extra != ("component",):
             return np.array(values, variable.dtype)
-        # a list of lists takes NumPy three times as long
-        flat = np.fromiter(chain.from_iterable(values), variable.dtype, len(values) * many)
-        return flat.reshape(-1, many)
+        # no value lacks here; a list of lists takes NumPy three times as long
+        flat = chain.from_iterable(values)
+        return np.fromiter(flat, variable.dtype, len(values) * shape[0]).reshape(-1, *shape)
 
     def dataset(self) -> xr.Dataset:
         """All rows over the axes; NaN, an empty text or the last flag where there is no row."""

@@ -27,7 +27,7 @@ def group(specs: Specs, labels: dict[str, list[str]], row_of: Callable[[Job], Ro
         the row of a job's record, see `reading.Records.row`.
     """
     entries = specs.study.data["training"]
-    most = max((entry.get("epochs", 0) for entry in entries.values()), default=0)
+    most = max(entry.get("epochs", 1) for entry in entries.values())
     extra: dict[str, list[Any]] = {
         "epoch": list(range(1, most + 1)),
         "component": list(COMPONENTS),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from bitsandbytes.nn import Linear4bit
 
 from joulegrid.errors import InputError
 from joulegrid.texts.rows import REFUSE, Sample
@@ -116,6 +117,11 @@ def mean_loss(
     """The mean loss over all labels of `samples`, in nats per token; the model is not changed."""
     total, count, was = 0.0, 0, model.training
     model.eval()
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            # on CPUs with AVX512-BF16 it repacks its weights when it is not in training, and no
+            # gradient comes through it from then on
+            module.training = True
     with torch.no_grad():
         for begin in range(0, len(samples), batch_size):
             batch = collate(samples[begin : begin + batch_size])

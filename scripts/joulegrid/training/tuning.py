@@ -149,7 +149,7 @@ class _Epochs(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if "loss" in logs:
-            self._require(logs["loss"], f"step {state.global_step}")
+            self._require(logs["loss"], state.global_step)
             self.losses.append(logs["loss"])
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -162,7 +162,7 @@ class _Epochs(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         loss, validation = self.watch.measure(self.validate)
-        self._require(loss, f"validation behind epoch {self.number}")
+        self._require(loss, state.global_step)
         seconds = self.reading["seconds"]
         facts = {
             **self.reading,
@@ -183,11 +183,11 @@ class _Epochs(TrainerCallback):
         self.noted = time.monotonic()
         self.progress.note(self.number, {**self.watch.so_far(), "steps": len(self.losses)})
 
-    def _require(self, loss: float, when: str) -> None:
+    def _require(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):
             raise Diverged(
-                f"the loss at {when} is {loss}; {len(self.progress.epochs)} epochs are kept; lower "
-                "learning_rate"
+                f"the loss at step {step} is {loss}; {len(self.progress.epochs)} epochs are kept; "
+                "lower learning_rate"
             )
 
 

@@ -1,0 +1,191 @@
+"""Trainings in a study, and the rows that they are told: labels, shared runs, bad input."""
+
+import shutil
+
+import pytest
+
+from conftest import ROOT
+from joulegrid.errors import InputError
+from joulegrid.study import study
+from joulegrid.study.shelf import jobs_of
+from joulegrid.study.specs import Specs
+from joulegrid.texts import rows
+
+DATA = {
+    "file": "config/data/saf/saf.jsonl",
+    "template": "Question: {question}\nAnswer: {answer}\nFeedback: ",
+    "answer": "feedback",
+    "split_by": "question",
+}
+LORA = {"method": "lora", "precision": "float32", "epochs": [5, 10], "data": DATA}
+
+
+@pytest.fixture
+def with_training(study_data):
+    """A function that gives the small study with a training of these keys."""
+
+    def made(data=None, **keys):
+        study_data["training"] = {
+            "none": {"method": "none"},
+            "lora": {**LORA, **keys, "data": {**DATA, **(data or {})}},
+        }
+        return study.from_data(study_data, "study.yaml")
+
+    return made
+
+
+def test_numbers_of_epochs_are_labels(with_training, study_data):
+    study_data["grid"] = {"exclude": [{"training": "lora", "pruning": "half"}]}
+    found = with_training()
+    assert found.labels("training") == ["none", "lora-e5", "lora-e10"]
+    assert found.entry("training", "lora-e5")["epochs"] == 5
+    pruned = {c.training for c in found.configurations if c.pruning == "half"}
+    assert pruned == {"none"}, "a rule that names lora means both"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "before"), [("constant", "lora-e5"), ("linear", None), ("cosine", None)]
+)
+def test_a_longer_training_goes_on_where_the_first_epochs_are_the_same(
+    with_training, schedule, before
+):
+    specs = Specs(with_training(schedule=schedule))
+    longer = specs.goes_on_with(specs.training("tiny", "lora-e10"))
+    assert (longer and longer.labels[1]) == before
+    assert specs.goes_on_with(specs.training("tiny", "lora-e5")) is None
+
+
+def test_the_id_of_a_training_is_the_same_whatever_stands_beside_it(with_training):
+    both = Specs(with_training())
+    alone = Specs(with_training(epochs=10))
+    assert both.training("tiny", "lora-e10").id == alone.training("tiny", "lora").id
+    assert both.training("tiny", "lora-e5").id != both.training("tiny", "lora-e10").id
+
+
+def test_everything_behind_a_training_is_made_from_its_weights(with_training):
+    specs = Specs(with_training(epochs=1))
+    paths = {job.folder: job for job in jobs_of(specs)}
+    behind = []
+    job = paths["weights/tiny/lora/half/gptq4"]
+    while job is not None:
+        behind.append(job.folder)
+        job = job.source
+    assert behind == [
+        "weights/tiny/lora/half/gptq4",
+        "pruned/tiny/lora/half",
+        "trained/tiny/lora",
+        "training/tiny/lora",
+        "models/tiny",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "keys", "said"),
+    [
+        ({"template": "What?"}, {}, "data.template: expected fields by their names in braces"),
+        ({"template": "{question"}, {}, "data.template: not a template"),
+        ({"template": "{question.x}"}, {}, "data.template: expected fields by their names"),
+        ({"template": "{question} {feedback}"}, {}, "holds {feedback}, the answer"),
+        ({"template": "{questoin}"}, {}, "data.questoin: no row of config/data/saf/saf.jsonl has"),
+        ({"template": "{questoin}"}, {}, "did you mean 'question'?"),
+        ({"columns": {"question": "frage"}}, {}, "data.columns.question: no row of"),
+        ({"columns": {"frage": "question"}}, {}, "data.columns.frage: no such field"),
+        ({"optional": {"feedback": "none"}}, {}, "optional.feedback: the answer cannot be left"),
+        ({"file": "config/data/saf/README.md"}, {}, "expected a .jsonl file"),
+        ({"file": "config/data/saf/sfa.jsonl"}, {}, "no such file 'config/data/saf/sfa.jsonl'"),
+        ({}, {"sequence_length": 100_000}, "lora-e5.sequence_length: got 100000; the context"),
+        ({}, {"epochs": 0}, "training.lora.epochs: got 0; expected a number of epochs"),
+        ({}, {"precision": "int8"}, "training.lora.precision: got 'int8'"),
+        ({}, {"ranks": 4}, "training.lora.ranks: unknown key"),
+    ],
+)
+def test_what_is_wrong_is_said(with_training, data, keys, said):
+    with pytest.raises(InputError) as found:
+        with_training(data, **keys)
+    assert said in str(found.value)
+
+
+def test_a_label_that_epochs_would_make_twice_is_refused(study_data):
+    study_data["training"] = {
+        "none": {"method": "none"},
+        "lora": LORA,
+        "lora-e5": {**LORA, "epochs": 5},
+    }
+    with pytest.raises(InputError, match="the label lora-e5 is there already"):
+        study.from_data(study_data, "study.yaml")
+
+
+LINES = [
+    b'{"ticket": "Link down on a ring", "resolution": "A splice was new", "category": "fibre"}',
+    b'{"ticket": "No route", "resolution": "The session was reset"}',
+    b"",
+    b"\xff\xfe broken",
+    b"[1, 2]",
+    b'{"ticket": "Alarm"}',
+    b'{"ticket": "Alarm", "resolution": "  "}',
+    b'{"ticket": ["a"], "resolution": "b"}',
+    b'{"ticket": "Done: the fan was replaced at 2", "resolution": "The fan was  replaced at 2"}',
+]
+TICKETS = {
+    "template": "Category: {category}\n{ticket}",
+    "answer": "resolution",
+    "optional": {"category": "unknown"},
+    "leaked": "drop",
+}
+
+
+def test_what_cannot_be_used_is_counted_and_left_out():
+    found, unread = rows.rows_in(b"\n".join(LINES))
+    samples, unused = rows.samples_of(found, TICKETS)
+    assert [sample.prompt for sample in samples] == [
+        "Category: fibre\nLink down on a ring",
+        "Category: unknown\nNo route",
+    ]
+    assert unread == {"empty_line": 1, "not_utf8": 1, "not_json": 1}
+    assert unused == {"missing_field": 1, "no_answer": 1, "not_text": 1, "leaked": 1}
+
+
+def test_leaked_answers_are_kept_or_refused_where_that_is_said():
+    found, _ = rows.rows_in(LINES[-1])
+    samples, unused = rows.samples_of(found, {**TICKETS, "leaked": "keep"})
+    assert len(samples) == 1
+    assert unused == {"leaked": 1}
+    with pytest.raises(InputError, match="1 answers stand in their own prompts"):
+        rows.samples_of(found, {**TICKETS, "leaked": "refuse"})
+
+
+def test_what_a_row_holds_is_never_a_template():
+    row = {"ticket": "{resolution} {0} {{", "resolution": "x"}
+    samples, _ = rows.samples_of([row], {**TICKETS, "template": "{{{ticket}}}"})
+    assert samples[0].prompt == "{{resolution} {0} {{}"
+
+
+def test_splits_are_seeded_whole_and_by_group():
+    samples = [rows.Sample(f"p{n}", "a", f"q{n % 5}") for n in range(50)]
+    one, other = rows.split(samples, 0.2, 0), rows.split(samples, 0.2, 1)
+    assert one == rows.split(samples, 0.2, 0)
+    assert one != other
+    assert sorted([*one.training, *one.validation]) == sorted(samples)
+    assert not {s.group for s in one.training} & {s.group for s in one.validation}
+    assert len(rows.split([s._replace(group="") for s in samples], 0.2, 0).validation) == 10
+    with pytest.raises(InputError, match="cannot be split"):
+        rows.split(samples[:1], 0.2, 0)
+
+
+def test_a_folder_of_files_is_one_data_set(tmp_path):
+    lines = (ROOT / DATA["file"]).read_bytes().splitlines(keepends=True)
+    (tmp_path / "1.jsonl").write_bytes(b"".join(lines[:100]))
+    (tmp_path / "2.jsonl").write_bytes(b"".join(lines[100:]))
+    shutil.copy(ROOT / "config/data/saf/README.md", tmp_path)
+    whole, _ = rows.rows_in((ROOT / DATA["file"]).read_bytes())
+    assert rows.rows_in(rows.content_of(tmp_path))[0] == whole
+
+
+def test_the_shipped_rows_are_those_that_their_notice_tells_of():
+    found, dropped = rows.rows_in((ROOT / DATA["file"]).read_bytes())
+    told = (ROOT / "config/data/saf/README.md").read_text(encoding="utf-8")
+    assert not dropped
+    assert f"has {len(found)} rows" in told
+    assert len({row["question"] for row in found}) == 25
+    assert all(f"`{column}`" in told for column in found[0])
+    assert "Copyright (c) 2021 Sebastian Ochs" in (ROOT / "config/data/saf/LICENSE").read_text()
