@@ -76,6 +76,7 @@ def energy(job):
     """The record of a session; of the small weights the last point did not fit."""
     record = replayed.session({"cpu": 3.0, "gpu": 0.0, "ram": 1.0}, 1.0, 4)
     if job.labels[6] == "one":
+        record["windows"][0]["codecarbon_j"] = None  # as of a stretch that was cut out
         return {**record, "points": [point(10, 100)]}
     lost = {5} if job.labels[3] == "small" else set()
     factor = 1 + 0.1 * (int(job.labels[7]) - 1.5)
@@ -157,6 +158,9 @@ def test_tokens_read_and_written_are_told_apart(found):
 def test_lengths_of_prompts_and_answers(found):
     group = found.tree["lengths"].to_dataset().sel(quantization="full").squeeze()
     one, sweep = group.sel(workload="one"), group.sel(workload="sweep")
+    beside = found.tree["energy"].codecarbon_energy
+    assert np.isnan(beside.sel(workload="one")).all()
+    assert np.isfinite(beside.sel(workload="sweep", quantization="full")).all()
     assert (one.requests.item(), sweep.requests.item()) == (4, 24)
     assert set(one.new_tokens.values.tolist()) == {100}
     assert sweep.new_tokens.sel(quantile=[0, 0.5, 1]).values.tolist() == [10, 100, 400]

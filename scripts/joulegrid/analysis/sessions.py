@@ -76,7 +76,7 @@ def _totals(windows: list[Window]) -> dict[str, Any]:
         written += window.tokens_written
     return {
         "energy": _sum([window.energy_j for window in windows]),
-        "codecarbon_energy": _sum([window.codecarbon_j for window in windows]),
+        "codecarbon_energy": _said_beside(windows),
         "duration": seconds,
         "windows": len(windows),
         "runs": runs,
@@ -103,6 +103,8 @@ def _one_run(windows: list[Window]) -> dict[str, Any]:
     for key in SUMMED:
         whole[key] = sum(point[key] / point["runs"] for point in points)
     for key in ("energy", "codecarbon_energy"):
+        if any(point[key] is None for point in points):
+            continue
         parts = zip(*([j / point["runs"] for j in point[key]] for point in points), strict=True)
         whole[key] = [sum(part) for part in parts]
     return whole
@@ -115,6 +117,12 @@ def _sum(parts: list[Components]) -> list[float]:
         gpu += part.gpu
         ram += part.ram
     return [cpu, gpu, ram]
+
+
+def _said_beside(windows: list[Window]) -> list[float] | None:
+    """What CodeCarbon says; None where a window was cut out of a longer stretch."""
+    said = [window.codecarbon_j for window in windows]
+    return None if None in said else _sum([each for each in said if each is not None])
 
 
 def _mean(values: list[float | None]) -> float | None:
