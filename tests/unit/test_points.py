@@ -7,11 +7,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from conftest import ROOT
 from helpers import replayed
 from joulegrid.analysis import points, tokens
 from joulegrid.errors import InputError
+from joulegrid.report import tokens as shown
 from joulegrid.study import study
 from joulegrid.study.points import number_of
 
@@ -153,6 +155,18 @@ def test_tokens_read_and_written_are_told_apart(found):
     nothing = tokens.account(found.tree, {"energy": "gpu", "net": False}).squeeze()
     assert np.isnan(nothing.per_output_token).all()
     assert set(nothing.note.values.tolist()) == {tokens.NOTHING}
+
+
+def test_the_page_says_what_tokens_cost(found):
+    tree = found.tree.copy()
+    assert shown.costs(tree) == {}
+    tree["tokens"] = xr.DataTree(tokens.account(tree, {"energy": "all", "net": False}))
+    told = shown.costs(tree)
+    rows = {tuple(row["texts"]): row for row in told["rows"]}
+    assert set(rows) == {("full", "sweep"), ("small", "sweep")}
+    (value, half) = rows["full", "sweep"]["values"][1]
+    assert (value, half) == (pytest.approx(500), pytest.approx(12.706 * 25, rel=1e-3))
+    assert told["more"] == 0
 
 
 def test_lengths_of_prompts_and_answers(found):

@@ -33,5 +33,6 @@ def test_a_sweep_has_its_points_and_a_table_of_what_tokens_cost(own):
     assert rows.per_output_token.tolist() == pytest.approx([34.5 / 8, 6.5 / 8])
     assert rows.per_input_token.tolist() == pytest.approx([0, 0], abs=1e-9)
     assert rows.per_output_token_ci95.tolist() == pytest.approx([12.706 * 0.5 / 8] * 2, rel=1e-3)
+    assert "<caption>Energy of tokens that are read" in (folder / "report.html").read_text()
     done = house.snakemake(place, "partial", "--dry-run", "--printshellcmds")
     assert "--tokens results/studies/small/partial/tokens.csv &&" in done.stdout
