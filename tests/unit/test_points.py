@@ -7,11 +7,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from conftest import ROOT
 from helpers import replayed
 from joulegrid.analysis import points, tokens
 from joulegrid.errors import InputError
+from joulegrid.report import tokens as shown
 from joulegrid.study import study
 from joulegrid.study.points import number_of
 
@@ -76,6 +78,7 @@ def energy(job):
     """The record of a session; of the small weights the last point did not fit."""
     record = replayed.session({"cpu": 3.0, "gpu": 0.0, "ram": 1.0}, 1.0, 4)
     if job.labels[6] == "one":
+        record["windows"][0]["codecarbon_j"] = None  # as of a stretch that was cut out
         return {**record, "points": [point(10, 100)]}
     lost = {5} if job.labels[3] == "small" else set()
     factor = 1 + 0.1 * (int(job.labels[7]) - 1.5)
@@ -154,9 +157,24 @@ def test_tokens_read_and_written_are_told_apart(found):
     assert set(nothing.note.values.tolist()) == {tokens.NOTHING}
 
 
+def test_the_page_says_what_tokens_cost(found):
+    tree = found.tree.copy()
+    assert shown.costs(tree) == {}
+    tree["tokens"] = xr.DataTree(tokens.account(tree, {"energy": "all", "net": False}))
+    told = shown.costs(tree)
+    rows = {tuple(row["texts"]): row for row in told["rows"]}
+    assert set(rows) == {("full", "sweep"), ("small", "sweep")}
+    (value, half) = rows["full", "sweep"]["values"][1]
+    assert (value, half) == (pytest.approx(500), pytest.approx(12.706 * 25, rel=1e-3))
+    assert told["more"] == 0
+
+
 def test_lengths_of_prompts_and_answers(found):
     group = found.tree["lengths"].to_dataset().sel(quantization="full").squeeze()
     one, sweep = group.sel(workload="one"), group.sel(workload="sweep")
+    beside = found.tree["energy"].codecarbon_energy
+    assert np.isnan(beside.sel(workload="one")).all()
+    assert np.isfinite(beside.sel(workload="sweep", quantization="full")).all()
     assert (one.requests.item(), sweep.requests.item()) == (4, 24)
     assert set(one.new_tokens.values.tolist()) == {100}
     assert sweep.new_tokens.sel(quantile=[0, 0.5, 1]).values.tolist() == [10, 100, 400]

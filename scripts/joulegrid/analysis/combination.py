@@ -45,8 +45,8 @@ def combine(trees: Mapping[str, xr.DataTree]) -> xr.DataTree:
 
     Returns
     -------
-    A tree with the groups energy, quality, samples, training, weights, ranking, changes,
-    carbon and     published. A cell that is in several of them has the same record in each, and stands in it once.
+    A tree with the groups energy, quality, samples, training, weights, ranking, changes, carbon and
+    published. A cell that is in several of them has the same record in each, and stands in it once.
 
     Raises
     ------

@@ -41,7 +41,7 @@ class Window(Struct):
     tokens_read: int
     tokens_written: Count
     energy_j: Components
-    codecarbon_j: Components
+    codecarbon_j: Components | None
     foreign_cpu: float
     neighbours_cpu: float | None
     cpu_mhz: float | None = None

@@ -66,14 +66,18 @@ def _totals(windows: list[Window]) -> dict[str, Any]:
     """Sums over windows; one plain loop, which takes half the time of a comprehension for each."""
     seconds, runs, requests, read, written = 0.0, 0, 0, 0, 0
     cpu = gpu = ram = their_cpu = their_gpu = their_ram = 0.0
+    is_cut = False
     for window in windows:
         joules, theirs = window.energy_j, window.codecarbon_j
         cpu += joules.cpu
         gpu += joules.gpu
         ram += joules.ram
-        their_cpu += theirs.cpu
-        their_gpu += theirs.gpu
-        their_ram += theirs.ram
+        if theirs is None:  # of a window that was cut out of a longer stretch
+            is_cut = True
+        else:
+            their_cpu += theirs.cpu
+            their_gpu += theirs.gpu
+            their_ram += theirs.ram
         seconds += window.seconds
         runs += window.runs
         requests += window.requests or 0
@@ -81,7 +85,7 @@ def _totals(windows: list[Window]) -> dict[str, Any]:
         written += window.tokens_written
     return {
         "energy": [cpu, gpu, ram],
-        "codecarbon_energy": [their_cpu, their_gpu, their_ram],
+        "codecarbon_energy": None if is_cut else [their_cpu, their_gpu, their_ram],
         "duration": seconds,
         "windows": len(windows),
         "runs": runs,
@@ -108,6 +112,8 @@ def _one_run(windows: list[Window]) -> dict[str, Any]:
     for key in SUMMED:
         whole[key] = sum(point[key] / point["runs"] for point in points)
     for key in ("energy", "codecarbon_energy"):
+        if any(point[key] is None for point in points):
+            continue
         parts = zip(*([j / point["runs"] for j in point[key]] for point in points), strict=True)
         whole[key] = [sum(part) for part in parts]
     return whole

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from joulegrid.errors import InputError
 from joulegrid.jobs.devices import visible_gpus
 from joulegrid.metering import disturbance, energy, estimates, rapl
+from joulegrid.metering.cut import cut
 from joulegrid.metering.energy import GpuEnergy
 from joulegrid.metering.samples import Equipment, Sample
-from joulegrid.metering.sensors import MachineSensors, Sampler, Sensors
+from joulegrid.metering.sensors import INTERVAL_WITH_GPUS_S, MachineSensors, Sampler, Sensors
 from joulegrid.metering.tracker import Tracker
 
 COMPONENTS = ("cpu", "gpu", "ram")
@@ -30,7 +31,7 @@ class Reading:
     energy_j
         J by component.
     codecarbon_j
-        the same as CodeCarbon says it.
+        the same as CodeCarbon says it; None where it was not asked.
     disturbances
         why the stretch says nothing about the work; empty: nothing disturbed it.
     foreign
@@ -46,7 +47,7 @@ class Reading:
 
     seconds: float
     energy_j: dict[str, float]
-    codecarbon_j: dict[str, float]
+    codecarbon_j: dict[str, float] | None
     disturbances: list[str]
     foreign: float
     neighbours: float | None
@@ -134,12 +135,21 @@ class Meter:
             beside = self._tracker.stop()
         return result, self.reading(sampler.samples, beside)
 
+    def measure_part(self, work: Callable[[], tuple[float, float]]) -> Reading:
+        """Run `work`, and read the energy that was used between the two instants that it gives, on
+        the clock of the samples; CodeCarbon cannot say it.
+        """
+        with Sampler(self._sensors, INTERVAL_WITH_GPUS_S) as sampler:
+            self._streams.append(sampler.samples)
+            begin_s, end_s = work()
+        return self.reading(cut(self._equipment, sampler.samples, begin_s, end_s), None)
+
     def cost(self, reading: Reading) -> dict[str, Any]:
         """A reading as the record of a job stores what its work took."""
         return {"seconds": reading.seconds, "energy_j": reading.energy_j, "basis": self.basis}
 
-    def reading(self, samples: list[Sample], beside: dict[str, float]) -> Reading:
-        """What samples say; `beside` is CodeCarbon's word."""
+    def reading(self, samples: list[Sample], beside: dict[str, float] | None) -> Reading:
+        """What samples say; `beside` is CodeCarbon's word, where it has one."""
         equipment, seconds = self._equipment, samples[-1].t_s - samples[0].t_s
         gpus = {uuid: energy.gpu_j(uuid, equipment, samples) for uuid in equipment.gpus}
         joules = self._cpu_and_ram(samples, seconds)

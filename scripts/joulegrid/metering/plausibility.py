@@ -24,10 +24,16 @@ def plausibility(
     spec: Spec,
     meter: Meter,
     decodes: bool = True,
+    steady_at: int | None = None,
 ) -> Check:
     """A function that says why a window's reading cannot be right; on GPUs that are known.
 
     Decoding reads the KV cache, prefill makes it.
+
+    Parameters
+    ----------
+    steady_at
+        how many requests are under way in a closed loop, each of which writes a token in a step.
     """
     limits = [board.limit_w for board in meter.equipment.gpus.values()]
     gpus = visible_gpus() if limits else []
@@ -36,6 +42,10 @@ def plausibility(
         return lambda window: None
     count = floor.steps(requests, concurrency(spec["engine"]))
     limit_w = sum(limit for limit in limits if limit is not None)
+    if steady_at is not None:
+        return lambda window: floor.below(
+            {**window, "runs": 1}, window["tokens_written"] // steady_at, step_s, limit_w
+        )
     # requests that share a prefix in the cache may read it once
     cached = (
         floor.cache_bytes(weights) if decodes and not spec["engine"].get("prefix_caching") else 0

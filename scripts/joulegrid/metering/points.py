@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import cycle, islice
 from typing import Any
 
 from joulegrid.engines import Completion, Engine, Request
 from joulegrid.jobs.run import say
+from joulegrid.metering.closed_loop import ClosedLoop
 from joulegrid.metering.windows import Run, Window
 from joulegrid.records import OK
 from joulegrid.workloads import Point
@@ -54,7 +56,11 @@ class Measured:
 
 
 def runner(engine: Engine, point: Point, requests: Sequence[Request] = ()) -> Run:
-    """A function that runs the requests of a point once, or others in their place."""
+    """A function that runs the requests of a point once, or others in their place; or its closed
+    loop.
+    """
+    if point.steady:
+        return ClosedLoop(engine, point)
     asked = requests or point.requests
     if point.at_once is None:
         return partial(engine.run, asked)
@@ -68,7 +74,8 @@ def asking(requests: Sequence[Request], new_tokens: int) -> tuple[Request, ...]:
 
 def as_written(measured: Measured) -> tuple[Request, ...]:
     """The requests of a point for as many new tokens as were written."""
-    rows = zip(measured.point.requests, measured.completions, strict=True)
+    asked = islice(cycle(measured.point.requests), len(measured.completions))
+    rows = zip(asked, measured.completions, strict=True)
     return tuple(replace(request, new_tokens=done.tokens_written) for request, done in rows)
 
 

@@ -55,11 +55,17 @@ class Sampler:
 
     `with Sampler(sensors) as sampler: …` gives `sampler.samples`, from the begin of the block
     to its end; both ends are sampled.
+
+    Parameters
+    ----------
+    interval_s
+        between two samples; None: as often as the machine's counters ask for.
     """
 
-    def __init__(self, sensors: Sensors):
+    def __init__(self, sensors: Sensors, interval_s: float | None = None):
         self._sensors, self.samples = sensors, [sensors.read()]
-        self._interval = INTERVAL_WITH_GPUS_S if sensors.equipment.gpus else INTERVAL_S
+        usual = INTERVAL_WITH_GPUS_S if sensors.equipment.gpus else INTERVAL_S
+        self._interval = interval_s or usual
         self._stop = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)

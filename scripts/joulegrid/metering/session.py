@@ -108,7 +108,8 @@ def measure(
         if stream is not None and taken.meter is not None:
             samples.write(stream, taken.meter.equipment, taken.meter.recorded)
     meter, windows, idle = taken.meter, taken.windows, taken.idle
-    told = all(each.prefill and count(each.prefill, protocol) for each in taken.able)
+    phased = [each for each in taken.able if not each.point.steady]
+    told = phased and all(each.prefill and count(each.prefill, protocol) for each in phased)
     return {
         **taken.facts,
         "components": meter.basis,
@@ -181,10 +182,17 @@ def measure_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -
     taken.warnings += said
     if taken.idle["loaded"] is None:
         taken.idle["loaded"] = measure_idle(taken, protocol, "with the model loaded")
-    check = plausibility(taken.engine, as_written(measured), weights, spec, taken.meter)
+    check = plausibility(
+        taken.engine,
+        as_written(measured),
+        weights,
+        spec,
+        taken.meter,
+        steady_at=point.at_once if point.steady else None,
+    )
     measure_windows(measured.windows, run, taken.meter, protocol, check)
     require_clean(measured.windows, protocol)
-    if protocol["phases"]:
+    if protocol["phases"] and not point.steady:
         measure_prefill(taken, measured, weights, spec)
 
 
@@ -249,7 +257,8 @@ def measure_prefill(taken: Taken, measured: Measured, weights: Path, spec: Spec)
 def deviations(meter: Meter, windows: Sequence[Window]) -> list[str]:
     """What is to be said of counters from which CodeCarbon's figure deviates."""
     said = []
-    for name in COMPONENTS:
+    windows = [window for window in windows if window["codecarbon_j"] is not None]
+    for name in COMPONENTS if windows else ():
         ours = sum(window["energy_j"][name] for window in windows)
         theirs = sum(window["codecarbon_j"][name] for window in windows)
         if meter.basis[name]["basis"] == MEASURED and abs(theirs - ours) > DEVIATION * ours:

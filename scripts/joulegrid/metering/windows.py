@@ -10,6 +10,7 @@ from typing import Any
 from joulegrid.engines import Completion
 from joulegrid.errors import Disturbed
 from joulegrid.jobs.run import say
+from joulegrid.metering.closed_loop import ClosedLoop
 from joulegrid.metering.meter import Meter
 
 # A mean of fewer windows has no interval worth the name
@@ -116,7 +117,11 @@ def enough(windows: Sequence[Window], protocol: dict[str, Any]) -> bool:
 
 
 def measure_window(run: Run, meter: Meter, min_seconds: float) -> Window:
-    """One metered stretch: the workload as often as it takes to fill `min_seconds`."""
+    """One metered stretch: the workload as often as it takes to fill `min_seconds`; of a closed
+    loop a stretch in which its batch is full.
+    """
+    if isinstance(run, ClosedLoop):
+        return run.window(meter, min_seconds)
     counted, reading = meter.measure(repeat(run, min_seconds))
     return {**reading.facts(), **counted}
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from joulegrid.analysis import carbon, comparison
 from joulegrid.analysis.variables import COMPONENTS
-from joulegrid.report import beside, evaluated, levers
+from joulegrid.report import beside, evaluated, levers, tokens
 from joulegrid.report.data import page_data
 from joulegrid.units import J_PER_KWH
 
@@ -74,6 +74,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),
         cost=cost(tree),
         footprint=beside.footprint(tree),
+        tokens=tokens.costs(tree),
         break_even=levers.sentences(tree),
         starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
         begins=beside.begins(tree),

@@ -19,12 +19,16 @@ class Point:
         prompts.
     at_once
         how many requests may be under way at a time; None: as many as the engine takes.
+    steady
+        whether the requests come again and again, and only the time counts in which `at_once` are
+        under way.
     """
 
     requests: tuple[Request, ...]
     prompt_tokens: int | None = None
     new_tokens: int | None = None
     at_once: int | None = None
+    steady: bool = False
 
 
 def listed(value: Any) -> list[Any]:
