@@ -12,7 +12,16 @@ from joulegrid.study.conclusions import CALLS
 from joulegrid.study.methods import METHODS, ROOMS, Weights, module_name
 from joulegrid.study.validation import schema_of
 
-GROUND = {"errors", "units", "records", "texts.files", "models.content", "models.context", "jobs"}
+GROUND = {
+    "errors",
+    "units",
+    "records",
+    "texts.files",
+    "texts.traces",
+    "models.content",
+    "models.context",
+    "jobs",
+}
 LOGIN = {"study", "analysis", "planning", "report"}
 COMPUTE = {
     "texts",

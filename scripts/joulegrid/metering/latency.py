@@ -1,7 +1,7 @@
-"""How requests of a replay fared: latencies, throughput, goodput, backlog.
+"""How requests of a replay fared: latencies, throughput, backlog.
 
 Every latency counts from the moment at which a request arrives, so that waiting is in it. Terms are
-those of serving benchmarks (vLLM's; goodput: Zhong et al. 2024, DistServe).
+those of vLLM's serving benchmark.
 """
 
 import math
@@ -64,11 +64,7 @@ def percentiles(values: Sequence[float], unfinished: int = 0) -> dict[str, float
 
 
 def summary(
-    requests: Sequence[Request],
-    found: Found,
-    duration_s: float,
-    seconds: float,
-    limits: Mapping[str, float],
+    requests: Sequence[Request], found: Found, duration_s: float, seconds: float
 ) -> dict[str, Any]:
     """What a record says of the requests of a replay.
 
@@ -80,20 +76,17 @@ def summary(
         completions by position; those of requests that were not finished lack.
     duration_s
         for how long requests were to arrive; `seconds` how long the replay really took.
-    limits
-        kind of latency -> what it may be at most in s, for goodput.
 
     Returns
     -------
-    Counts (`arrived`, `finished`, `unfinished`), rates per s (`offered`, `served`, `tokens`, and of
-    what kept within all limits `goodput`), percentiles of each latency over all that arrived (of
-    time per token over what was finished), `backlog` when arrivals ended, `most_waiting`, `drain_s` and `utilisation`; None where the engine
-    does not say.
+    Counts (`arrived`, `finished`, `unfinished`), rates per s (`offered`, `served`, `tokens`),
+    percentiles of each latency over all that arrived (of time per token over what was finished),
+    `backlog` and `waiting` when arrivals ended, `most_waiting`, `drain_s` and `utilisation`; None
+    where the engine does not say.
     """
     arrived = [n for n, request in enumerate(requests) if request.arrival_s <= seconds]
     done = {n: found[n] for n in arrived if n in found}
     offered_s = min(duration_s, seconds)
-    good = sum(within(requests[n], each, limits) for n, each in done.items())
     return {
         "duration_s": duration_s,
         "arrived": len(arrived),
@@ -102,18 +95,10 @@ def summary(
         "offered_per_s": len(arrived) / offered_s,
         "served_per_s": len(done) / seconds,
         "tokens_per_s": sum(each.tokens_written for each in done.values()) / seconds,
-        **({"limits": dict(limits), "goodput_per_s": good / seconds} if limits else {}),
-        **({"within_limits": good / len(arrived)} if limits and arrived else {}),
         **{kind: _percentiles_of(kind, requests, arrived, done) for kind in KINDS},
         **_queue(requests, arrived, done, offered_s),
         "drain_s": max(seconds - duration_s, 0.0),
     }
-
-
-def within(request: Request, done: Completion, limits: Mapping[str, float]) -> bool:
-    """Whether a finished request kept within all limits; a latency that it has none of does."""
-    said = ((KINDS[kind](request, done), limit) for kind, limit in limits.items())
-    return all(value is None or value <= limit for value, limit in said)
 
 
 def _percentiles_of(

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from joulegrid.records import ROOT
-from joulegrid.study import limits
+from joulegrid.study import limits, replays
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.methods import Weights, method
 from joulegrid.study.validation import nearest
@@ -23,6 +23,7 @@ def of_entries(data: dict[str, Any]) -> list[str]:
         *_quality_tasks(data),
         *_no_gpus(data),
         *_machines(data),
+        *replays.of_replays(data),
         *limits.of_texts(data),
         *limits.of_models(data),
     ]

@@ -21,7 +21,7 @@ def of_texts(data: dict[str, Any]) -> list[str]:
 def _too_many_prompts(data: dict[str, Any]) -> list[str]:
     lines = []
     for label, workload in data["workload"].items():
-        path = ROOT / workload["prompts"]
+        path = ROOT / workload.get("prompts", "")
         if workload["method"] == "lengths":  # repeats them
             continue
         if "count" not in workload or not path.is_file():

@@ -1,8 +1,9 @@
 """Traces: instants at which requests arrive, in a CSV file that a study names.
 
 Its first line names the columns: `arrival_s`, seconds after the start, in order; where wanted
-`prompt` (the text), `prompt_tokens` (exactly how many tokens the prompt shall be, all that the model
-reads included) and `new_tokens` (how many are generated at most). An empty field says nothing.
+`prompt` (the text), `prompt_tokens` (exactly how many tokens the prompt shall be, all that the
+model reads included) and `new_tokens` (how many are generated at most). An empty field says
+nothing.
 """
 
 import csv
@@ -56,8 +57,8 @@ def parse_trace(text: str, name: str) -> list[Arrival]:
         arrival = _arrival(row, f"{name}:{rows.line_num}")
         if found and arrival.arrival_s < found[-1].arrival_s:
             raise InputError(
-                f"{name}:{rows.line_num}: arrives at {arrival.arrival_s:g} s, before the line above "
-                f"at {found[-1].arrival_s:g} s; sort the file"
+                f"{name}:{rows.line_num}: arrives at {arrival.arrival_s:g} s, before the line "
+                f"above, at {found[-1].arrival_s:g} s; sort the file"
             )
         found.append(arrival)
     if not found:

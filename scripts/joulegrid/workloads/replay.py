@@ -61,5 +61,5 @@ def _request(arrival: Arrival, given: "cycle[str] | None", entry: dict) -> Reque
         entry["chat"],
         arrival.arrival_s,
         arrival.prompt_tokens,
-        entry["stops"],
+        entry["stop"] == "natural",
     )
