@@ -217,9 +217,13 @@ def test_a_machine_that_falls_behind_is_said():
     assert (found["backlog"], found["waiting"], found["most_waiting"]) == (3, 2, 2)
     assert found["utilisation"] == 1.0
     assert found["drain_s"] == 5.0
-    behind, unfinished = latency.fell_behind(found)
-    assert behind.startswith("the replay fell behind: 2 requests waited when arrivals ended")
-    assert unfinished == "1 of 4 requests were not finished"
+    assert latency.fell_behind(found) == ["1 of 4 requests were not finished"]
+    (behind,) = latency.fell_behind({**found, "waiting": 5, "unfinished": 0})
+    assert behind.startswith("the replay fell behind: 5 requests waited when arrivals ended")
+    # of ten thousand, 99 that wait are no sign of a queue that grows
+    many = {**found, "unfinished": 0, "arrived": 10_000}
+    assert latency.fell_behind({**many, "waiting": 99}) == []
+    assert len(latency.fell_behind({**many, "waiting": 101})) == 1
 
 
 def test_a_machine_that_keeps_up_is_idle_in_between():

@@ -1,13 +1,14 @@
 """A long window in bins of time: energy, and what disturbed the machine, bin by bin.
 
-Samples are taken each second (each 100 ms with GPUs): a bin ends with the last sample before its
+Samples are taken each second (each 100 ms with GPUs): a bin ends with the sample nearest to its
 time, and says where it really begins.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from joulegrid.metering.meter import Meter
 from joulegrid.metering.samples import Sample
@@ -28,15 +29,15 @@ def cuts(times: Sequence[float], duration_s: float, bin_s: float) -> list[int]:
     times
         of the samples, s since the begin.
     """
-    count = int(times[-1] // bin_s) + 1
-    edges = sorted({*(n * bin_s for n in range(1, count + 1)), duration_s})
+    inside = {*np.arange(bin_s, times[-1], bin_s), min(duration_s, times[-1])}
+    middles = (np.array(times[1:]) + np.array(times[:-1])) / 2
     found = [0]
-    for edge in edges:
-        position = bisect_right(times, edge) - 1
+    for position in np.searchsorted(middles, sorted(inside)):
         if times[position] - times[found[-1]] >= SHORTEST_S:
-            found.append(position)
+            found.append(int(position))
     last = len(times) - 1
-    if len(found) > 1 and times[last] - times[found[-1]] < SHORTEST_S:
+    rest_s = times[last] - times[found[-1]]
+    if len(found) > 1 and rest_s < SHORTEST_S:
         found.pop()
     return [*found, last]
 

@@ -13,8 +13,9 @@ import numpy as np
 from joulegrid.engines import Completion, Request
 
 PERCENTILES = (50, 95, 99)
-# Where the machine is busy for more of the time than this while requests wait, more come than go
-SATURATED = 0.95
+# More come than go where more wait at the end than these, and the machine was busy for most of the
+# time: a queue in balance does not grow with what has arrived
+FEW_WAITING, FEW_OF_ALL, BUSY = 4, 0.01, 0.8
 Found = Mapping[int, Completion]
 
 
@@ -149,8 +150,8 @@ def fell_behind(found: Mapping[str, Any]) -> list[str]:
     so; see `summary`.
     """
     said = []
-    utilisation, waiting = found["utilisation"], found["waiting"]
-    if waiting and utilisation >= SATURATED:
+    utilisation, waiting = found["utilisation"], found["waiting"] or 0
+    if waiting > max(FEW_WAITING, FEW_OF_ALL * found["arrived"]) and utilisation >= BUSY:
         said.append(
             f"the replay fell behind: {waiting} requests waited when arrivals ended, the machine "
             f"was busy {utilisation:.0%} of the time; it took {found['drain_s']:.0f} s more"

@@ -15,10 +15,11 @@ def poisson(rate_per_s: float, duration_s: float, seed: int) -> list[float]:
     """Instants in [0, duration) of a Poisson process: gaps are exponential with mean 1/rate, and
     how many there are is random, rate × duration on average.
     """
-    uniform, found, now = random.Random(seed), [], 0.0
+    source, now = random.Random(seed), 0.0
+    found: list[float] = []
     while True:
         # not Random.expovariate, which may draw differently in another Python
-        now -= math.log(1.0 - uniform.random()) / rate_per_s
+        now -= math.log(1.0 - source.random()) / rate_per_s
         if now >= duration_s:
             return found
         found.append(now)

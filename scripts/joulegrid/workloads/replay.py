@@ -29,7 +29,9 @@ def points(entry: dict, seed: int) -> list[Point]:
             f"no request arrives within {entry['duration_s']:g} s; lengthen duration_s"
         )
     given = cycle(_shuffled(entry, seed)) if "prompts" in entry else None
-    return [Point(tuple(_request(each, given, entry) for each in found))]
+    requests = tuple(_request(each, given, entry) for each in found)
+    asked = {request.new_tokens for request in requests}
+    return [Point(requests, new_tokens=asked.pop() if len(asked) == 1 else None)]
 
 
 def _arrivals(entry: dict, seed: int) -> list[Arrival]:
