@@ -111,6 +111,8 @@ DIMENSIONS = {
     "component": "part of the machine",
     "point": "number of the point of a sweep",
     "quantile": "share of the requests that are not longer",
+    "percentile": "share of the requests that do not take longer, in percent",
+    "bin": "number of the bin of time",
     "metric": "quality metric, TASK.METRIC",
     "zone": "zone of the electricity grid",
     "to": "zone that the work would move to",

@@ -107,10 +107,11 @@ def duplicate(source: Path, folder: Path) -> None:
     to where a model lies, which is elsewhere.
     """
     with new_folder(folder) as new:
-        shutil.copytree(source, new, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True)
+        shutil.copytree(source, new, symlinks=True, copy_function=link_or_copy, dirs_exist_ok=True)
 
 
-def _link_or_copy(source: str, target: str) -> None:
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """A file under a second name; the same bytes where the file system can."""
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without hard links

@@ -113,6 +113,7 @@ def _window(
         **facts,
         **({"disturbed": reasons} if reasons else {}),
         "runs": 1,
+        "requests": len(completions),
         "tokens_read": sum(each.tokens_read for each in completions),
         "tokens_written": sum(each.tokens_written for each in completions),
     }
