@@ -4,13 +4,19 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import ROOT
+from helpers import replayed
+from joulegrid.analysis.replays import objective, within
 from joulegrid.engines import Completion, Request
 from joulegrid.errors import InputError
+from joulegrid.jobs import requests as table
 from joulegrid.metering import latency
+from joulegrid.report import latency as report
 from joulegrid.study import study
+from joulegrid.study.grid import CELL_AXES
 from joulegrid.texts.traces import Arrival, parse_trace
 from joulegrid.workloads import arrivals, replay
 
@@ -248,3 +254,144 @@ def test_nothing_that_arrives_after_the_end_counts():
     found = latency.summary(REQUESTS, {}, 5.0, 1.5)
     assert (found["arrived"], found["finished"], found["backlog"]) == (2, 0, 2)
     assert found["total_s"]["p50"] is None
+
+
+# ---------------------------------------------------------------- the dataset
+RATES = {"calm": 0.2, "busy": 0.6}
+# what the stand-in for a machine takes of each component in W
+WATTS = {"cpu": 20.0, "gpu": 70.0, "ram": 10.0}
+
+
+def served(rate, service_s, power=1.0):
+    """What an energy job writes of a replay of 100 s, one request at a time of `service_s`, and
+    its completions.
+    """
+    requests = [Request("x", 11, arrival_s=at) for at in arrivals.poisson(rate, 100.0, 0)]
+    free, done = 0.0, {}
+    for number, request in enumerate(requests):
+        begin = max(free, request.arrival_s)
+        free = begin + service_s
+        done[number] = Completion(5, 11, free, "", begin + service_s / 11, begin)
+    seconds = max(free, 100.0)
+    found = latency.summary(requests, done, 100.0, seconds)
+    joules = {name: watts * power * seconds for name, watts in WATTS.items()}
+    halves = {name: value / 2 for name, value in joules.items()}
+    parts = [{"start_s": 0.0, "seconds": seconds / 2, "energy_j": halves}]
+    parts.append({**parts[0], "start_s": seconds / 2, "disturbed": ["a busy neighbour"]})
+    found |= {
+        "energy_per_request_j": sum(joules.values()) / len(done),
+        "drain_energy_j": dict.fromkeys(WATTS, 0.0),
+        "disturbed_share": 0.5,
+        "bins": parts,
+    }
+    return {**replayed.session(joules, seconds, len(done)), "replay": found}, requests, done
+
+
+@pytest.fixture(scope="module")
+def replays(tmp_path_factory):
+    """A study of two configurations at two rates: the compressed one is faster, and at the higher
+    rate its baseline falls behind.
+    """
+    data = json.loads(json.dumps(replayed.DOSQUET))
+    data["model"] = {"llama-7b": data["model"]["llama-7b"]}
+    keys = {k: v for k, v in ENTRY.items() if k not in ("interval_s", "prompts")}
+    keys |= {"prompts": PROMPTS["path"], "duration_s": 100}
+    data["workload"] = {
+        label: {**keys, "rate_per_s": rate, "limits": {"total_s": 4.0, "first_token_s": 2.0}}
+        for label, rate in RATES.items()
+    }
+    data["ranking"]["objectives"] = ["energy", "latency"]
+    folder = tmp_path_factory.mktemp("replays")
+
+    def energy(job):
+        compressed = job.labels[3] == "compressed"
+        record, requests, done = served(RATES[job.labels[6]], 1.0 if compressed else 2.5)
+        path = folder / f"results/{job.path}.requests.parquet"
+        table.write(path, table.rows(requests, done))
+        return record
+
+    value = {"value": 1.0, "stderr": None, "higher_is_better": False}
+    names = ("perplexity", "acc")
+    return replayed.replay(
+        folder,
+        data,
+        {"energy": energy, "quality": lambda _: {"metrics": dict.fromkeys(names, value)}},
+    )
+
+
+def test_replays_are_a_group_of_the_dataset(replays):
+    group = replays.tree["replay"].to_dataset()
+    cell = {"quantization": "full", "workload": "busy", "session": 1}
+    one = group.sel(cell).squeeze()
+    record, requests, done = served(RATES["busy"], 2.5)
+    assert one.latency.values.tolist() == list(record["replay"]["total_s"].values())
+    late = [each.done_s - requests[n].arrival_s for n, each in done.items()]
+    assert float(one.latency.sel(percentile=95)) == pytest.approx(np.percentile(late, 95))
+    assert float(one.first_token.sel(percentile=50)) < float(one.latency.sel(percentile=50))
+    assert float(one.waiting) > 5
+    assert float(one.energy_per_request) == pytest.approx(
+        float(replays.tree["energy"].energy.sel(cell).sum()) / len(done)
+    )
+    whole = replays.tree["energy"].energy.sel(cell).squeeze()
+    assert one.bin_energy.sum("bin").values.tolist() == whole.values.tolist()
+    assert one.bin_disturbed.values.tolist() == [0.0, 1.0]
+
+
+def test_goodput_counts_what_kept_within_all_limits(replays):
+    _, requests, done = served(RATES["busy"], 2.5)
+    good = [
+        each.done_s - requests[n].arrival_s <= 4.0
+        and each.first_token_s - requests[n].arrival_s <= 2.0
+        for n, each in done.items()
+    ]
+    one = replays.tree["replay"].to_dataset().sel(quantization="full", workload="busy").squeeze()
+    assert 0 < sum(good) < len(good)
+    assert float(one.within_limits) == pytest.approx(sum(good) / len(good))
+    assert float(one.goodput) == pytest.approx(float(one.served_rate) * sum(good) / len(good))
+
+
+def test_goodput_without_its_table_is_not_known(tmp_path):
+    path = tmp_path / "x.requests.parquet"
+    assert within(path, {"total_s": 1.0}) is None
+    path.write_text("half a file")
+    assert within(path, {"total_s": 1.0}) is None
+    done = {0: Completion(5, 1, 1.0, ""), 1: Completion(5, 2, 3.0, "")}
+    table.write(path, table.rows([Request("x", 2)] * 3, done))
+    assert within(path, {"total_s": 2.0}) == 1
+    assert within(path, {"first_token_s": 2.0}) is None  # which the engine does not say
+
+
+def test_the_latency_that_is_weighed_is_the_95th_percentile_of_a_replay(replays):
+    energy = replays.tree["energy"].to_dataset()
+    plain = (energy.duration / energy.tokens_written).mean("session")
+    weighed = objective(replays.tree, plain, {"quantization": "full"})
+    group = replays.tree["replay"].latency.sel(percentile=95, drop=True).mean("session")
+    assert weighed.transpose(*group.dims).values.tolist() == group.values.tolist()
+    # a replay does not compare with a batch: between workloads it is time per token
+    assert objective(replays.tree, plain, {"workload": "calm"}) is plain
+    unfinished = replays.tree.copy(deep=True)
+    unfinished["replay"].latency[:] = np.nan
+    assert np.isinf(objective(unfinished, plain, {"quantization": "full"})).all()
+
+
+def test_the_report_shows_latencies_and_what_a_request_costs(replays):
+    frame = report.rate_frame(replays.tree)
+    assert set(frame.line) == {"full", "compressed"}
+    assert set(frame.percentile) == {"p50", "p95", "p99"}
+    drawn = report.chart(frame, 600).to_dict()
+    above, below = drawn["vconcat"]
+    assert above["encoding"]["y"]["field"] == "latency"
+    assert below["encoding"]["y"]["field"] == "energy_per_request"
+    keys = {column.key for column in report.columns_of(replays.tree)}
+    assert {"latency_p95", "first_token_p50", "queueing_p95", "goodput"} <= keys
+    index = pd.DataFrame([dict.fromkeys(CELL_AXES, "")]).assign(
+        model="llama-7b",
+        training="none",
+        pruning="none",
+        quantization="compressed",
+        hardware="setup-1",
+        engine="transformers",
+        workload="busy",
+    )
+    shown = report.with_latencies(replays.tree, index)
+    assert 1.0 <= shown.latency_p50.item() < shown.latency_p95.item()

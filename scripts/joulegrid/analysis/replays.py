@@ -121,7 +121,7 @@ class Replays:
         dims = (*self.axes, "bin")
         return xr.Dataset(
             {name: ((*dims, *v.extra), arrays[name], v.attrs) for name, v in BINS.items()},
-            coords={**{axis: list(labels) for axis, labels in self.axes.items()}, **extra},
+            coords={name: list(labels) for name, labels in {**self.axes, **extra}.items()},
         )
 
 
@@ -174,3 +174,18 @@ def within(requests: Path, limits: Mapping[str, float]) -> int | None:
         # of one token alone there is nothing to wait for: 0 of 0 steps
         good &= ~(end - begin > limit * steps)
     return int(good.sum())
+
+
+def objective(
+    tree: xr.DataTree, seconds_per_token: xr.DataArray, baseline: Mapping[str, str]
+) -> xr.DataArray:
+    """Latency in s that cells are weighed by: of a replay the 95th percentile from arrival to the
+    last token, infinite where that was not finished; of others seconds per generated token, as of
+    all where the study compares workloads with each other.
+    """
+    if "replay" not in tree.children or "workload" in baseline:
+        return seconds_per_token
+    group = tree["replay"].to_dataset()
+    late = group.latency.sel(percentile=PERCENTILES[1], drop=True)
+    late = late.where(late.notnull() | group.finished.isnull(), np.inf).mean("session")
+    return late.reindex_like(seconds_per_token).fillna(seconds_per_token)

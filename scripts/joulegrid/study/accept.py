@@ -208,8 +208,7 @@ def take_over(found: list[Predecessor], reason: str, shelf: Shelf) -> None:
         record = {**each.record, "id": each.job.id, "spec": each.job.spec, "accepted": accepted}
         if each.job.kind in MARKERS:
             _take_weights(each, shelf)
-        new = ROOT / RESULTS / f"{each.job.path}.json"
-        write_json(new, record)
+        write_json(new := ROOT / RESULTS / f"{each.job.path}.json", record)
         requests.duplicate(ROOT / each.path, new)
 
 
