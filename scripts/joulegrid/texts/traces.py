@@ -48,9 +48,9 @@ def parse_trace(text: str, name: str) -> list[Arrival]:
     rows.fieldnames = columns
     unknown = sorted(set(columns) - set(COLUMNS))
     if ARRIVAL not in columns or unknown:
-        got = f"got {', '.join(columns)}" if columns else "it is empty"
         raise InputError(
-            f"{name}:1: expected the column {ARRIVAL} and none but {', '.join(COLUMNS[1:])}; {got}"
+            f"{name}:1: expected the column {ARRIVAL} and none but {', '.join(COLUMNS[1:])}; "
+            f"{'got ' + ', '.join(columns) if columns else 'it is empty'}"
         )
     found: list[Arrival] = []
     for row in rows:
