@@ -19,8 +19,8 @@ from joulegrid.study.grid import Cell
 PERCENTILES = (50, 95, 99)
 _PER_PERCENTILE = ("percentile",)
 _LATE = (
-    "requests that were not finished count as later than all others: NaN where the percentile falls "
-    "among them, or the engine does not say"
+    "requests that were not finished count as later than all others: NaN where the percentile "
+    "falls among them, or the engine does not say"
 )
 # dims: the cell's axes, session; of workloads that are replays
 REPLAY = {
