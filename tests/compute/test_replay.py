@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from joulegrid.engines import Completion, Request
+from joulegrid.engines import Completion, Request, transformers
 from joulegrid.errors import Disturbed, InputError
 from joulegrid.jobs import requests as table
-from joulegrid.metering import bins, latency, open_loop
+from joulegrid.metering import bins, latency, open_loop, session
 from joulegrid.metering.meter import Meter
 from joulegrid.metering.points import Measured
 from joulegrid.metering.replay import Recording
 from joulegrid.metering.samples import Equipment, Host, Sample, Zone
-from joulegrid.workloads import Point
+from joulegrid.workloads import Point, arrivals
 
 PROTOCOL = {"disturbed": "accept"}
 WORKLOAD = {"duration_s": 0.4, "drain_s": 0.2, "bin_s": 60}
@@ -102,6 +102,92 @@ def test_sigterm_keeps_what_was_done():
     assert "2 of 5 requests were finished; the next run tries again" in str(end.value)
     assert end.value.windows[0]["tokens_written"] == 4
     assert end.value.facts["replay"]["finished"] == 2
+
+
+# ---------------------------------------------------------------- a model
+@pytest.fixture(autouse=True)
+def _no_reference(monkeypatch):
+    """What takes seconds on a busy machine and is no matter here."""
+    monkeypatch.setattr(session, "reference_seconds", lambda: 1.0)
+
+
+def spec_of(**workload):
+    """A session of the tiny model, two requests at a time."""
+    return {
+        "quantization": {"method": "cast", "dtype": "float32"},
+        "hardware": {"device": "cpu", "threads": 1},
+        "engine": {"method": "transformers", "batch_size": 2},
+        "workload": {
+            "method": "replay",
+            "prompts": {"path": "config/prompts/questions.jsonl"},
+            "duration_s": 2.5,
+            "drain_s": 600,
+            "bin_s": 1,
+            "new_tokens": 8,
+            "stop": "natural",
+            "chat": False,
+            **workload,
+        },
+        "protocol": {"idle_seconds": 0, "tracking": "machine", "disturbed": "accept", "seed": 0},
+    }
+
+
+def test_a_model_that_keeps_up(tiny, tmp_path):
+    path = tmp_path / "x.requests.parquet"
+    record = session.measure(spec_of(rate_per_s=3), tiny, requests=path)
+    facts, (window,) = record["replay"], record["windows"]
+    found = pq.read_table(path)
+    arrival, done, first, begun = (
+        found[name].to_numpy() for name in ("arrival_s", "done_s", "first_token_s", "started_s")
+    )
+    assert arrival.tolist() == arrivals.poisson(3, 2.5, 0)
+    assert (arrival <= begun).all()
+    assert (begun < first).all()
+    assert (first < done).all()
+    assert facts["finished"] == len(arrival)
+    for kind, values in {"total_s": done - arrival, "queueing_s": begun - arrival}.items():
+        expected = np.percentile(values, [50, 95, 99])
+        assert list(facts[kind].values()) == pytest.approx(expected), kind
+    assert window["seconds"] >= 2.5
+    assert window["tokens_written"] == sum(found["tokens_written"].to_pylist())
+    assert len(facts["bins"]) == 2
+    (point,) = record["points"]
+    assert point["new_tokens"] == 8
+    assert point["lengths"]["tokens_read"] == found["tokens_read"].to_pylist()
+
+
+def test_a_model_that_falls_behind(tiny, tmp_path):
+    path = tmp_path / "x.requests.parquet"
+    spec = spec_of(rate_per_s=400, duration_s=1, drain_s=0)
+    record = session.measure(spec, tiny, requests=path)
+    facts = record["replay"]
+    assert facts["unfinished"] > facts["finished"] > 0
+    assert facts["arrived"] == facts["finished"] + facts["unfinished"]
+    assert facts["total_s"]["p95"] is None
+    assert any("fell behind" in text for text in record["warnings"])
+    assert record["idle"]["end"] is None
+    done = pq.read_table(path)["done_s"]
+    assert len(done) - done.null_count == facts["finished"]
+
+
+def test_a_model_that_is_killed_in_between(tiny, tmp_path, monkeypatch):
+    """SIGTERM comes with the third batch; what two had done is there."""
+    path, real, left = tmp_path / "x.requests.parquet", transformers.generate, [3]
+
+    def generate(*arguments):
+        left[0] -= 1
+        if left[0] == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(transformers, "generate", generate)
+    monkeypatch.setattr(open_loop, "warm", lambda *_: [])
+    spec = spec_of(rate_per_s=4, arrivals="constant")
+    with pytest.raises(
+        Disturbed, match=r"2 of 10 requests were finished; the next run tries again"
+    ):
+        session.measure(spec, tiny, requests=path)
+    assert pq.read_table(path)["done_s"].null_count == 8
 
 
 # ---------------------------------------------------------------- bins of time

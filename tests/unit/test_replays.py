@@ -235,7 +235,7 @@ def test_a_machine_that_falls_behind_is_said():
 def test_a_machine_that_keeps_up_is_idle_in_between():
     done = {0: Completion(5, 3, 1.0, "", 0.5, 0.0), 1: Completion(5, 3, 3.5, "", 3.0, 2.5)}
     found = latency.summary([REQUESTS[0], REQUESTS[2]], done, 10.0, 10.0)
-    assert found["utilisation"] == pytest.approx(0.2)
+    assert found["utilisation"] == pytest.approx(0.25)  # 0 to 1 and 2 to 3.5 s
     assert (found["backlog"], found["waiting"], found["drain_s"]) == (0, 0, 0.0)
     assert latency.fell_behind(found) == []
 
@@ -245,7 +245,7 @@ def test_an_engine_that_says_no_times_has_latencies_of_the_end_alone():
     found = latency.summary(REQUESTS[:1], done, 10.0, 10.0)
     assert found["total_s"]["p50"] == 1.0
     assert found["first_token_s"] == dict.fromkeys(("p50", "p95", "p99"))
-    assert found["utilisation"] is None
+    assert (found["utilisation"], found["waiting"]) == (0.1, None)
     assert latency.fell_behind(found) == []
 
 

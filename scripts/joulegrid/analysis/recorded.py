@@ -172,7 +172,7 @@ class Replay(Struct):
     waiting: int | None
     most_waiting: int | None
     drain_s: float
-    utilisation: float | None
+    utilisation: float
     energy_per_request_j: float
     drain_energy_j: Components
     disturbed_share: float

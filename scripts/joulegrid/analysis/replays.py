@@ -50,7 +50,7 @@ REPLAY = {
     "most_waiting": Variable("requests that waited at one time, at most"),
     "drain_time": Variable("time until the last request was finished after arrivals ended", "s"),
     "utilisation": Variable(
-        "share of the time until arrivals ended in which a request was being worked on"
+        "share of the time until arrivals ended in which a request was there and not finished"
     ),
     "energy_per_request": Variable("energy of all components per finished request", "J"),
     "drain_energy": Variable("energy after arrivals ended", "J", ("component",)),

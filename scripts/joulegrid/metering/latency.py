@@ -116,22 +116,24 @@ def _queue(
     requests: Sequence[Request], arrived: Sequence[int], done: Found, until_s: float
 ) -> dict[str, Any]:
     """Requests that were not finished, or not begun, when arrivals ended; the longest queue; and
-    the share of the time until then in which at least one request was being worked on.
+    the share of the time until then in which at least one request was there and not finished.
     """
+    stay = [(requests[n].arrival_s, done[n].done_s if n in done else until_s) for n in arrived]
+    utilisation = _covered(stay, until_s) / until_s
     backlog = sum(n not in done or done[n].done_s > until_s for n in arrived)
     begun = {n: each.started_s for n, each in done.items() if each.started_s is not None}
     if not begun:
-        return {"backlog": backlog, "waiting": None, "most_waiting": None, "utilisation": None}
+        waiting = dict.fromkeys(("waiting", "most_waiting"))
+        return {"backlog": backlog, **waiting, "utilisation": utilisation}
     changes = sorted(
         [(requests[n].arrival_s, 1) for n in arrived] + [(at, -1) for at in begun.values()]
     )
     lengths = np.cumsum([change for _, change in changes])
-    work = sorted((at, done[n].done_s) for n, at in begun.items())
     return {
         "backlog": backlog,
         "waiting": sum(n not in begun or begun[n] > until_s for n in arrived),
         "most_waiting": int(lengths.max()),
-        "utilisation": _covered(work, until_s) / until_s,
+        "utilisation": utilisation,
     }
 
 

@@ -91,7 +91,7 @@ def _run(replay: Replay, engine: Engine, workload: Mapping[str, Any]) -> None:
 
     def report(number: int, completion: Completion) -> None:
         replay.found[number] = completion
-        if time.perf_counter() - began > latest_s and len(replay.found) < len(replay.requests):
+        if completion.done_s > latest_s and len(replay.found) < len(replay.requests):
             raise _Overdue
 
     try:
