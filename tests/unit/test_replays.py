@@ -14,8 +14,9 @@ from joulegrid.engines import Completion, Request
 from joulegrid.errors import InputError
 from joulegrid.jobs import requests as table
 from joulegrid.metering import latency
+from joulegrid.records import REQUESTS
 from joulegrid.report import latency as report
-from joulegrid.study import study
+from joulegrid.study import sites, study, unused
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.texts.traces import Arrival, parse_trace
 from joulegrid.workloads import arrivals, replay
@@ -187,7 +188,7 @@ def test_a_trace_that_does_not_fit_is_said(study_data, tmp_path, keys, message):
 
 
 # ---------------------------------------------------------------- how they fared
-REQUESTS = [Request("x", 3, arrival_s=float(t)) for t in (0, 1, 2, 4)]
+ASKED = [Request("x", 3, arrival_s=float(t)) for t in (0, 1, 2, 4)]
 # one at a time, 3 s each: the fourth is not done when it ends after 10 s
 FOUND = {
     n: Completion(5, 3, 3.0 * n + 3, "", first_token_s=3.0 * n + 1, started_s=3.0 * n)
@@ -196,7 +197,7 @@ FOUND = {
 
 
 def test_latencies_are_those_of_numpy():
-    found = latency.summary(REQUESTS[:3], FOUND, 5.0, 9.0)
+    found = latency.summary(ASKED[:3], FOUND, 5.0, 9.0)
     for kind, values in {
         "first_token_s": [1, 3, 5],
         "per_token_s": [1, 1, 1],
@@ -212,14 +213,14 @@ def test_latencies_are_those_of_numpy():
 
 
 def test_what_was_not_finished_is_later_than_all_else():
-    found = latency.summary(REQUESTS, FOUND, 5.0, 10.0)
+    found = latency.summary(ASKED, FOUND, 5.0, 10.0)
     assert found["unfinished"] == 1
     assert found["total_s"] == {"p50": 6.0, "p95": None, "p99": None}
     assert found["per_token_s"]["p99"] == 1.0
 
 
 def test_a_machine_that_falls_behind_is_said():
-    found = latency.summary(REQUESTS, FOUND, 5.0, 10.0)
+    found = latency.summary(ASKED, FOUND, 5.0, 10.0)
     assert (found["backlog"], found["waiting"], found["most_waiting"]) == (3, 2, 2)
     assert found["utilisation"] == 1.0
     assert found["drain_s"] == 5.0
@@ -234,7 +235,7 @@ def test_a_machine_that_falls_behind_is_said():
 
 def test_a_machine_that_keeps_up_is_idle_in_between():
     done = {0: Completion(5, 3, 1.0, "", 0.5, 0.0), 1: Completion(5, 3, 3.5, "", 3.0, 2.5)}
-    found = latency.summary([REQUESTS[0], REQUESTS[2]], done, 10.0, 10.0)
+    found = latency.summary([ASKED[0], ASKED[2]], done, 10.0, 10.0)
     assert found["utilisation"] == pytest.approx(0.25)  # 0 to 1 and 2 to 3.5 s
     assert (found["backlog"], found["waiting"], found["drain_s"]) == (0, 0, 0.0)
     assert latency.fell_behind(found) == []
@@ -242,7 +243,7 @@ def test_a_machine_that_keeps_up_is_idle_in_between():
 
 def test_an_engine_that_says_no_times_has_latencies_of_the_end_alone():
     done = {0: Completion(5, 3, 1.0, "")}
-    found = latency.summary(REQUESTS[:1], done, 10.0, 10.0)
+    found = latency.summary(ASKED[:1], done, 10.0, 10.0)
     assert found["total_s"]["p50"] == 1.0
     assert found["first_token_s"] == dict.fromkeys(("p50", "p95", "p99"))
     assert (found["utilisation"], found["waiting"]) == (0.1, None)
@@ -251,7 +252,7 @@ def test_an_engine_that_says_no_times_has_latencies_of_the_end_alone():
 
 def test_nothing_that_arrives_after_the_end_counts():
     """A replay that is killed after 1.5 s."""
-    found = latency.summary(REQUESTS, {}, 5.0, 1.5)
+    found = latency.summary(ASKED, {}, 5.0, 1.5)
     assert (found["arrived"], found["finished"], found["backlog"]) == (2, 0, 2)
     assert found["total_s"]["p50"] is None
 
@@ -395,3 +396,46 @@ def test_the_report_shows_latencies_and_what_a_request_costs(replays):
     )
     shown = report.with_latencies(replays.tree, index)
     assert 1.0 <= shown.latency_p50.item() < shown.latency_p95.item()
+
+
+# ---------------------------------------------------------------- keeping house
+@pytest.mark.parametrize(
+    ("given", "asked"), [(None, 280), (60, 280), ("4h", 280), ("4h40m", "4h40m"), ("1d", "1d")]
+)
+def test_a_job_asks_for_the_time_that_the_longest_replay_needs(study_data, tmp_path, given, asked):
+    """Four hours, ten minutes to finish what arrived, half an hour for the rest."""
+    found = asking(study_data, interval_s=6)
+    path = tmp_path / "site.yaml"
+    runtime = {} if given is None else {"runtime": given}
+    site = {"hardware": {label: {"mem_mb": 1, **runtime} for label in ("here", "there")}}
+    path.write_text(json.dumps(site))
+    assert sites.load(str(path), found).hardware("here")["runtime"] == asked
+
+
+def test_a_study_without_replays_asks_for_what_its_site_says(study_data, tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text(json.dumps({"hardware": {"here": {"runtime": 10}, "there": {}}}))
+    found = sites.load(str(path), study.from_data(study_data, "s.yaml"))
+    assert found.hardware("here") == {"runtime": 10}
+    assert found.hardware("there") == {}
+
+
+def test_what_lies_beside_a_record_is_listed_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(unused, "ROOT", tmp_path)
+    folder = tmp_path / "results/energy/a/1"
+    folder.mkdir(parents=True)
+    names = {f"{'0' * 16}{end}" for end in (".json", ".requests.parquet", ".samples.gz")}
+    names |= {f"{'f' * 16}.disturbed.json", f"{'f' * 16}.requests.parquet"}  # without its record
+    for name in (*names, "notes.txt"):
+        (folder / name).write_text("x")
+    assert {each.path.name for each in unused.unused([], "results")} == names
+
+
+def test_a_record_that_is_taken_over_keeps_its_requests(tmp_path):
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    table.duplicate(old, new)
+    assert list(tmp_path.iterdir()) == []
+    table.write(old.with_suffix(REQUESTS), table.rows(ASKED, FOUND))
+    table.duplicate(old, new)
+    old.with_suffix(REQUESTS).unlink()
+    assert within(new.with_suffix(REQUESTS), {"total_s": 4.0}) == 1
