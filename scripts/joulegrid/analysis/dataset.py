@@ -17,6 +17,7 @@ from joulegrid.analysis import facts, samples, trained
 from joulegrid.analysis.points import Sweeps, lengths_of
 from joulegrid.analysis.reading import Missing, Records
 from joulegrid.analysis.recorded import Evaluation, Made, Metric, Model, Session, Texts, Ways
+from joulegrid.analysis.replays import Replays
 from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import (
@@ -110,7 +111,7 @@ def _labels(specs: Specs, axes: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
-    """The groups energy and lengths, and points where a workload has several."""
+    """The groups energy and lengths, points where a workload has several, and replay."""
     study = specs.study
     sessions = range(1, study.data["protocol"]["sessions"] + 1)
     cells: dict[str, list[Any]] = {**_labels(specs, CELL_AXES)}
@@ -118,6 +119,7 @@ def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
     table = Table(axes, ENERGY, {"component": COMPONENTS})
     lengths = Table(cells, LENGTHS, {"quantile": QUANTILES})
     sweeps = Sweeps(axes, study.data["workload"])
+    replays = Replays(axes, study.data["workload"])
     ways: dict[str, list[Ways]] = {label: [] for label in axes["hardware"]}
     measured: list[dict[str, Any]] = []  # rows of the points of one session
     told: dict[Cell, dict[str, Any]] = {}
@@ -127,6 +129,8 @@ def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
         measured.extend(sweeps.rows(cell, record))
         if cell not in told and record.points:
             told[cell] = lengths_of(record)
+        if record.replay is not None:
+            replays.add(cell, session, record.replay, records.beside(specs.energy(cell, session)))
         ways[cell.hardware].append(record.components)
         return row
 
@@ -146,12 +150,9 @@ def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
     texts = [[_said(ways[label], c) for c in COMPONENTS] for label in axes["hardware"]]
     about = {"long_name": "how the energy of the component was obtained"}
     dataset["method"] = (("hardware", "component"), texts, about)
-    points = sweeps.dataset()
-    return {
-        "/energy": dataset,
-        "/lengths": lengths.dataset(),
-        **({} if points is None else {"/points": points}),
-    }
+    several = {"/points": sweeps.dataset(), "/replay": replays.dataset()}
+    known = {name: group for name, group in several.items() if group is not None}
+    return {"/energy": dataset, "/lengths": lengths.dataset(), **known}
 
 
 def _said(ways: list[Ways], component: str) -> str:

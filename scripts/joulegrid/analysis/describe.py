@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from joulegrid.analysis import concluded, variables
+from joulegrid.analysis import concluded, replays, variables
 from joulegrid.analysis.variables import Variable
 
 CELL = "model, training, pruning, quantization, hardware, engine, workload"
@@ -21,6 +21,13 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         variables.LENGTHS,
         CELL,
         "how long prompts and answers were, in the first session that says it",
+    ),
+    (
+        "replay",
+        {**replays.REPLAY, **replays.BINS},
+        f"{CELL}, session; of bins of time also bin",
+        "how requests fared that arrived by themselves, and energy over time; where a workload is "
+        "a replay",
     ),
     (
         "quality",
@@ -120,7 +127,7 @@ Nothing is run: what is there counts.
 Ranking and emissions are made anew, with what the first study chose. Cells of two studies that ran
 weeks apart are compared as if they had been measured in one: drift between the studies is in no
 interval (`reference_time` shows it). What a study took (`cost`), its hours (`grid`),
-its points and lengths stay in its own file.
+its points, lengths and replays stay in its own file.
 """
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import MsgspecError
@@ -22,7 +23,16 @@ from joulegrid.analysis.recorded import (
     Training,
 )
 from joulegrid.analysis.variables import STATUS
-from joulegrid.records import DISTURBED, DIVERGED, OK, OOM, ROOT, SCHEMA_VERSION, UNSUPPORTED
+from joulegrid.records import (
+    DISTURBED,
+    DIVERGED,
+    OK,
+    OOM,
+    REQUESTS,
+    ROOT,
+    SCHEMA_VERSION,
+    UNSUPPORTED,
+)
 from joulegrid.study.accept import reasons
 from joulegrid.study.shelf import RESULTS, Shelf
 from joulegrid.study.specs import Job
@@ -79,6 +89,10 @@ class Records:
             self._note(job, path, status, reason)
         own = {"id": job.id} if status != "missing" else {}
         return {**row, **own, "status": STATUS.index(status), "accepted": accepted}
+
+    def beside(self, job: Job) -> Path:
+        """Where the requests of a job whose record is there are kept, if it is a replay."""
+        return (ROOT / (self.shelf.record(job) or "")).with_suffix(REQUESTS)
 
     def _read(self, job: Job) -> tuple[bytes | None, str]:
         """The content of a record and its path; None where it is not there.

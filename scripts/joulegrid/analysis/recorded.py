@@ -135,6 +135,50 @@ class Spent(NamedTuple):
     joules: float
 
 
+class Percentiles(Struct):
+    """Of a latency in s; None where one falls among requests that were not finished."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+    def listed(self) -> list[float | None]:
+        """In the order of `replays.PERCENTILES`."""
+        return [self.p50, self.p95, self.p99]
+
+
+class Bin(Struct):
+    """A stretch of time of a replay."""
+
+    start_s: float
+    seconds: float
+    energy_j: Components
+    disturbed: list[str] | None = None
+
+
+class Replay(Struct):
+    """How the requests of a replay fared, see `metering.latency`."""
+
+    arrived: Count
+    finished: int
+    offered_per_s: float
+    served_per_s: float
+    tokens_per_s: float
+    total_s: Percentiles
+    first_token_s: Percentiles
+    per_token_s: Percentiles
+    queueing_s: Percentiles
+    backlog: int
+    waiting: int | None
+    most_waiting: int | None
+    drain_s: float
+    utilisation: float
+    energy_per_request_j: float
+    drain_energy_j: Components
+    disturbed_share: float
+    bins: list[Bin]
+
+
 class Session(Header, kw_only=True):
     """A measured session of a cell."""
 
@@ -149,6 +193,7 @@ class Session(Header, kw_only=True):
     windows: list[Window]
     points: list[Point] = []
     prefill_windows: list[Window] | None = None
+    replay: Replay | None = None
     warnings: list[str]
     ended_early: str | None = None
     memory_bytes: Memory

@@ -118,6 +118,8 @@ DIMENSIONS = {
     "session": "number of the independent measurement of a cell",
     "component": "part of the machine",
     "point": "number of the point of a sweep",
+    "percentile": "share of the requests that do not take longer, in percent",
+    "bin": "number of the bin of time",
     "metric": "quality metric, TASK.METRIC",
     "zone": "zone of the electricity grid",
     "to": "zone that the work would move to",

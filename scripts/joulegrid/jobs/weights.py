@@ -110,8 +110,8 @@ def duplicate(source: Path, folder: Path) -> None:
         shutil.copytree(source, new, symlinks=True, copy_function=link_or_copy, dirs_exist_ok=True)
 
 
-def link_or_copy(source: str, target: str) -> None:
-    """Give a file a second name, or copy it where the file system has no such."""
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """A file under a second name; the same bytes where the file system can."""
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without hard links

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from joulegrid.errors import Disturbed, Terminated, Unsupported
+from joulegrid.jobs import requests as table
 from joulegrid.jobs.implementation import implementation
 from joulegrid.jobs.outcomes import finding
 from joulegrid.jobs.run import say, terminable
-from joulegrid.metering import samples
+from joulegrid.metering import latency, open_loop, samples
 from joulegrid.metering.meter import COMPONENTS, MEASURED, Meter
 from joulegrid.metering.plausibility import concurrency, plausibility
 from joulegrid.metering.points import Measured, as_written, asking, runner, warm_up
@@ -36,6 +37,8 @@ class Taken:
         power by time, None where it was not measured.
     warnings
         what is to be said of idle power and of warming up.
+    replay
+        of a workload whose requests arrive by themselves.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +48,7 @@ class Taken:
     meter: Any = None
     engine: Any = None
     memory: dict[str, Any] | None = None
+    replay: open_loop.Replay | None = None
 
     @property
     def able(self) -> list[Measured]:
@@ -73,6 +77,7 @@ def measure(
     weights: Path,
     stream: Path | None = None,
     memory: dict[str, Any] | None = None,
+    requests: Path | None = None,
 ) -> dict[str, Any]:
     """Reference work, idle, load, idle, windows of every point behind its warm-up, idle.
 
@@ -82,11 +87,14 @@ def measure(
         where to write all samples of the session, if anywhere, however it ends; see `samples`.
     memory
         what was free before, as `devices.free_memory` says it.
+    requests
+        where to write the requests of a replay, likewise; see `jobs.requests`.
 
     Returns
     -------
     loading and windows with seconds, J per component, tokens; idle power in W at three times;
-    memory and what the engine says it ran; `ended_early`, where SIGTERM ended the session.
+    memory and what the engine says it ran; `ended_early`, where SIGTERM ended the session;
+    `replay`, where requests arrived by themselves: how they fared, and energy over time.
 
     Raises
     ------
@@ -107,6 +115,8 @@ def measure(
     finally:  # a session that cannot count is the one whose samples are wanted
         if stream is not None and taken.meter is not None:
             samples.write(stream, taken.meter.equipment, taken.meter.recorded)
+        if requests is not None and taken.replay is not None:
+            table.write(requests, taken.replay.rows())
     meter, windows, idle = taken.meter, taken.windows, taken.idle
     phased = [each for each in taken.able if not each.point.steady]
     told = phased and all(each.prefill and count(each.prefill, protocol) for each in phased)
@@ -117,6 +127,7 @@ def measure(
         "windows": windows,
         **({"prefill_windows": taken.prefill} if told else {}),
         "points": [each.facts() for each in taken.points],
+        **({"replay": taken.replay.facts} if taken.replay else {}),
         **({"ended_early": ended} if ended else {}),
         "memory_bytes": taken.engine.memory(),
         "warnings": [
@@ -147,6 +158,9 @@ def take(taken: Taken, spec: Spec, weights: Path) -> None:
     taken.engine, taken.facts["loading"] = engine, loading.facts()
     say(f"loaded in {loading.seconds:.1f} s: {engine.describe()}")
     taken.points += map(Measured, points)
+    if "duration_s" in workload:
+        take_replay(taken, taken.points[0], spec)
+        return
     for measured in taken.points:
         attempt_point(taken, measured, weights, spec)
     taken.idle["end"] = measure_idle(taken, protocol, "at the end")
@@ -162,6 +176,18 @@ def attempt_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -
             raise
         measured.windows, measured.prefill = [], []
         say(f"status of this point: {measured.finding['status']} {measured.finding['reason']}")
+
+
+def take_replay(taken: Taken, measured: Measured, spec: Spec) -> None:
+    """A short warm-up, idle, the one window of a replay, idle."""
+    requests, protocol = measured.point.requests, spec["protocol"]
+    taken.warnings += open_loop.warm(taken.engine, requests)
+    taken.idle["loaded"] = measure_idle(taken, protocol, "with the model loaded")
+    taken.replay = open_loop.Replay(requests)
+    open_loop.measure(taken.replay, measured, taken.engine, taken.meter, spec)
+    taken.warnings += latency.fell_behind(taken.replay.facts)
+    if not taken.replay.overdue:  # an engine that still computes is not idle
+        taken.idle["end"] = measure_idle(taken, protocol, "at the end")
 
 
 def measure_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -> None:
@@ -198,6 +224,8 @@ def measure_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -
 
 def _require_all(taken: Taken, protocol: dict[str, Any], ended: str) -> None:
     """See that enough windows of every point count, of a session that ended early."""
+    if taken.replay is not None and taken.replay.counts:
+        return
     if not taken.points:
         require_clean([], protocol, ended)
     for measured in taken.able:

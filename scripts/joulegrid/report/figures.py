@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from joulegrid.report import changes as against
-from joulegrid.report import levers
+from joulegrid.report import latency, levers
 from joulegrid.report.frames import (
     COMPONENT_NAMES,
     WIDTH,
@@ -75,6 +75,8 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
     if "levers" in tree.children and len(frame := levers.lever_frame(tree)):
         shown = plain(frame, [*levers.ABOUT, *levers.NUMBERS])
         charts["carbon_levers"] = levers.chart(shown, WIDTH)
+    if "replay" in tree.children and len(frame := latency.rate_frame(tree)):
+        charts["replays"] = latency.chart(plain(frame, latency.DRAWN), WIDTH)
     if "grid" in tree.children:
         charts["grid_profile"] = grid_profile(tree["grid"].profile)
     return {name: _themed(chart) for name, chart in charts.items()}

@@ -33,6 +33,9 @@ CAPTIONS = {
     "energy_components": "Pale bars are estimates of a model, full ones are readings of a counter.",
     "component_shares": "Shares of the whole energy, estimates included. The number in a bar is "
     "the change of the share, cell minus baseline of the place, in percentage points.",
+    "replays": "Requests arrive by themselves; latency counts from the arrival, with the time that "
+    "a request waits, for half, 95 % and 99 % of them (no point where that many were not "
+    "finished). Energy is that of the whole replay, idling included, by finished request.",
     "carbon_zones": "Energy × PUE × yearly intensity of the zone's electricity.",
     "carbon_levers": "What each lever saves by itself, from each zone; what several leave is the "
     "product of what each leaves. Bars: of compressing the 95 % interval over sessions; of "

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from joulegrid.jobs import requests
 from joulegrid.jobs.weights import duplicate, is_whole
 from joulegrid.records import ROOT, SCHEMA_VERSION, nameless, now, write_json
 from joulegrid.study.shelf import ID, MARKERS, RESULTS, Shelf
@@ -202,13 +203,13 @@ def take_over(found: list[Predecessor], reason: str, shelf: Shelf) -> None:
     """
     for each in found:
         accepted: dict[str, Any] = {"from": Path(each.path).stem, "reason": reason, "when": now()}
-        before = accepted_of(each.record)
-        if before is not None:
+        if (before := accepted_of(each.record)) is not None:
             accepted["before"] = before
         record = {**each.record, "id": each.job.id, "spec": each.job.spec, "accepted": accepted}
         if each.job.kind in MARKERS:
             _take_weights(each, shelf)
-        write_json(ROOT / RESULTS / f"{each.job.path}.json", record)
+        write_json(new := ROOT / RESULTS / f"{each.job.path}.json", record)
+        requests.duplicate(ROOT / each.path, new)
 
 
 def _take_weights(each: Predecessor, shelf: Shelf) -> None:
@@ -242,8 +243,7 @@ def taken_over(jobs: Iterable[Job], shelf: Shelf) -> list[Taken]:
     found = []
     for job in jobs:
         path = shelf.record(job)
-        accepted = accepted_of(_content(path)) if path is not None else None
-        if path is not None and accepted is not None:
+        if path and (accepted := accepted_of(_content(path))) is not None:
             found.append(Taken(job, path, accepted))
     return found
 

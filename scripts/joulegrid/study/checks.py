@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from joulegrid.records import ROOT
-from joulegrid.study import limits, questions, trainings
+from joulegrid.study import limits, questions, replays, trainings
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.methods import GENERATION, METHODS, Weights, method, metrics_of
 from joulegrid.study.validation import nearest
@@ -24,6 +24,7 @@ def of_entries(data: dict[str, Any]) -> list[str]:
         *_quality_tasks(data),
         *_no_gpus(data),
         *_machines(data),
+        *replays.of_replays(data),
         *limits.of_texts(data),
         *limits.of_models(data),
         *questions.of_tasks(data),

@@ -17,6 +17,7 @@ from joulegrid.study.validation import files_in, nearest
 from joulegrid.texts.files import decode, parse_text
 from joulegrid.texts.questions import parse_lines
 from joulegrid.texts.rows import content_of, rows_in
+from joulegrid.texts.traces import parse_trace
 
 Problem = str
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -43,8 +44,8 @@ def reference(kind: str, name: str) -> dict[str, Any]:
     Parameters
     ----------
     kind
-        `prompts`, `questions` and `text` are files that are read here once (prompts also those that
-        a YAML file chooses), `folder` and `model` are folders, `config` is the configuration of a
+        `prompts`, `questions`, `text` and `trace` are files that are read here once (prompts also
+        those that a YAML file chooses), `folder` and `model` are folders, `config` is the configuration of a
         model of random weights, `rows` is a file or a folder of rows.
 
     Raises
@@ -94,6 +95,13 @@ def _questions_hash(path: Path, name: str) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@cache
+def _trace_hash(path: Path, name: str) -> str:
+    content = path.read_bytes()
+    parse_trace(decode(content, name), name)
+    return hashlib.sha256(content).hexdigest()
+
+
 def _folder_hash(path: Path, name: str) -> str:
     files = sorted(p for p in path.rglob("*") if p.is_file() and _belongs(p.relative_to(path)))
     return digest([[str(p.relative_to(path)), sha256_file(p)] for p in files])
@@ -135,6 +143,7 @@ _HASHES: dict[str, Callable[[Path, str], str]] = {
     "prompts": _prompts_hash,
     "questions": _questions_hash,
     "rows": _rows_hash,
+    "trace": _trace_hash,
     "folder": _folder_hash,
     "model": _model_hash,
 }

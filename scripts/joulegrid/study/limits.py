@@ -24,7 +24,8 @@ def of_texts(data: dict[str, Any]) -> list[str]:
 def _too_many_prompts(data: dict[str, Any]) -> list[str]:
     lines = []
     for label, workload in data["workload"].items():
-        if "count" not in workload or workload["method"] == "lengths":  # which repeats them
+        repeats = workload["method"] == "lengths"
+        if repeats or "count" not in workload or "prompts" not in workload:
             continue
         try:
             name = file_of(workload["prompts"])

@@ -100,7 +100,7 @@ METHODS: dict[str, dict[str, Method]] = {
         "llamacpp": Method(environment=LLAMACPP),
         "vllm": Method(environment=VLLM_CPU, on_gpus=VLLM),
     },
-    "workload": {"batch": Method(), "lengths": Method(), "steady": Method()},
+    "workload": {"batch": Method(), "lengths": Method(), "steady": Method(), "replay": Method()},
     "quality": {
         "perplexity": Method(metrics=("perplexity",)),
         "lm-eval": Method(),

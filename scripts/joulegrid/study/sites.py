@@ -2,25 +2,39 @@
 of a spec.
 """
 
+import re
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
+from joulegrid.study.replays import duration_s
 from joulegrid.study.study import Study
 from joulegrid.study.validation import check, nearest
 from joulegrid.study.yaml import read_yaml
 
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Of a job that has a window of its own length: loading, warming up, idling
+BESIDE_S = 1800
+
 
 @dataclass(frozen=True)
 class Site:
-    """Resources of the jobs, in Snakemake's own names. `data` is None on a machine without a
-    scheduler.
+    """Resources of the jobs, in Snakemake's own names.
+
+    Parameters
+    ----------
+    data
+        the site file; None on a machine without a scheduler.
+    longest_s
+        how long the longest replay of the study may take; 0 where it has none.
     """
 
     data: dict[str, Any] | None
+    longest_s: float = 0.0
 
     @property
     def artifacts(self) -> str:
@@ -32,8 +46,22 @@ class Site:
         return {**self.data["default"], **self.data["stages"].get(name, {})} if self.data else {}
 
     def hardware(self, label: str) -> dict[str, Any]:
-        """Resources of the energy jobs of one hardware entry."""
-        return {**self.data["default"], **self.data["hardware"][label]} if self.data else {}
+        """Resources of the energy jobs of one hardware entry; the time is the site's, or what the
+        longest replay of the study needs: the jobs of an array all get that of the first.
+        """
+        if not self.data:
+            return {}
+        found = {**self.data["default"], **self.data["hardware"][label]}
+        if self.longest_s and _seconds(found.get("runtime", 0)) < self.longest_s + BESIDE_S:
+            found["runtime"] = ceil((self.longest_s + BESIDE_S) / 60)
+        return found
+
+
+def _seconds(runtime: int | str) -> int:
+    """Of a run time: minutes, or a text such as 1d12h."""
+    if isinstance(runtime, int):
+        return 60 * runtime
+    return sum(int(n) * SECONDS[unit] for n, unit in re.findall(r"(\d+)([smhd])", runtime))
 
 
 def load(path: str | None, study: Study) -> Site:
@@ -50,7 +78,8 @@ def load(path: str | None, study: Study) -> Site:
                 f"{path}: hardware: no resources for {label!r}, which {study.source} measures on; "
                 f"{nearest(label, data['hardware'])}"
             )
-    return Site(data)
+    durations = (duration_s(entry) for entry in study.data["workload"].values())
+    return Site(data, max((each for each in durations if each is not None), default=0.0))
 
 
 def artifacts_of(path: str | None) -> str:

@@ -16,7 +16,7 @@ from joulegrid.study.validation import check
 from joulegrid.study.yaml import read_yaml
 
 # What an entry says about analysis only, and therefore determines no measurement
-ANALYSIS_KEYS = {"pue"}
+ANALYSIS_KEYS = {"pue", "limits"}
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
-"""Results that no study names any more: models, weights and records, with their sizes.
+"""Results that no study names any more: models, weights and records, with their sizes and what
+lies beside them.
 
 Apart from them stand those that no study names but that `accept` could take over, or that something
 was taken over from.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
 from joulegrid.study import accept, study
-from joulegrid.study.shelf import MARKERS, RESULTS, Shelf, jobs_of, results_below
+from joulegrid.study.shelf import ID, MARKERS, RESULTS, Shelf, jobs_of, results_below
 from joulegrid.study.specs import Job, Specs
 from joulegrid.study.yaml import read_yaml
 
@@ -66,15 +68,24 @@ def unused(known: list[study.Study], artifacts: str) -> list[Unused]:
         uses |= _uses(jobs, Shelf(artifacts, jobs))
     found = []
     for kind in KINDS:
-        records = results_below(ROOT / RESULTS / kind, directories=False)
+        records = _files(ROOT / RESULTS / kind)
         folders = (
             results_below(ROOT / artifacts / kind, directories=True) if kind in MARKERS else ()
         )
         for path in (*records, *folders):
-            name = path.name.removesuffix(".json")
+            name = path.name.partition(".")[0]
             if name not in wanted:
                 found.append(Unused(kind, path, _size(path), uses.get(name, "")))
     return sorted(found, key=lambda each: (-each.size_bytes, str(each.path)))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Records, and what lies beside them or beside the place of one: samples of a session, requests
+    of a replay, what a disturbed session left.
+    """
+    for path in sorted(folder.rglob("*.*")):
+        if ID.fullmatch(path.name.partition(".")[0]) and path.is_file():
+            yield path
 
 
 def _uses(jobs: list[Job], shelf: Shelf) -> dict[str, str]:

@@ -1,0 +1,48 @@
+"""The table of a replay's requests, as Parquet beside its record."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from joulegrid.jobs.weights import link_or_copy
+from joulegrid.records import REQUESTS
+
+# name -> (type in Arrow, what it is); seconds count from the begin of the replay
+COLUMNS = {
+    "request": ("int64", "position in the order of arrival, from 0"),
+    "arrival_s": ("float64", "when it arrived"),
+    "started_s": ("float64", "when the engine took it up; null where the engine does not say"),
+    "first_token_s": ("float64", "when its first token was there; null likewise"),
+    "done_s": ("float64", "when it was complete; null where it was not finished"),
+    "tokens_read": ("int64", "tokens of its prompt"),
+    "tokens_written": ("int64", "tokens that were generated"),
+}
+
+
+def duplicate(record: Path, other: Path) -> None:
+    """Put the table beside a record, if there is one, beside another too."""
+    if record.with_suffix(REQUESTS).is_file():
+        link_or_copy(record.with_suffix(REQUESTS), other.with_suffix(REQUESTS))
+
+
+def rows(requests: Sequence[Any], found: Mapping[int, Any]) -> list[dict[str, Any]]:
+    """One row per request, never its text: what is known of the completions by position."""
+    return [_row(number, request, found.get(number)) for number, request in enumerate(requests)]
+
+
+def _row(number: int, request: Any, done: Any) -> dict[str, Any]:
+    said = {name: getattr(done, name) if done else None for name in list(COLUMNS)[2:]}
+    return {"request": number, "arrival_s": request.arrival_s, **said}
+
+
+def write(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows in one step: a reader never sees half a file."""
+    import pyarrow as pa  # most sessions write none
+    import pyarrow.parquet as pq
+
+    fields = [pa.field(name, pa.type_for_alias(kind)) for name, (kind, _) in COLUMNS.items()]
+    columns = {name: [row[name] for row in table] for name in COLUMNS}
+    temporary = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns, schema=pa.schema(fields)), temporary)
+    temporary.replace(path)

@@ -1,0 +1,163 @@
+"""How requests of a replay fared: latencies, throughput, backlog.
+
+Every latency counts from the moment at which a request arrives, so that waiting is in it. Terms are
+those of vLLM's serving benchmark.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from joulegrid.engines import Completion, Request
+
+PERCENTILES = (50, 95, 99)
+# More come than go where more wait at the end than these, and the machine was busy for most of the
+# time: a queue in balance does not grow with what has arrived
+FEW_WAITING, FEW_OF_ALL, BUSY = 4, 0.01, 0.8
+Found = Mapping[int, Completion]
+
+
+def first_token_s(request: Request, done: Completion) -> float | None:
+    """Time to first token."""
+    return None if done.first_token_s is None else done.first_token_s - request.arrival_s
+
+
+def per_token_s(_: Request, done: Completion) -> float | None:
+    """Time per output token after the first; None where there is none after it."""
+    if done.first_token_s is None or done.tokens_written < 2:
+        return None
+    return (done.done_s - done.first_token_s) / (done.tokens_written - 1)
+
+
+def total_s(request: Request, done: Completion) -> float:
+    """From arrival to the last token."""
+    return done.done_s - request.arrival_s
+
+
+def queueing_s(request: Request, done: Completion) -> float | None:
+    """From arrival until the engine took it up."""
+    return None if done.started_s is None else max(done.started_s - request.arrival_s, 0.0)
+
+
+KINDS: dict[str, Callable[[Request, Completion], float | None]] = {
+    "first_token_s": first_token_s,
+    "per_token_s": per_token_s,
+    "total_s": total_s,
+    "queueing_s": queueing_s,
+}
+
+
+def percentiles(values: Sequence[float], unfinished: int = 0) -> dict[str, float | None]:
+    """Percentiles with linear interpolation, NumPy's default, of values of which `unfinished` more
+    are not known but longer than all others; None where one falls among them.
+    """
+    found: dict[str, float | None] = {}
+    ordered = np.sort(np.array(values, "f8"))
+    count = len(ordered) + unfinished
+    padded = np.concatenate([ordered, np.full(unfinished, ordered[-1] if len(ordered) else 0.0)])
+    for rank in PERCENTILES:
+        last = math.ceil(rank / 100 * (count - 1)) if count else 0
+        known = last < len(ordered)
+        found[f"p{rank}"] = float(np.percentile(padded, rank)) if known else None
+    return found
+
+
+def summary(
+    requests: Sequence[Request], found: Found, duration_s: float, seconds: float
+) -> dict[str, Any]:
+    """What a record says of the requests of a replay.
+
+    Parameters
+    ----------
+    requests
+        in the order of their arrival.
+    found
+        completions by position; those of requests that were not finished lack.
+    duration_s
+        for how long requests were to arrive; `seconds` how long the replay really took.
+
+    Returns
+    -------
+    Counts (`arrived`, `finished`, `unfinished`), rates per s (`offered`, `served`, `tokens`),
+    percentiles of each latency over all that arrived (of time per token over what was finished),
+    `backlog` and `waiting` when arrivals ended, `most_waiting`, `drain_s` and `utilisation`; None
+    where the engine does not say.
+    """
+    arrived = [n for n, request in enumerate(requests) if request.arrival_s <= seconds]
+    done = {n: found[n] for n in arrived if n in found}
+    offered_s = min(duration_s, seconds)
+    return {
+        "duration_s": duration_s,
+        "arrived": len(arrived),
+        "finished": len(done),
+        "unfinished": len(arrived) - len(done),
+        "offered_per_s": len(arrived) / offered_s,
+        "served_per_s": len(done) / seconds,
+        "tokens_per_s": sum(each.tokens_written for each in done.values()) / seconds,
+        **{kind: _percentiles_of(kind, requests, arrived, done) for kind in KINDS},
+        **_queue(requests, arrived, done, offered_s),
+        "drain_s": max(seconds - duration_s, 0.0),
+    }
+
+
+def _percentiles_of(
+    kind: str, requests: Sequence[Request], arrived: Sequence[int], done: Found
+) -> dict[str, float | None]:
+    values = [KINDS[kind](requests[n], each) for n, each in done.items()]
+    known = [value for value in values if value is not None]
+    # what waited too long to be finished need not have been written slowly
+    late = len(arrived) - len(done) if known and kind != "per_token_s" else 0
+    return percentiles(known, late)
+
+
+def _queue(
+    requests: Sequence[Request], arrived: Sequence[int], done: Found, until_s: float
+) -> dict[str, Any]:
+    """Requests that were not finished, or not begun, when arrivals ended; the longest queue; and
+    the share of the time until then in which at least one request was there and not finished.
+    """
+    stay = [(requests[n].arrival_s, done[n].done_s if n in done else until_s) for n in arrived]
+    utilisation = _covered(stay, until_s) / until_s
+    backlog = sum(n not in done or done[n].done_s > until_s for n in arrived)
+    begun = {n: each.started_s for n, each in done.items() if each.started_s is not None}
+    if not begun:
+        waiting = dict.fromkeys(("waiting", "most_waiting"))
+        return {"backlog": backlog, **waiting, "utilisation": utilisation}
+    changes = sorted(
+        [(requests[n].arrival_s, 1) for n in arrived] + [(at, -1) for at in begun.values()]
+    )
+    lengths = np.cumsum([change for _, change in changes])
+    return {
+        "backlog": backlog,
+        "waiting": sum(n not in begun or begun[n] > until_s for n in arrived),
+        "most_waiting": int(lengths.max()),
+        "utilisation": utilisation,
+    }
+
+
+def _covered(stretches: Sequence[tuple[float, float]], until_s: float) -> float:
+    """Length of the union of stretches of time, in order of their begins, up to `until_s`."""
+    total, reached = 0.0, 0.0
+    for begin, end in stretches:
+        begin, end = max(begin, reached), min(end, until_s)
+        total += max(end - begin, 0.0)
+        reached = max(reached, end)
+    return total
+
+
+def fell_behind(found: Mapping[str, Any]) -> list[str]:
+    """What is to be said of a replay whose requests came faster than they were served, or nearly
+    so; see `summary`.
+    """
+    said = []
+    utilisation, waiting = found["utilisation"], found["waiting"] or 0
+    if waiting > max(FEW_WAITING, FEW_OF_ALL * found["arrived"]) and utilisation >= BUSY:
+        said.append(
+            f"the replay fell behind: {waiting} requests waited when arrivals ended, the machine "
+            f"was busy {utilisation:.0%} of the time; it took {found['drain_s']:.0f} s more"
+        )
+    if found["unfinished"]:
+        said.append(f"{found['unfinished']} of {found['arrived']} requests were not finished")
+    return said
