@@ -45,8 +45,8 @@ def reference(kind: str, name: str) -> dict[str, Any]:
     ----------
     kind
         `prompts`, `questions`, `text` and `trace` are files that are read here once (prompts also
-        those that a YAML file chooses), `folder` and `model` are folders, `config` is the configuration of a
-        model of random weights, `rows` is a file or a folder of rows.
+        those that a YAML file chooses), `folder` and `model` are folders, `config` is the
+        configuration of a model of random weights, `rows` is a file or a folder of rows.
 
     Raises
     ------
