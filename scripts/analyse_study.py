@@ -9,6 +9,7 @@ from joulegrid.analysis import (
     comparison,
     facts,
     footprint,
+    hourly,
     levers,
     metric_changes,
     published,
@@ -40,7 +41,9 @@ def main(arguments, spec):
         tree["tokens"] = xr.DataTree(costs)
         tokens.table(costs).to_csv(arguments.tokens, index=False, float_format="%.6g")
     weighed = levers.account(tree, ranking, emitted, grid)
-    for name, group in {"grid": grid, "footprint": beside, "levers": weighed}.items():
+    replayed = hourly.account(tree, spec["zones"], spec["pue"], ROOT)
+    groups = {"grid": grid, "footprint": beside, "levers": weighed, "hourly": replayed}
+    for name, group in groups.items():
         if group:
             tree[name] = xr.DataTree(group)
     storage.write(facts.along(tree, facts.of_tree(tree)), Path(arguments.study))

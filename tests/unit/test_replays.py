@@ -6,9 +6,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from conftest import ROOT
 from helpers import replayed
+from joulegrid.analysis import hourly
 from joulegrid.analysis.replays import objective, within
 from joulegrid.engines import Completion, Request
 from joulegrid.errors import InputError
@@ -396,6 +398,52 @@ def test_the_report_shows_latencies_and_what_a_request_costs(replays):
     )
     shown = report.with_latencies(replays.tree, index)
     assert 1.0 <= shown.latency_p50.item() < shown.latency_p95.item()
+
+
+def over_hours(*kwh):
+    """A replay of some cells in bins of half an hour."""
+    halves = np.repeat(np.array(kwh, "f8") * 3.6e6, 2, axis=-1) / 2
+    dims = (*CELL_AXES, "session", "bin")
+    shape = (1, 1, 1, len(kwh), 1, 1, 1, 1, halves.shape[-1])
+    joules = halves.reshape(shape)
+    begins = np.broadcast_to(np.arange(shape[-1]) * 1800.0, shape)
+    return xr.Dataset(
+        {
+            "bin_start": (dims, np.where(np.isnan(joules), np.nan, begins)),
+            "bin_energy": ((*dims, "component"), np.stack([joules * 0.75, joules * 0.25], -1)),
+        },
+        coords={"hardware": ["here"]},
+    )
+
+
+def test_emissions_are_energy_of_an_hour_times_its_intensity(tmp_path):
+    """2 kWh and then 1 kWh, worked out by hand: at 100, 400 and 200 g/kWh it emits 2·100 + 400 or
+    2·400 + 200 g, times the PUE. Another cell took one hour, a third was not measured.
+    """
+    path = tmp_path / "s.csv"
+    hours = [f"2024-01-01T0{n}:00:00Z,{grams}" for n, grams in enumerate((100, 400, 200))]
+    path.write_text("\n".join(["time,g/kWh", *hours]))
+    replay = over_hours([2, 1], [3, 0], [np.nan, np.nan])
+    tree = xr.DataTree.from_dict({"/replay": replay})
+    zones = {"DE": {"series": {"path": str(path)}, "basis": "direct"}, "BE": {}}
+    found = hourly.account(tree, zones, {"here": 1.5}, tmp_path).emissions
+    assert found.zone.values.tolist() == ["DE"]
+    assert found.begin.values.tolist() == ["mean", "best", "worst"]
+    assert found.dims == (*CELL_AXES, "zone", "begin")
+    first, second, third = found.values.reshape(3, 3)
+    assert first == pytest.approx([1200, 900, 1500])
+    assert second == pytest.approx([1125, 450, 1800])
+    assert np.isnan(third).all()
+
+
+def test_a_series_that_is_shorter_than_the_replay_says_nothing(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("time,g/kWh\n2024-01-01T00:00:00Z,1\n2024-01-01T01:00:00Z,1\n")
+    tree = xr.DataTree.from_dict({"/replay": over_hours([1, 1, 1])})
+    zones = {"DE": {"series": {"path": str(path)}, "basis": "direct"}}
+    assert hourly.account(tree, zones, {"here": 1.0}, tmp_path).emissions.isnull().all()
+    assert not hourly.account(xr.DataTree(), zones, {"here": 1.0}, tmp_path)
+    assert not hourly.account(tree, {"BE": {}}, {"here": 1.0}, tmp_path)
 
 
 # ---------------------------------------------------------------- keeping house

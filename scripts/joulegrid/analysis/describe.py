@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from joulegrid.analysis import concluded, replays, variables
+from joulegrid.analysis import concluded, hourly, replays, variables
 from joulegrid.analysis.variables import Variable
 
 CELL = "model, training, pruning, quantization, hardware, engine, workload"
@@ -89,6 +89,13 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         "what compressing, moving and shifting save, each by itself; where there are several zones "
         "or an hourly series",
     ),
+    (
+        "hourly",
+        hourly.HOURLY,
+        f"{CELL}, zone",
+        "emissions of replays, hour by hour; where a workload is a replay and a zone has an hourly "
+        "series",
+    ),
     ("cost", variables.COST, "kind", "what the study itself took"),
 )
 HEAD = """# The dataset
@@ -127,7 +134,8 @@ Nothing is run: what is there counts.
 Ranking and emissions are made anew, with what the first study chose. Cells of two studies that ran
 weeks apart are compared as if they had been measured in one: drift between the studies is in no
 interval (`reference_time` shows it). What a study took (`cost`), its hours (`grid`),
-its points, lengths and replays stay in its own file.
+its points, lengths and replays
+(`replay`, `hourly`) stay in its own file.
 """
 
 

@@ -119,6 +119,7 @@ DIMENSIONS = {
     "component": "part of the machine",
     "point": "number of the point of a sweep",
     "percentile": "share of the requests that do not take longer, in percent",
+    "begin": "of the hours at which a replay could begin: the mean, the best, the worst",
     "bin": "number of the bin of time",
     "metric": "quality metric, TASK.METRIC",
     "zone": "zone of the electricity grid",

@@ -25,6 +25,7 @@ CALLS = {
         "joulegrid.analysis.carbon:with_series",
         "joulegrid.analysis.footprint:account",
         "joulegrid.analysis.levers:account",
+        "joulegrid.analysis.hourly:account",
         "joulegrid.analysis.tokens:account",
         "joulegrid.analysis.tokens:table",
         "joulegrid.analysis.published:read",
