@@ -142,6 +142,24 @@ def texts_for(path):
     return record
 
 
+def epochs_before(path):
+    """The weights of a shorter training whose epochs are the first ones of that at `path`, where the study makes or
+    has them.
+    """
+
+    @signed
+    def marker(wildcards):
+        shorter = SPECS.goes_on_with(job_at(path, wildcards))
+        if shorter is None or shorter.path not in JOB_AT:
+            return []
+        found = SHELF.weights(shorter)
+        if SHELF.is_whole(found):
+            return ancient(found)
+        return found if shorter.path in to_make() else []
+
+    return marker
+
+
 @functools.cache
 def to_make():
     """The paths of the jobs that a run of the whole study would do."""

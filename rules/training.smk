@@ -3,21 +3,10 @@ TRAINING = "training/{model}/{training}/{id}"
 TRAINED = "trained/{model}/{training}/{id}"
 
 
-def epochs_before(wildcards):
-    """The weights of a shorter training whose epochs are the first ones of this, where the study makes or has them."""
-    found = SPECS.goes_on_with(job_at(TRAINING, wildcards))
-    if found is None or found.path not in JOB_AT:
-        return []
-    marker = SHELF.weights(found)
-    if SHELF.is_whole(marker):
-        return ancient(marker)
-    return marker if found.path in to_make() else []
-
-
 rule train_model:
     input:
         weights_for(TRAINING),
-        shorter=epochs_before,
+        shorter=epochs_before(TRAINING),
     output:
         record=f"results/{TRAINING}.json",
         weights=f"{SITE.artifacts}/{TRAINING}/{MARKERS['training']}",
