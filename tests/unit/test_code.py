@@ -264,6 +264,22 @@ NOT_REACHED = {
     "joulegrid.analysis.export": "of a finished study, on demand",
     "joulegrid.analysis.storage": "how the dataset lies in a file, not what is in it",
     "joulegrid.analysis.open_data": "files for studies to name, known by what is in them",
+    **dict.fromkeys(
+        (
+            "joulegrid.planning",
+            "joulegrid.planning.architecture",
+            "joulegrid.planning.devices",
+            "joulegrid.planning.factors",
+            "joulegrid.planning.feasibility",
+            "joulegrid.planning.formats",
+            "joulegrid.planning.memory",
+            "joulegrid.planning.pilot",
+            "joulegrid.planning.posterior",
+            "joulegrid.planning.prediction",
+            "joulegrid.planning.ranges",
+        ),
+        "before the run: no result comes from it",
+    ),
     "joulegrid.metering.replay": "recordings in the place of a machine: no job uses them",
     **dict.fromkeys(
         ("joulegrid.models.hub", "joulegrid.models.path"),
