@@ -100,7 +100,7 @@ def test_nf4_costs_more_than_16_bits_on_a_small_model_and_less_on_a_large_one():
         return (nf4 / costs(Case(work, model, HALF["float16"], machine)))[1]
 
     assert relative("Qwen2.5-0.5B") > 1.2
-    assert relative("Qwen2.5-7B") < 0.9
+    assert relative("Qwen2.5-7B") < 0.95
 
 
 def test_power_lies_between_the_loaded_idle_board_and_its_limit():

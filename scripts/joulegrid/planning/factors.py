@@ -41,12 +41,14 @@ class Kernel:
         of the bandwidth that a 16-bit kernel reaches.
     launch
         host time per layer against 16 bits (transformers).
-    dequantizes
-        whether many tokens at once are computed in 16 bits, after unpacking.
+    unpacks
+        whether more than one token at a time is computed in 16 bits: all weights are unpacked
+        first, written to memory and read again.
     """
 
     share: Prior
     launch: Prior = Prior(1.0, 0.01)
+    unpacks: bool = False
 
 
 EXACT = Prior(1.0, 0.01)
@@ -59,7 +61,7 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
         "marlin": Kernel(Prior(0.8, 0.20)),
         "gptq": Kernel(Prior(0.5, 0.50), Prior(1.3, 0.30)),
         "awq": Kernel(Prior(0.3, 0.60), Prior(1.3, 0.30)),
-        "bitsandbytes-4bit": Kernel(Prior(0.5, 0.40), Prior(1.8, 0.30)),
+        "bitsandbytes-4bit": Kernel(Prior(0.5, 0.40), Prior(1.8, 0.30), unpacks=True),
         "llm-int8": Kernel(Prior(0.5, 0.40), Prior(4.0, 0.35)),
         "int8": Kernel(Prior(0.5, 0.40), Prior(2.0, 0.30)),
         "gguf": Kernel(EXACT),
@@ -84,7 +86,8 @@ COMMON: Mapping[str, Prior] = MappingProxyType(
     }
 )
 GDDR_POWER = Prior(1.0, 0.20)  # small boards are at their limit when reading
-# Host time. vLLM 0.5 to 0.11: 0.38 to 0.015 ms per sequence and step
+# Host time. Per sequence and step it fits 0.38 ms behind the server of vLLM 0.5, called in the same
+# process about 0.06; 0.015 ms from 0.11 on
 VLLM = {"step_s": Prior(2e-3, 0.80), "sequence_s": Prior(15e-6, 1.0)}
 OLD_VLLM = {"step_s": Prior(6e-3, 0.60), "sequence_s": Prior(100e-6, 1.10)}
 # transformers: 0.4 ms per layer on a workstation of 2026 to 0.95 on a server of 2023
@@ -120,8 +123,3 @@ def priors(engine: str, version: str, kernel: str, device: Device) -> dict[str, 
 def _is_old(version: str) -> bool:
     parts = version.split(".")[:2]
     return bool(version) and tuple(int(part) for part in parts if part.isdigit()) < V1_OF_VLLM
-
-
-def means(known: Mapping[str, Prior]) -> dict[str, float]:
-    """The medians of priors."""
-    return {name: prior.mean for name, prior in known.items()}

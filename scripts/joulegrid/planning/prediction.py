@@ -2,29 +2,31 @@
 bytes and the FLOPs that it needs, beside the time of the host; power lies between the idle board
 with the model loaded and its limit.
 
-    W     = linear layers and touched experts × bytes of the format + output head       bytes
-    kv    = what the caches of the sequences in flight hold, read at every step         bytes
-    t_gpu = ((W/q + B·kv) / (n·BW·eff_b))  ⊕  (B·FLOP / (n·peak·eff_c))  + all-reduces  s per step
-    u     = bytes, FLOP per second against the data sheet
-    P     = idle + (limit − idle) · min(1, a0 + am·u_mem + ac·u_comp)                   W per GPU
+    linear     W/q / (n·BW·eff_b)    ⊕  B·2·N_active / (n·peak·eff_c)       s per step
+    attention  B·kv / (n·BW·eff_b)   ⊕  B·4·L·d·c / (n·peak·eff_c)         s per step
+    t_gpu      linear + attention + all-reduces                            s per step
+    t          vllm, llamacpp: t_gpu + t0 + tb·B      transformers: t_gpu ⊕ launch·L
+    P          idle + (limit − idle) · min(1, a0 + am·u_mem + ac·u_comp)   W per GPU
 
-with x ⊕ y = (x^p + y^p)^(1/p). Requests in flight are length-biased: the mean one has tin +
+with x ⊕ y = √(x² + y²); W bytes of linear layers, touched experts and head, q the kernel's share of
+the bandwidth, kv bytes that a sequence has in the cache, B sequences in flight, u bytes and FLOP
+per second against the data sheet. Requests in flight are length-biased: the mean one has c = tin +
 tout·(1+CV²)/2 tokens in its cache (inspection paradox; Cox 1962, *Renewal Theory*, section 5.4).
 All functions are pure; the factors are in factors.py.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import Device
-from joulegrid.planning.factors import Factors
+from joulegrid.planning.factors import KERNELS, Factors
 from joulegrid.planning.formats import Format
 
-SHARPNESS = 2.0  # p of the smooth maximum: 41 % above either where both are equal
 KV_BYTES = 2.0  # of a number in the cache: 16 bits
 ACTIVATION_BYTES = 2.0
-PREFILL_TOKENS = 2048.0
+PREFILL_TOKENS = 2048.0  # that engines read in one pass, of as many waiting prompts as that are
 WITHOUT_PEERS = 6e9  # all-reduce through the host over PCIe 4.0 x16, bytes/s
 
 
@@ -150,12 +152,12 @@ def prefill(
 
 
 class Load(NamedTuple):
-    """What one pass needs: bytes of weights, the same as a 16-bit kernel would take as long for,
-    bytes of caches, FLOP of the linear layers and of the attention.
+    """What one pass needs: bytes of weights (as many as a 16-bit kernel would read in the time),
+    bytes that unpacking them moves, bytes of caches, FLOP of linear layers and of the attention.
     """
 
     weights: float
-    slowed: float
+    unpacked: float
     cache: float
     linear: float
     attention: float
@@ -170,9 +172,13 @@ def _load(
     factors: Factors,
 ) -> Load:
     """A pass of so many tokens, each of which looks back on `length` others."""
-    read, slowed = weights_read(model, form, tokens, factors)
-    attention = tokens * attention_flop(model, length)
-    return Load(read, slowed, cache, tokens * 2 * model.active, attention)
+    return Load(
+        weights_read(model, form, tokens, factors),
+        unpacked(model, form, tokens),
+        cache,
+        tokens * 2 * model.active,
+        tokens * attention_flop(model, length),
+    )
 
 
 def _gpu_seconds(load: Load, form: Format, machine: Machine, factors: Factors) -> float:
@@ -183,21 +189,26 @@ def _gpu_seconds(load: Load, form: Format, machine: Machine, factors: Factors) -
     bandwidth = boards * device.bandwidth * factors["bandwidth"]
     rate = boards * device.peak_in(form.dtype) * factors["compute"]
     rate_16 = boards * device.peak_in("bf16") * factors["compute"]
-    linear = _smooth_maximum(load.slowed / bandwidth, load.linear / rate)
-    return linear + _smooth_maximum(load.cache / bandwidth, load.attention / rate_16)
+    linear = _smooth_maximum(load.weights / bandwidth, load.linear / rate)
+    attention = _smooth_maximum(load.cache / bandwidth, load.attention / rate_16)
+    return linear + load.unpacked / bandwidth + attention
 
 
-def weights_read(
-    model: Architecture, form: Format, tokens: float, factors: Factors
-) -> tuple[float, float]:
-    """Bytes of weights that a pass of so many tokens reads, and bytes that a 16-bit kernel would
-    read in the time of this one.
+def weights_read(model: Architecture, form: Format, tokens: float, factors: Factors) -> float:
+    """Bytes that a 16-bit kernel would read in the time that this one reads the weights for a pass
+    of so many tokens.
     """
     linear = model.linear * form.bits / 8
-    head = model.head * form.head_bits / 8
     routed = model.routed_read(tokens) * form.bits / 8
-    slowed = (linear + routed / factors["experts"]) / factors["kernel"] + head
-    return linear + head + routed, slowed
+    head = model.head * form.head_bits / 8
+    return (linear + routed / factors["experts"]) / factors["kernel"] + head
+
+
+def unpacked(model: Architecture, form: Format, tokens: float) -> float:
+    """Bytes that are written and read again where weights are unpacked to 16 bits first."""
+    if tokens <= 1 or not KERNELS[form.kernel].unpacks:
+        return 0.0
+    return 2 * ACTIVATION_BYTES * (model.linear + model.routed_read(tokens))
 
 
 def cache_bytes(model: Architecture, length: float) -> float:
@@ -249,10 +260,11 @@ def _with_host(
 
 def watts(load: Load, seconds: float, form: Format, machine: Machine, factors: Factors) -> float:
     """Power of all boards while a pass takes `seconds`, W: by bytes and FLOP per second against the
-    data sheet.
+    data sheet. A kernel that is slowed by unpacking is as busy as one that reads 16 bits.
     """
     device, boards = machine.device, machine.working
-    memory = (load.weights + load.cache) / (seconds * boards * device.bandwidth)
+    moved = load.weights + load.unpacked + load.cache
+    memory = moved / (seconds * boards * device.bandwidth)
     compute = (
         load.linear / device.peak_in(form.dtype) + load.attention / device.peak_in("bf16")
     ) / (seconds * boards)
@@ -272,4 +284,5 @@ def idle_watts(machine: Machine, factors: Factors) -> float:
 
 
 def _smooth_maximum(x: float, y: float) -> float:
-    return (x**SHARPNESS + y**SHARPNESS) ** (1 / SHARPNESS)
+    """41 % above either where both are equal: neither hides the other whole."""
+    return math.hypot(x, y)
