@@ -3,14 +3,13 @@ read from the folder that JOULEGRID_PUBLISHED names, or somewhere below it.
 """
 
 import csv
-import json
 import os
 import re
 from functools import cache
 from pathlib import Path
 
 from joulegrid.planning import formats
-from joulegrid.planning.architecture import Architecture, from_config
+from joulegrid.planning.architecture import Architecture, from_config, known_models
 from joulegrid.planning.devices import devices
 from joulegrid.planning.formats import Format
 from joulegrid.planning.posterior import Case, Row
@@ -62,13 +61,8 @@ ARCHITECTURES = {
 
 
 @cache
-def facts() -> dict[str, dict]:
-    return json.loads((FOLDER / "models.json").read_text())
-
-
-@cache
 def architecture(name: str) -> Architecture:
-    found = from_config(facts()[name]["config"])
+    found = from_config(known_models()[name]["config"])
     assert found is not None
     return found
 

@@ -7,6 +7,7 @@ import pytest
 
 from helpers import published
 from joulegrid.planning import formats, pilot, posterior, prediction, ranges
+from joulegrid.planning.architecture import known_models
 from joulegrid.planning.devices import devices, matching
 from joulegrid.planning.factors import KERNELS
 from joulegrid.planning.formats import HALF, Format
@@ -20,7 +21,7 @@ LLAMA = "Llama-3.1-8B"
 def cases(seed=0):
     """Random cases: any model, board, engine, format and workload."""
     rng = np.random.default_rng(seed)
-    models, boards = sorted(published.facts()), [d for d in devices().values() if d.pcie]
+    models, boards = sorted(known_models()), [d for d in devices().values() if d.pcie]
     for _ in range(DRAWS):
         engine = str(rng.choice(["transformers", "vllm", "llamacpp"]))
         machine = Machine(boards[rng.integers(len(boards))], engine, int(rng.choice([1, 2, 4, 8])))

@@ -6,9 +6,16 @@ Architectures are told apart by the keys that they have, not by a list of names,
 facts that no key says (`TWO_MATRICES`, `TIED`).
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+# Public models: `hub` names, `parameters` as transformers 5.23 counts them on the meta device (of
+# several modalities the text part), `config` what their config.json says of sizes
+TABLE = Path(__file__).with_name("models.json")
 
 # MLPs of two matrices instead of three with a gate
 TWO_MATRICES = {"gpt2", "gptj", "gpt_neo", "gpt_neox", "gpt_bigcode", "starcoder2", "falcon"}
@@ -102,24 +109,24 @@ def from_config(config: Mapping[str, Any]) -> Architecture | None:
 
     Of models of several modalities the text part is counted.
     """
-    known = {**config, **config["text_config"]} if "text_config" in config else config
-    hidden = _first(known, "hidden_size", "n_embd", "d_model")
-    layers = _first(known, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
-    heads = _first(known, "num_attention_heads", "n_head", "n_heads")
-    vocabulary = known.get("vocab_size")
-    if not (hidden and layers and heads and vocabulary) or known.get("is_encoder_decoder"):
+    sizes = {**config, **config["text_config"]} if "text_config" in config else config
+    hidden = _first(sizes, "hidden_size", "n_embd", "d_model")
+    layers = _first(sizes, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    heads = _first(sizes, "num_attention_heads", "n_head", "n_heads")
+    vocabulary = sizes.get("vocab_size")
+    if not (hidden and layers and heads and vocabulary) or sizes.get("is_encoder_decoder"):
         return None
-    head_size = known.get("head_dim") or hidden // heads
-    attention, kv_elements = _attention(known, hidden, heads, head_size)
-    blocks = _blocks(known, layers)
-    mlp, routed, experts, chosen = _mlp(known, hidden, blocks["mlp"])
-    mamba, state = _mamba(known, hidden, blocks["mamba"])
+    head_size = sizes.get("head_dim") or hidden // heads
+    attention, kv_elements = _attention(sizes, hidden, heads, head_size)
+    blocks = _blocks(sizes, layers)
+    mlp, routed, experts, chosen = _mlp(sizes, hidden, blocks["mlp"])
+    mamba, state = _mamba(sizes, hidden, blocks["mamba"])
     norms = 2 * hidden * layers + hidden
     linear = attention * blocks["attention"] + mlp + mamba + norms
-    embedding = float(vocabulary * (known.get("word_embed_proj_dim") or hidden))
-    tied = known.get("tie_word_embeddings", known.get("model_type") in TIED)
-    positions = _positions(known, hidden)
-    windowed = _windowed(known, blocks["attention"])
+    embedding = float(vocabulary * (sizes.get("word_embed_proj_dim") or hidden))
+    tied = sizes.get("tie_word_embeddings", sizes.get("model_type") in TIED)
+    positions = _positions(sizes, hidden)
+    windowed = _windowed(sizes, blocks["attention"])
     return Architecture(
         parameters=linear + routed + embedding * (1 if tied else 2) + positions,
         linear=linear,
@@ -131,13 +138,26 @@ def from_config(config: Mapping[str, Any]) -> Architecture | None:
         layers=layers,
         attention_layers=blocks["attention"] - windowed,
         windowed_layers=windowed,
-        window=int(_first(known, "sliding_window", "attention_chunk_size") or 0),
+        window=int(_first(sizes, "sliding_window", "attention_chunk_size") or 0),
         attention_width=float(heads * head_size),
         kv_elements=kv_elements,
         hidden=hidden,
-        inner=int(_inner(known, hidden)),
+        inner=int(_inner(sizes, hidden)),
         state_bytes=state,
     )
+
+
+@cache
+def known_models() -> dict[str, dict[str, Any]]:
+    """Name -> hub, parameters, config of the models of the table."""
+    return json.loads(TABLE.read_text(encoding="utf-8"))
+
+
+def known(name: str) -> Architecture | None:
+    """The sizes of a hub model that is in the table, by the last part of its name."""
+    last = name.rsplit("/", 1)[-1]
+    found = [each["config"] for each in known_models().values() if last in each["hub"]]
+    return from_config(found[0]) if found else None
 
 
 def _first(config: Mapping[str, Any], *keys: str) -> Any:

@@ -5,7 +5,7 @@ NVLink is given as data sheets give it, both directions added; PCIe one way.
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Device:
     memory_kind: str
     memory: float
     bandwidth: float
-    peak: dict[str, float]
+    peak: dict[str, float] = field(hash=False)
     limit_w: float
     idle_w: float
     idle_is: str
