@@ -3,10 +3,11 @@
 import json
 import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from joulegrid.planning.architecture import Architecture, from_config, known
 from joulegrid.planning.devices import matching
 from joulegrid.planning.feasibility import format_of, slower, why_not
 from joulegrid.planning.memory import weights_bytes
-from joulegrid.planning.posterior import Case, defaults
+from joulegrid.planning.posterior import Belief, Case, Row, defaults, fit
 from joulegrid.planning.prediction import Machine, Workload
 from joulegrid.planning.ranges import Forecast, forecast
 from joulegrid.records import ROOT
@@ -27,9 +28,10 @@ from joulegrid.texts.files import decode, parse_prompts
 BYTES_PER_TOKEN = 4.0  # of English prompts
 TEMPLATE_TOKENS = 30.0  # of a chat template
 SEQUENCES_OF_VLLM = 256  # its own limit
-WARM_UP_RUNS, WINDOWS = 3, 5
+WARM_UP_RUNS, WINDOWS, FEW_AND_MANY = 3, 5, (3, 12)
 IDLE_PHASES = 3  # before loading, loaded, at the end
 START_S, LOAD_BYTES_PER_S = 30.0, 1e9
+MOST_ROWS = 40  # that calibrate one group: more teach little and take time
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,10 @@ class Judged:
         why it will not fit or not run on the board; its jobs are sent, and will find that.
     slower
         what will run slower than its format promises.
+    case
+        one run of the workload; None where nothing can be said of it, and `unknown` why.
     session
-        what one session is expected to take; None where it cannot be said, and `unknown` why.
+        what one session is expected to take, of cells with a case.
     """
 
     cell: Cell
@@ -53,19 +57,68 @@ class Judged:
     unsupported: str = ""
     infeasible: str = ""
     slower: tuple[str, ...] = ()
+    case: Case | None = None
     session: Forecast | None = None
     unknown: str = ""
 
 
-def judged(study: Study) -> list[Judged]:
-    """Every cell of a study. What several cells share is worked out once."""
-    beliefs = cache(defaults)
+class Run(NamedTuple):
+    """A session that was measured, per run of its workload: s, J of the GPUs (None where they were
+    not measured), tokens of all requests.
+    """
+
+    seconds: float
+    joules: float | None
+    tokens_read: float
+    tokens_written: float
+
+
+def judged(study: Study, measured: Mapping[Cell, Sequence[Run]]) -> list[Judged]:
+    """Every cell of a study; what was measured calibrates the cells of the same hardware entry,
+    engine and kernel. What several cells share is worked out once.
+    """
     model_of = cache(lambda label: architecture_of(study.data["model"][label]))
     prompts_of = cache(lambda label: _prompts(study.data["workload"][label]))
-    return [_judged(study, cell, model_of, prompts_of, beliefs) for cell in study.cells]
+    found = [_judged(study, cell, model_of, prompts_of) for cell in study.cells]
+    groups: dict[tuple[str, str, str], list[tuple[Cell, Case]]] = {}
+    for each in found:
+        if each.case is not None:
+            groups.setdefault(_group(each.cell, each.case), []).append((each.cell, each.case))
+    beliefs = {key: _belief(members, measured) for key, members in groups.items()}
+    session_of = cache(
+        lambda group, case: session(case, beliefs[group], study.data["protocol"])
+    )  # prunings and trainings leave a case as it is
+    return [
+        each
+        if each.case is None
+        else replace(each, session=session_of(_group(each.cell, each.case), each.case))
+        for each in found
+    ]
 
 
-def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any, beliefs: Any) -> Judged:
+def _group(cell: Cell, case: Case) -> tuple[str, str, str]:
+    return cell.hardware, case.machine.engine, case.form.kernel
+
+
+def _belief(members: list[tuple[Cell, Case]], measured: Mapping[Cell, Sequence[Run]]) -> Belief:
+    """The defaults, and what sessions of these cells say beyond them."""
+    rows = [row_of(run, case) for cell, case in members for run in measured.get(cell, ())]
+    step = math.ceil(len(rows) / MOST_ROWS) or 1
+    case = members[0][1]
+    return fit(rows[::step], defaults(case.machine, case.form.kernel))
+
+
+def row_of(run: Run, case: Case) -> Row:
+    """A measured session as a row of the fit: its own tokens in the place of the estimated ones."""
+    work = replace(
+        case.work,
+        tokens_in=run.tokens_read / case.work.requests,
+        tokens_out=run.tokens_written / case.work.requests,
+    )
+    return Row(case._replace(work=work), run.seconds, run.joules)
+
+
+def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
     hardware = study.data["hardware"][cell.hardware]
     gpus = hardware.get("gpus", 1) if hardware["device"] == "cuda" else 0
     reason = study.unsupported(cell)
@@ -98,31 +151,37 @@ def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any, beliefs: A
         return replace(found, unknown="does not run")
     machine = Machine(boards[0], method_name("engine", engine), gpus)
     work = Workload(prompts, tokens_in, workload["new_tokens"], at_once)
-    case = Case(work, model, form, machine)
-    return replace(
-        found, session=session(case, beliefs(machine, form.kernel), study.data["protocol"])
-    )
+    return replace(found, case=Case(work, model, form, machine))
 
 
-def session(case: Case, belief: Any, protocol: dict[str, Any]) -> Forecast:
+def session(case: Case, belief: Belief, protocol: dict[str, Any]) -> Forecast:
     """What one session takes: loading, idle phases, warming up, and windows of whole runs that last
-    at least `min_seconds`.
+    at least `min_seconds`. How many windows it takes, and how fast weights load, is not known
+    either: both are further directions of the range.
     """
     run = forecast(case, belief)
-    runs = WARM_UP_RUNS + WINDOWS * math.ceil(protocol["min_seconds"] / run.seconds)
-    load_s = START_S + weights_bytes(case.model, case.form) / LOAD_BYTES_PER_S
-    rest_s = load_s + IDLE_PHASES * protocol["idle_seconds"]
+    of_run = np.array([run.seconds, run.joules])
     device, gpus = case.machine.device, case.machine.gpus
-    rest_j = gpus * rest_s * device.loaded_idle_w
-    rest = np.array([rest_s, rest_j])
-    seconds, joules = rest + runs * np.array([run.seconds, run.joules])
-    shares = runs * run.seconds / seconds, runs * run.joules / joules
+    idle = np.array([1.0, gpus * device.loaded_idle_w])
+
+    def whole(values: Any, windows: float = WINDOWS, slower: float = 1.0) -> Any:
+        runs = WARM_UP_RUNS + windows * math.ceil(protocol["min_seconds"] / run.seconds)
+        load_s = START_S + slower * weights_bytes(case.model, case.form) / LOAD_BYTES_PER_S
+        return (load_s + IDLE_PHASES * protocol["idle_seconds"]) * idle + runs * values
+
+    seconds, joules = whole(of_run)
+    few, many = (min(count, protocol["max_windows"]) for count in FEW_AND_MANY)
+    beside = [
+        [whole(of_run, few), whole(of_run, slower=0.5)],
+        [whole(of_run, many), whole(of_run, slower=3.0)],
+    ]
+    worked = whole(of_run) - whole(0 * of_run)
     return replace(
         run,
         seconds=float(seconds),
         joules=float(joules),
-        moved=rest + runs * run.moved,
-        noise=(run.noise[0] * shares[0], run.noise[1] * shares[1]),
+        moved=np.concatenate([whole(run.moved), np.array(beside)], axis=1),
+        noise=(run.noise[0] * worked[0] / seconds, run.noise[1] * worked[1] / joules),
     )
 
 

@@ -10,8 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from joulegrid.analysis.reading import Records
+from joulegrid.analysis.recorded import Session
+from joulegrid.analysis.sessions import session_row
+from joulegrid.analysis.variables import BASIS
 from joulegrid.planning import ranges
-from joulegrid.planning.cells import Judged, judged
+from joulegrid.planning.cells import Judged, Run, judged
 from joulegrid.planning.ranges import Forecast, Range
 from joulegrid.records import ROOT
 from joulegrid.study.accept import taken_over
@@ -90,8 +94,8 @@ def of_study(specs: Specs, artifacts: str) -> Plan:
     missing = {job.path for job in shelf.missing(jobs)}
     to_run = {job.path for job in shelf.to_make(jobs)}
     accepted = {taken.job.path for taken in taken_over(jobs, shelf)}
-    cells = judged(study)
     sessions = [job for job in jobs if job.kind == "energy"]
+    cells = judged(study, measured(sessions, shelf, missing))
     shares = [
         _share(
             label,
@@ -111,6 +115,24 @@ def of_study(specs: Specs, artifacts: str) -> Plan:
     ]
     counted.append(Jobs("steps", len(steps), len(steps) - len(late), 0, len(late)))
     return Plan(study.name, counted, shares, cells, sorted(to_run))
+
+
+def measured(sessions: list[Job], shelf: Shelf, missing: set[str]) -> dict[Cell, list[Run]]:
+    """What the sessions that are there say, findings and damaged ones left out."""
+    records, found = Records(shelf), dict[Cell, list[Run]]()
+    for job in sessions:
+        row = {} if job.path in missing else records.row(job, Session, session_row)
+        if "energy" in row:
+            runs, (_, gpu, _) = row["runs"], row["energy"]
+            by_counter = BASIS[row["basis"][1]] == "measured"
+            run = Run(
+                row["duration"] / runs,
+                gpu / runs if by_counter else None,
+                row["tokens_read"] / runs,
+                row["tokens_written"] / runs,
+            )
+            found.setdefault(Cell(*job.labels[:-1]), []).append(run)
+    return found
 
 
 def _factors(study: Any, hardware: str) -> dict[str, float]:
