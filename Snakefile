@@ -5,6 +5,7 @@
 #   snakemake --profile slurm                                  the same, on a Slurm cluster
 #   snakemake --configfile config/studies/quickstart.yaml …    another study
 #   snakemake -n                                               the plan: what would run, and nothing else
+#   snakemake plan                                             what that would take, and what cannot run
 #   snakemake partial …                                        merge and rank what is there, list what is missing
 #   snakemake export …                                         CSV, Parquet, Markdown, LaTeX, a data-set card
 #   snakemake combine …                                        several studies in one dataset
@@ -37,5 +38,6 @@ include: "rules/compression.smk"
 include: "rules/energy.smk"
 include: "rules/quality.smk"
 include: "rules/analysis.smk"
+include: "rules/planning.smk"
 include: "rules/housekeeping.smk"
 include: "rules/intensity.smk"

@@ -16,6 +16,7 @@ Ground, in every environment, the standard library only
 On the login node, never torch
     study         from a YAML file to jobs: checks, methods, code, packages, specs, what is there
     analysis      from records to answers: the dataset, statistics, comparison, carbon
+    planning      before the run: time, energy and memory of jobs, what cannot run
     report        columns, figures, the page
 
 On compute nodes, never study

@@ -91,6 +91,7 @@ def test_login_node_scripts_start_without_torch():
         "show_answer",
         "accept_records",
         "combine_studies",
+        "plan_study",
     ):
         names = {found.split(".")[0] for found in imports(SCRIPTS / f"{script}.py")}
         assert not names & HEAVY

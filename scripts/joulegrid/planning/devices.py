@@ -1,0 +1,124 @@
+"""What is known of boards: data sheets, and idle power as measured or assumed.
+
+The table is devices.csv beside this module. Peak rates are dense (without structured sparsity).
+NVLink is given as data sheets give it, both directions added; PCIe one way.
+"""
+
+import csv
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+TABLE = Path(__file__).with_name("devices.csv")
+GIGA, TERA = 1e9, 1e12
+
+
+@dataclass(frozen=True)
+class Device:
+    """One board, or the processor and memory of a small computer.
+
+    Parameters
+    ----------
+    name, nvml_name
+        ours, and what NVML calls it.
+    compute_capability
+        (major, minor); None of a CPU.
+    memory_kind
+        HBM, GDDR or LPDDR.
+    memory
+        bytes.
+    bandwidth
+        of the memory, bytes/s: the peak on paper, of CPUs what STREAM measured.
+    peak
+        what it computes with (fp16, bf16, int8, fp8) -> dense FLOP/s; what it lacks is missing.
+    limit_w
+        power limit as sold, W.
+    idle_w, loaded_idle_w
+        power without and with a loaded model, W.
+    idle_is, loaded_idle_is
+        measured or assumed.
+    pcie, nvlink
+        bytes/s, one way and both ways; 0 where there is none.
+    source
+        the data sheet.
+    """
+
+    name: str
+    nvml_name: str
+    architecture: str
+    compute_capability: tuple[int, int] | None
+    memory_kind: str
+    memory: float
+    bandwidth: float
+    peak: dict[str, float] = field(hash=False)
+    limit_w: float
+    idle_w: float
+    idle_is: str
+    loaded_idle_w: float
+    loaded_idle_is: str
+    pcie: float
+    nvlink: float
+    source: str
+
+    def peak_in(self, dtype: str) -> float:
+        """FLOP/s in a type; where it lacks it, of FP16, which it is emulated in at best."""
+        return self.peak.get(dtype, self.peak["fp16"])
+
+
+@cache
+def devices() -> dict[str, Device]:
+    """Name -> device, all of the table."""
+    with open(TABLE, encoding="utf-8", newline="") as stream:
+        return {row["name"]: _device(row) for row in csv.DictReader(stream)}
+
+
+def matching(words: str, memory_gb: float | None = None) -> list[Device]:
+    """The devices whose names have all these words, as a study's `gpu` names a board.
+
+    Parameters
+    ----------
+    memory_gb
+        where a study says it: that of the board, within 5 %.
+    """
+    wanted = words.lower().replace("-", " ").split()
+    return [
+        device
+        for device in devices().values()
+        if _has(device, wanted)
+        and (memory_gb is None or abs(device.memory / GIGA / memory_gb - 1) <= 0.05)
+    ]
+
+
+def _has(device: Device, wanted: list[str]) -> bool:
+    """Whole words of one of its names: A10 is no A100."""
+    names = (name.lower().replace("-", " ").split() for name in (device.name, device.nvml_name))
+    return any(set(wanted) <= set(name) for name in names)
+
+
+def _device(row: dict[str, str]) -> Device:
+    peaks = {"fp16": "fp16_tflop_s", "bf16": "bf16_tflop_s", "int8": "int8_top_s"}
+    peaks |= {"fp8": "fp8_tflop_s"}
+    capability = row["compute_capability"]
+    return Device(
+        name=row["name"],
+        nvml_name=row["nvml_name"],
+        architecture=row["architecture"],
+        compute_capability=_pair(capability) if capability else None,
+        memory_kind=row["memory_kind"],
+        memory=float(row["memory_gb"]) * GIGA,
+        bandwidth=float(row["bandwidth_gb_s"]) * GIGA,
+        peak={dtype: float(row[key]) * TERA for dtype, key in peaks.items() if row[key]},
+        limit_w=float(row["limit_w"]),
+        idle_w=float(row["idle_w"]),
+        idle_is=row["idle_is"],
+        loaded_idle_w=float(row["loaded_idle_w"]),
+        loaded_idle_is=row["loaded_idle_is"],
+        pcie=float(row["pcie_gb_s"] or 0) * GIGA,
+        nvlink=float(row["nvlink_gb_s"] or 0) * GIGA,
+        source=row["source"],
+    )
+
+
+def _pair(capability: str) -> tuple[int, int]:
+    major, _, minor = capability.partition(".")
+    return int(major), int(minor)

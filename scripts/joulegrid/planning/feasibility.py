@@ -1,0 +1,134 @@
+"""What cannot run, and what runs slower than its bits promise, decided before anything is sent."""
+
+from typing import Any
+
+from joulegrid.planning.architecture import Architecture
+from joulegrid.planning.devices import GIGA, Device
+from joulegrid.planning.formats import FP8_FROM, MARLIN_FROM, Format, of
+from joulegrid.planning.memory import USABLE, Need, to_run
+from joulegrid.study.loadable import why_not as not_loadable
+from joulegrid.study.methods import method_name
+
+# The first compute capability that has what a method needs
+BF16_FROM = (8, 0)
+INT8_FROM = (7, 5)  # tensor cores for LLM.int8 (bitsandbytes)
+SPARSE_FROM = (8, 0)  # 2:4 tensor cores
+VLLM_FROM = (7, 0)  # vLLM's kernels
+
+
+def why_not(
+    model: Architecture | None,
+    quantization: dict[str, Any],
+    engine: dict[str, Any],
+    hardware: dict[str, Any],
+    workload: dict[str, Any],
+    device: Device | None,
+    tokens_in: float,
+    margin: float = 1.0,
+) -> str | None:
+    """Why a cell cannot run, None where it may.
+
+    Parameters
+    ----------
+    model
+        None where its configuration is not known: its memory is not judged then.
+    quantization, engine, hardware, workload
+        entries of a study, with their defaults.
+    device
+        the board; None where it is not in the table, or a CPU: neither memory nor compute
+        capability is judged then.
+    tokens_in
+        of a prompt.
+    margin
+        what memory that is needed is multiplied with: above 1 where cells failed that this rule
+        let through.
+    """
+    name = method_name("engine", engine)
+    reason = not_loadable(engine, quantization, hardware, workload)
+    if reason or device is None:
+        return reason
+    reason = too_old(quantization, engine, device)
+    form = of(quantization, name, device.compute_capability)
+    if reason or model is None or form is None:
+        return reason
+    boards = hardware.get("gpus", 1)
+    at_once = engine.get("batch_size", 1) if name == "transformers" else 1
+    need = to_run(model, form, name, at_once, tokens_in, workload["new_tokens"], boards)
+    return too_large(need, device, boards, margin)
+
+
+def too_large(need: Need, device: Device, boards: int, margin: float = 1.0) -> str | None:
+    """A sentence where the boards do not hold it."""
+    has = device.memory * boards
+    if need.total * margin <= has * USABLE:
+        return None
+    parts = [f"{name} {value / GIGA:.1f}" for name, value in need._asdict().items() if value > 5e7]
+    boards_of = device.name if boards == 1 else f"{boards} × {device.name}"
+    return (
+        f"needs {need.total * margin / GIGA:.0f} GB ({', '.join(parts)}), {boards_of} has "
+        f"{has / GIGA:.0f} GB, {USABLE:.0%} of it usable"
+    )
+
+
+def too_old(quantization: dict[str, Any], engine: dict[str, Any], device: Device) -> str | None:
+    """A sentence where a board lacks what a method needs."""
+    capability = device.compute_capability
+    if capability is None:
+        return None
+    name, kind = method_name("engine", engine), quantization["method"]
+    needed = {
+        f"{kind} needs INT8 tensor cores": INT8_FROM if kind == "llm-int8" else None,
+        "sparse_kernels needs 2:4 tensor cores": (
+            SPARSE_FROM if engine.get("sparse_kernels") else None
+        ),
+        "vLLM has no kernels for it": VLLM_FROM if name == "vllm" else None,
+        "vLLM refuses bfloat16": (
+            BF16_FROM if name == "vllm" and computes_in(quantization) == "bfloat16" else None
+        ),
+    }
+    for what, first in needed.items():
+        if first is not None and capability < first:
+            return f"{what}: {_said(device)}, {_text(first)} or later is needed"
+    return None
+
+
+def slower(
+    quantization: dict[str, Any], engine: dict[str, Any], device: Device | None, at_once: float
+) -> list[str]:
+    """What runs, but not as fast as its format promises on other boards: a sentence each."""
+    if device is None or device.compute_capability is None:
+        return []
+    name, kind = method_name("engine", engine), quantization["method"]
+    capability, found = device.compute_capability, []
+    if capability < BF16_FROM and computes_in(quantization) == "bfloat16" and name != "llamacpp":
+        found.append(f"bfloat16 is emulated: {_said(device)}; 6 to 18 times slower than float16")
+    if kind == "fp8" and capability < FP8_FROM:
+        how = "8-bit weights, 16-bit activations" if name == "vllm" else "16-bit weights, emulated"
+        found.append(f"FP8 runs as {how}: {_said(device)}, 8.9 or later has FP8")
+    if kind in ("gptq", "awq") and capability < MARLIN_FROM:
+        found.append(f"{kind} runs without Marlin: {_said(device)}; up to 4 times slower")
+    if kind == "bitsandbytes-4bit" and at_once > 1:
+        found.append("bitsandbytes unpacks 4-bit weights for more than one sequence at a time")
+    if kind == "gguf" and name == "transformers":
+        found.append("transformers unpacks GGUF to 16 bits: its memory and time, not those of GGUF")
+    return found
+
+
+def computes_in(quantization: dict[str, Any]) -> str:
+    """The floating-point type of a cast, or of the rest of the computation."""
+    return quantization.get("dtype") or quantization.get("compute_dtype") or ""
+
+
+def format_of(
+    quantization: dict[str, Any], engine: dict[str, Any], device: Device
+) -> Format | None:
+    """The format in which an engine runs a quantization on a board."""
+    return of(quantization, method_name("engine", engine), device.compute_capability)
+
+
+def _said(device: Device) -> str:
+    return f"{device.name} has compute capability {_text(device.compute_capability or (0, 0))}"
+
+
+def _text(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))

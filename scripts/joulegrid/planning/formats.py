@@ -1,0 +1,134 @@
+"""Formats of weights: bits with their scales, and the kernel that multiplies with them.
+
+The kernel, not the bits, decides the time: on one card AWQ without Marlin took 4.4 times as long as
+GPTQ, at the same 4 bits (docs/planning.md).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Bits per weight of llama.cpp's mixes for Llama models, whole file (llama.cpp, tools/quantize,
+# table of Llama-3.1-8B)
+GGUF_BITS = {
+    "F32": 32.0,
+    "F16": 16.0,
+    "BF16": 16.0,
+    "Q8_0": 8.5,
+    "Q6_K": 6.56,
+    "Q5_K_M": 5.70,
+    "Q5_K_S": 5.57,
+    "Q5_0": 5.5,
+    "Q5_1": 6.0,
+    "Q4_K_M": 4.89,
+    "Q4_K_S": 4.67,
+    "Q4_0": 4.66,
+    "Q4_1": 5.12,
+    "Q3_K_L": 4.30,
+    "Q3_K_M": 4.00,
+    "Q3_K_S": 3.64,
+    "Q2_K": 3.16,
+    "Q2_K_S": 2.97,
+}
+MARLIN_FROM = (8, 0)  # compute capability
+FP8_FROM = (8, 9)
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a model's linear layers are stored and multiplied.
+
+    Parameters
+    ----------
+    bits
+        of a weight, scales and zeros included.
+    kernel
+        what multiplies: a key of `factors.KERNELS`.
+    dtype
+        what it computes in: fp16, bf16, int8, fp8.
+    head_bits
+        of the output head, which most methods leave in 16 bits.
+    """
+
+    bits: float
+    kernel: str
+    dtype: str = "bf16"
+    head_bits: float = 16.0
+
+
+HALF = {"bfloat16": Format(16.0, "dense"), "float16": Format(16.0, "dense", "fp16")}
+SINGLE = Format(32.0, "dense-32", "fp16", 32.0)
+
+
+def of(
+    quantization: Mapping[str, Any],
+    engine: str,
+    capability: tuple[int, int] | None,
+) -> Format | None:
+    """The format of a quantization under an engine, on a GPU of a compute capability.
+
+    Parameters
+    ----------
+    quantization
+        an entry of a study, with its defaults.
+    engine
+        transformers, llamacpp or vllm.
+    capability
+        (major, minor); None of a CPU.
+
+    Returns
+    -------
+    None of weights that somebody else quantized: only their files tell.
+    """
+    kind = quantization["method"]
+    marlin = capability is not None and capability >= MARLIN_FROM
+    if kind == "cast":
+        return HALF.get(quantization["dtype"], SINGLE)
+    if kind == "llm-int8":
+        return Format(8.0, "llm-int8", "int8")
+    if kind == "bitsandbytes-4bit":  # one scale for 64 weights: 8 bits doubly quantized, else 32
+        scale = 8.5 if quantization.get("double_quantization") else 32.0
+        return Format(4 + scale / 64, "bitsandbytes-4bit")
+    if kind == "gptq":
+        bits = quantization["bits"] + _per_group(quantization, 16 + quantization["bits"])
+        return Format(bits, "marlin" if marlin and bits_in_marlin(quantization) else "gptq", "fp16")
+    if kind == "awq":
+        return Format(4 + _per_group(quantization, 20), "marlin" if marlin else "awq", "fp16")
+    if kind == "fp8":
+        return _fp8(engine, capability)
+    if kind == "gguf":
+        return _gguf(quantization["type"], engine)
+    return None
+
+
+def bits_in_marlin(quantization: Mapping[str, Any]) -> bool:
+    """Marlin multiplies with 4 and 8 bits (IST-DASLab/marlin; gptqmodel and vLLM alike)."""
+    return quantization["bits"] in (4, 8) and quantization.get("group_size", 128) in (
+        -1,
+        32,
+        64,
+        128,
+    )
+
+
+def _per_group(quantization: Mapping[str, Any], bits: float) -> float:
+    """Bits per weight of a scale and a zero in a group of this size; of a whole row nothing."""
+    size = quantization.get("group_size", 128)
+    return bits / size if size > 0 else 0.0
+
+
+def _fp8(engine: str, capability: tuple[int, int] | None) -> Format:
+    """On tensor cores from 8.9 on; before, vLLM multiplies 8-bit weights with 16-bit activations,
+    and transformers emulates with 16-bit weights.
+    """
+    if capability is not None and capability >= FP8_FROM:
+        return Format(8.0, "fp8", "fp8")
+    return Format(8.0, "marlin") if engine == "vllm" else Format(16.0, "emulated")
+
+
+def _gguf(kind: str, engine: str) -> Format:
+    if engine == "transformers":  # dequantized while loading
+        return HALF["bfloat16"]
+    bits = GGUF_BITS.get(kind, 16.0)
+    plain = bits >= GGUF_BITS["Q8_0"]
+    return Format(bits, "gguf" if plain else "k-quants", "fp16", min(bits + 2.0, 16.0))

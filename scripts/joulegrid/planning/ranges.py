@@ -1,0 +1,100 @@
+"""How far a prediction may be off: 80 % ranges, of one cell and of many together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from joulegrid.planning.posterior import Belief, Case, expected, noise
+
+COVERED = 0.8
+QUANTILE = float(norm.ppf((1 + COVERED) / 2))  # 1.28
+
+
+class Range(NamedTuple):
+    """A median, and what 80 % of outcomes lie between."""
+
+    low: float
+    median: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a case is expected to take.
+
+    Parameters
+    ----------
+    seconds, joules
+        medians; joules of the GPUs.
+    moved
+        the same with the factors moved along each direction of what is not known of them, by its
+        10 % and its 90 % quantile: 2 × directions × (seconds, joules).
+    noise
+        σ of what is left of the logarithms of both when the factors are known.
+    belief
+        what it rests on.
+    """
+
+    seconds: float
+    joules: float
+    moved: NDArray[np.float64]
+    noise: tuple[float, float]
+    belief: Belief
+
+    @property
+    def rests_on(self) -> str:
+        """Defaults, or calibration and by how many rows."""
+        rows = self.belief.rows
+        return "defaults" if not rows else f"calibrated by {rows} row{'s' if rows > 1 else ''}"
+
+
+def forecast(case: Case, belief: Belief) -> Forecast:
+    """What a case is expected to take, and how sure that is."""
+    said = expected(case, belief)
+    directions = np.linalg.cholesky(belief.covariance).T
+    moved = [
+        [_at(case, belief, sign * QUANTILE * direction) for direction in directions]
+        for sign in (-1, 1)
+    ]
+    return Forecast(said.seconds, said.joules, np.array(moved), noise(case.model), belief)
+
+
+def seconds(forecasts: Iterable[Forecast]) -> Range:
+    """How long some cases take one after another, s."""
+    return _sum([(f, f.seconds) for f in forecasts], 0)
+
+
+def joules(forecasts: Iterable[Forecast]) -> Range:
+    """What the GPUs take for some cases together, J."""
+    return _sum([(f, f.joules) for f in forecasts], 1)
+
+
+def _at(case: Case, belief: Belief, shift: NDArray[np.float64]) -> tuple[float, float]:
+    said = expected(case, replace(belief, log=belief.log + shift))
+    return said.seconds, said.joules
+
+
+def _sum(parts: list[tuple[Forecast, float]], which: int) -> Range:
+    """Each direction moves all cases of one belief together; what it does to the logarithm of the
+    sum, up and down, adds up in squares with that of the others. What is left when the factors are
+    known is taken as shared by the cases of one belief.
+    """
+    total = sum(value for _, value in parts)
+    if not total:
+        return Range(0.0, 0.0, 0.0)
+    groups: dict[int, list[tuple[Forecast, float]]] = {}
+    for each, value in parts:
+        groups.setdefault(id(each.belief), []).append((each, value))
+    up = down = 0.0
+    for group in groups.values():
+        own = sum(value for _, value in group)
+        moved = sum(each.moved[..., which] for each, _ in group)
+        effects = np.log1p((moved - own) / total)
+        rest = (QUANTILE * sum(value * each.noise[which] for each, value in group) / total) ** 2
+        up += rest + float(np.sum(effects.max(axis=0).clip(min=0) ** 2))
+        down += rest + float(np.sum(effects.min(axis=0).clip(max=0) ** 2))
+    return Range(total * float(np.exp(-np.sqrt(down))), total, total * float(np.exp(np.sqrt(up))))

@@ -1,0 +1,120 @@
+"""What the plan says of a study's cells, and what measured sessions change in it."""
+
+import pytest
+
+from joulegrid.planning import cells, ranges
+from joulegrid.planning.cells import Run, judged
+from joulegrid.planning.posterior import expected
+from joulegrid.study import study
+
+REVISION = "0" * 40
+
+
+@pytest.fixture
+def data(study_data):
+    """Dosquet's question: four weights, two boards that differ in memory, and a CPU."""
+    study_data["model"] = {
+        "llama-30b": {"hub": "huggyllama/llama-30b", "revision": REVISION},
+        "mistral-7b": {"hub": "mistralai/Mistral-7B-v0.3", "revision": REVISION},
+        "unknown": {"hub": "someone/something", "revision": REVISION},
+    }
+    study_data["pruning"] = {"none": {"method": "none"}}
+    study_data["quantization"]["fp16"] = {"method": "cast", "dtype": "float16"}
+    del study_data["quantization"]["fp32"]
+    study_data["hardware"] = {
+        "large": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 80},
+        "small": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 40},
+        "other": {"device": "cuda", "gpu": "Quadro"},
+        "here": {"device": "cpu"},
+    }
+    study_data["engine"]["vllm"] = {"method": "vllm"}
+    study_data["ranking"]["baseline"] = {"quantization": "fp16"}
+    return study_data
+
+
+def by_labels(found):
+    return {
+        (each.cell.model, each.cell.quantization, each.cell.hardware, each.cell.engine): each
+        for each in found
+    }
+
+
+def run_of(each):
+    """One run of the workload, as it is expected."""
+    return expected(each.case, each.session.belief)
+
+
+def test_every_cell_is_judged(data):
+    found = by_labels(judged(study.from_data(data, "test"), {}))
+    assert len(found) == 3 * 3 * 4 * 2
+    fits = found["llama-30b", "gptq4", "small", "transformers"]
+    assert fits.session is not None
+    assert not fits.infeasible
+    too_large = found["llama-30b", "fp16", "small", "transformers"]
+    assert "needs 67 GB" in too_large.infeasible
+    assert too_large.session is None
+    assert found["llama-30b", "fp16", "large", "transformers"].session is not None
+    assert "plugin makes type: nf4" in found["mistral-7b", "nf4", "large", "vllm"].unsupported
+    assert "CPUs are not" in found["mistral-7b", "fp16", "here", "transformers"].unknown
+    assert "no board 'Quadro'" in found["mistral-7b", "fp16", "other", "transformers"].unknown
+    assert "sizes of unknown" in found["unknown", "fp16", "large", "transformers"].unknown
+
+
+def test_a_board_that_may_be_larger_forbids_nothing(data):
+    del data["hardware"]["small"]["gpu_memory_gb"]
+    found = by_labels(judged(study.from_data(data, "test"), {}))
+    assert not found["llama-30b", "fp16", "small", "transformers"].infeasible
+
+
+def test_a_session_is_more_than_its_runs(data):
+    found = by_labels(judged(study.from_data(data, "test"), {}))
+    each = found["mistral-7b", "fp16", "large", "transformers"]
+    run = run_of(each)
+    protocol = study.from_data(data, "test").data["protocol"]
+    low, median, high = ranges.seconds([each.session])
+    assert median > 3 * protocol["idle_seconds"] + 5 * run.seconds
+    assert low < median < high
+    assert each.session.rests_on == "defaults"
+
+
+def test_measured_sessions_calibrate_their_engine_and_kernel_alone(data):
+    made = study.from_data(data, "test")
+    before = by_labels(judged(made, {}))
+    place = ("mistral-7b", "fp16", "large", "transformers")
+    told = before[place]
+    run = run_of(told)
+    work = told.case.work
+    slow = Run(
+        1.5 * run.seconds,
+        1.2 * run.joules,
+        work.requests * work.tokens_in,
+        work.requests * work.tokens_out,
+    )
+    after = by_labels(judged(made, {told.cell: [slow, slow, slow]}))
+    now = run_of(after[place])
+    assert now.seconds == pytest.approx(slow.seconds, rel=0.1)
+    assert now.joules == pytest.approx(slow.joules, rel=0.1)
+    assert after[place].session.rests_on == "calibrated by 3 rows"
+    # another model with the same kernel learns from it, another engine and board do not
+    same = ("llama-30b", "fp16", "large", "transformers")
+    assert run_of(after[same]).seconds > run_of(before[same]).seconds
+    for other in (
+        ("mistral-7b", "gptq4", "large", "transformers"),
+        ("mistral-7b", "fp16", "small", "transformers"),
+        ("mistral-7b", "fp16", "large", "vllm"),
+    ):
+        assert after[other].session.rests_on == "defaults"
+        assert after[other].session.seconds == before[other].session.seconds
+
+
+def test_sizes_are_read_where_a_config_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    entry = {"hub": "someone/gpt2", "revision": REVISION}
+    by_name = cells.architecture_of(entry)
+    assert by_name.layers == 12
+    folder = tmp_path / "hub/models--someone--gpt2/snapshots" / REVISION
+    folder.mkdir(parents=True)
+    config = '{"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4'
+    (folder / "config.json").write_text(config + ', "vocab_size": 100, "intermediate_size": 128}')
+    assert cells.architecture_of(entry).layers == 3
+    assert cells.architecture_of({"wheel": "tiny==1.0"}) is None
