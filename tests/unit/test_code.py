@@ -259,6 +259,10 @@ NOT_REACHED = {
         ),
         "a docstring",
     ),
+    **dict.fromkeys(
+        ("joulegrid.analysis.arena", "joulegrid.analysis.verdicts"),
+        "of judgments, on demand",
+    ),
     "joulegrid.analysis.combination": "of finished studies, on demand",
     "joulegrid.analysis.describe": "the documentation of the dataset",
     "joulegrid.analysis.export": "of a finished study, on demand",
