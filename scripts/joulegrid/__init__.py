@@ -26,6 +26,7 @@ On compute nodes, never study
     workloads     what is asked of an engine
     metering      the meter, and the protocol of a session
     quality       what a configuration is worth
+    judging       asking a judge to compare answers
 
 A result is identified by its spec (study/specs.py); which code counts in it is found by
 study/code.py.

@@ -250,6 +250,7 @@ NOT_REACHED = {
             "joulegrid.analysis",
             "joulegrid.compression",
             "joulegrid.engines.transformers.loading",
+            "joulegrid.judging",
             "joulegrid.metering",
             "joulegrid.quality",
             "joulegrid.report",
@@ -260,7 +261,11 @@ NOT_REACHED = {
         "a docstring",
     ),
     **dict.fromkeys(
-        ("joulegrid.analysis.arena", "joulegrid.analysis.verdicts"),
+        (
+            "joulegrid.analysis.arena",
+            "joulegrid.analysis.verdicts",
+            "joulegrid.judging.comparisons",
+        ),
         "of judgments, on demand",
     ),
     "joulegrid.analysis.combination": "of finished studies, on demand",

@@ -23,6 +23,7 @@ COMPUTE = {
     "workloads",
     "metering",
     "quality",
+    "judging",
 }
 # room -> what it may import besides itself and the ground
 ARROWS = {
