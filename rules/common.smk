@@ -129,6 +129,18 @@ def weights_for(path):
     return marker
 
 
+def texts_for(path):
+    """The record of the answers that the job at `path` computes metrics of."""
+
+    @signed
+    def record(wildcards):
+        source = job_at(path, wildcards).source
+        found = SHELF.record(source)
+        return ancient(found) if found and not is_forced() else f"results/{source.path}.json"
+
+    return record
+
+
 @functools.cache
 def to_make():
     """The paths of the jobs that a run of the whole study would do."""
@@ -260,5 +272,6 @@ wildcard_constraints:
     engine=one_of(STUDY.labels("engine")),
     workload=one_of(STUDY.labels("workload")),
     task=one_of(STUDY.labels("quality")),
+    metric=one_of(methods.METHODS["metric"]),
     session="[0-9]+",
     id="[0-9a-f]{16}",

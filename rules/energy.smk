@@ -33,5 +33,7 @@ COMPUTE_RULES = {
     "prune_weights",
     "quantize_weights",
     "evaluate_quality",
+    "generate_texts",
+    "score_texts",
     *(f"measure_energy_{hardware}" for hardware in STUDY.labels("hardware")),
 }

@@ -1,5 +1,7 @@
 # Evaluate quality: once per configuration and task, whatever hardware the configuration is measured on.
 QUALITY = "quality/{model}/{training}/{pruning}/{quantization}/{task}/{id}"
+TEXTS = "texts/{model}/{training}/{pruning}/{quantization}/{task}/{id}"
+SCORES = "scores/{model}/{training}/{pruning}/{quantization}/{task}/{metric}/{id}"
 
 
 rule evaluate_quality:
@@ -18,5 +20,46 @@ rule evaluate_quality:
         command=command("evaluate_quality", QUALITY, of_models),
     message:
         "Evaluate {output}"
+    shell:
+        f"{OFFLINE} {{params.command}} > {{log:q}} 2>&1"
+
+
+# Answers to the questions of a task, once. Metrics of them are jobs of their own.
+rule generate_texts:
+    input:
+        weights_for(TEXTS),
+    output:
+        f"results/{TEXTS}.json",
+    log:
+        f"{LOGS}/{TEXTS}.log",
+    conda:
+        "../envs/python.yaml"
+    threads: threads_of(SITE.stage("evaluate_quality"), share=2)
+    resources:
+        **SITE.stage("evaluate_quality"),
+    params:
+        command=command("generate_texts", TEXTS, of_models),
+    message:
+        "Generate {output}"
+    shell:
+        f"{OFFLINE} {{params.command}} > {{log:q}} 2>&1"
+
+
+rule score_texts:
+    input:
+        texts_for(SCORES),
+    output:
+        f"results/{SCORES}.json",
+    log:
+        f"{LOGS}/{SCORES}.log",
+    conda:
+        "../envs/python.yaml"
+    threads: threads_of(SITE.stage("score_texts"), share=2)
+    resources:
+        **SITE.stage("score_texts"),
+    params:
+        command=command("score_texts", SCORES, of_models),
+    message:
+        "Score {output}"
     shell:
         f"{OFFLINE} {{params.command}} > {{log:q}} 2>&1"

@@ -9,7 +9,7 @@ Ground, in every environment, the standard library only
     units         conversions
     records       JSON records, the identity of specs, provenance
     jobs          plumbing that entry scripts share: running, outcomes, devices, folders of weights
-    texts.files   reading the texts that studies name
+    texts.files, texts.questions   reading the texts and questions that studies name
     models.content, models.context   what a model folder holds, and the longest sequence
 
 On the login node, never torch

@@ -1,6 +1,7 @@
 """A study with every method whose weights are made here; its models are for the tests to name."""
 
 from helpers import house
+from joulegrid.study.methods import METHODS
 
 CALIBRATION = {"text": "config/texts/calibration.txt", "samples": 4, "tokens": 64}
 RECOVERY = {"method": "lora", "text": "config/texts/calibration.txt", "steps": 2, "tokens": 64}
@@ -74,6 +75,16 @@ STUDY = {
             "tokens": 128,
         },
         "facts": {"method": "lm-eval", "task": "facts", "folder": "config/tasks/facts"},
+        "saf": {
+            "method": "generation",
+            "data": "config/data/saf/questions.jsonl",
+            "template": "{question}",
+            "limit": 2,
+            "new_tokens": 4,
+            "chat": False,
+            "metrics": list(METHODS["metric"]),
+            "wordnet": str(house.ROOT / "tests/data/wordnet"),
+        },
     },
     "ranking": {"baseline": {"quantization": "fp32"}},
 }

@@ -156,6 +156,8 @@ def wanted(house: Path) -> set[tuple[str, str]]:
         "weights": "quantize_weights",
         "energy": "measure_energy",
         "quality": "evaluate_quality",
+        "texts": "generate_texts",
+        "scores": "score_texts",
     }
     jobs = {(script[path.split("/")[0]], _without_id(path)) for path in missing}
     return jobs | {(STEP_RULES[step], "") for step in steps}

@@ -14,7 +14,7 @@ from joulegrid.errors import InputError
 from joulegrid.study import conclusions, shelf, specs, study
 from joulegrid.study.code import PLUMBING, SCRIPTS, Source, is_plumbing
 from joulegrid.study.conclusions import CALLS as STEPS
-from joulegrid.study.methods import METHODS, roots
+from joulegrid.study.methods import GENERATION, METHODS, roots
 from joulegrid.study.specs import CALLS
 from joulegrid.study.syntax import bound
 
@@ -172,8 +172,10 @@ def all_roots():
         for name in known:
             if axis in ("pruning", "quantization") and known[name].weights.name in ("MADE",):
                 starts += roots(axis, name)
-            if axis in ("engine", "workload", "quality"):
+            if axis in ("engine", "workload", "metric"):
                 starts += roots(axis, name)
+            if axis == "quality":
+                starts += roots(name if name == GENERATION else axis, name)
             if axis == "quantization":
                 starts += roots("loading", name)
     return [*starts, *roots("model", "wheel")]
@@ -220,8 +222,11 @@ def test_words_of_other_programs_and_messages_count_nothing(copied, file, old, n
         path.write_text(text)
 
 
-# Definitions that compute by what a program says: llama-quantize's plan
-READING = {"joulegrid.compression.quantization.gguf:_of_own_type"}
+# Definitions that compute by what others say: llama-quantize's plan, the refusals of a model
+READING = {
+    "joulegrid.compression.quantization.gguf:_of_own_type",
+    "joulegrid.quality.metrics.form:REFUSALS",
+}
 # The bases of the meter are handled in rooms of their own
 ELSEWHERE = ("joulegrid.study.", "joulegrid.analysis.", "joulegrid.report.", "joulegrid.metering.")
 
@@ -253,6 +258,7 @@ NOT_REACHED = {
             "joulegrid.judging",
             "joulegrid.metering",
             "joulegrid.quality",
+            "joulegrid.quality.metrics",
             "joulegrid.report",
             "joulegrid.texts",
             "joulegrid.training",
@@ -273,6 +279,7 @@ NOT_REACHED = {
     "joulegrid.analysis.export": "of a finished study, on demand",
     "joulegrid.analysis.storage": "how the dataset lies in a file, not what is in it",
     "joulegrid.analysis.open_data": "files for studies to name, known by what is in them",
+    "joulegrid.quality.cost": "what an evaluation took, which is no part of what it found",
     "joulegrid.metering.replay": "recordings in the place of a machine: no job uses them",
     **dict.fromkeys(
         ("joulegrid.models.hub", "joulegrid.models.path"),
@@ -432,6 +439,11 @@ ANEW = {
     "joulegrid.quality.lm_eval:metric_of": lambda kind, labels: (
         kind == "quality" and labels[4] == "facts"
     ),
+    "joulegrid.quality.generation:generate": lambda kind, _: kind in ("texts", "scores"),
+    "joulegrid.quality.metrics.rouge:score": lambda kind, labels: (
+        kind == "scores" and labels[5] == "rouge"
+    ),
+    "joulegrid.texts.questions:parse_questions": lambda kind, _: kind in ("texts", "scores"),
     "joulegrid.compression.pruning.wanda:prune": lambda _, labels: "wanda" in labels,
     "joulegrid.training.recovery:recover": lambda _, labels: "layers" in labels,
     "joulegrid.compression.quantization.awq:quantize": lambda _, labels: "awq" in labels,

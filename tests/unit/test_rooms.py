@@ -9,10 +9,19 @@ from conftest import ROOT
 from joulegrid.jobs.run import STEPS
 from joulegrid.study.code import SCRIPTS, Source
 from joulegrid.study.conclusions import CALLS
-from joulegrid.study.methods import METHODS, ROOMS, Weights, module_name
+from joulegrid.study.methods import GENERATION, METHODS, ROOMS, Weights, module_name
 from joulegrid.study.validation import schema_of
 
-GROUND = {"errors", "units", "records", "texts.files", "models.content", "models.context", "jobs"}
+GROUND = {
+    "errors",
+    "units",
+    "records",
+    "texts.files",
+    "texts.questions",
+    "models.content",
+    "models.context",
+    "jobs",
+}
 LOGIN = {"study", "analysis", "planning", "report"}
 COMPUTE = {
     "texts",
@@ -97,6 +106,10 @@ def test_modules_are_of_a_size_to_be_read():
     assert {name: n for name, n in long.items() if n > 300} == {}
 
 
+# Rooms whose methods are those of another one's axis
+TABLE = {"loading": "quantization", GENERATION: "quality"}
+
+
 def schema_methods(axis):
     definition = schema_of("study")["$defs"][axis]
     return set(definition["properties"]["method"]["enum"])
@@ -109,10 +122,18 @@ def test_table_and_schema_name_the_same_methods(axis):
     assert schema_methods(axis) == set(METHODS[axis])
 
 
+def test_table_and_schema_name_the_same_metrics_and_keys():
+    keys = schema_of("study")["$defs"]["quality.generation"]["properties"]
+    assert set(keys["metrics"]["items"]["enum"]) == set(METHODS["metric"])
+    assert {key for known in METHODS["metric"].values() for key in known.asks} <= set(keys)
+
+
 def test_every_method_has_its_module_and_every_module_its_method():
     for axis, (room, functions) in ROOMS.items():
         named = {}
-        for name, known in METHODS["quantization" if axis == "loading" else axis].items():
+        for name, known in METHODS[TABLE.get(axis, axis)].items():
+            if (axis == "quality") == (name == GENERATION) and TABLE.get(axis, axis) == "quality":
+                continue
             if axis in ("pruning", "quantization") and known.weights != Weights.MADE:
                 continue
             named[module_name(axis, name)] = name

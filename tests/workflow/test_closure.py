@@ -29,6 +29,8 @@ BESIDE = {
     "models": ("joulegrid.models.",),
     "energy": (),
     "quality": ("joulegrid.metering.",),
+    "texts": ("joulegrid.metering.",),
+    "scores": (),
 }
 SCRIPTS = (
     "fetch_model.py",
@@ -36,11 +38,15 @@ SCRIPTS = (
     "quantize_weights.py",
     "measure_energy.py",
     "evaluate_quality.py",
+    "generate_texts.py",
+    "score_texts.py",
 )
 
 
 def telling(job: Job) -> bool:
     """Whether a job runs code that no other one does: not all combinations are needed."""
+    if job.kind in ("texts", "scores"):
+        return job.labels[2:4] == ("none", "fp32")
     return job.kind not in ("energy", "quality") or (
         "none" in job.labels[2] and (job.kind == "energy" or job.labels[3] in ("fp32", "gptq"))
     )

@@ -5,7 +5,7 @@ variable says which it is.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -15,7 +15,7 @@ import xarray as xr
 
 from joulegrid.analysis import facts, samples
 from joulegrid.analysis.reading import Missing, Records
-from joulegrid.analysis.recorded import Evaluation, Made, Metric, Model, Session, Ways
+from joulegrid.analysis.recorded import Evaluation, Made, Metric, Model, Session, Texts, Ways
 from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import (
@@ -31,7 +31,7 @@ from joulegrid.analysis.variables import (
 from joulegrid.records import nameless, written_by
 from joulegrid.study.checks import metric_names
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Configuration
-from joulegrid.study.methods import METHODS, Weights
+from joulegrid.study.methods import GENERATION, METHODS, Weights
 from joulegrid.study.shelf import Shelf
 from joulegrid.study.specs import UNSPECIFIC, Job, Specs
 from joulegrid.study.study import Study
@@ -146,11 +146,9 @@ def _quality(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
         for task, entry in study.data["quality"].items()
     }
     for configuration in study.configurations:
-        for task in study.labels("quality"):
-            extract = partial(_metrics, task=task, names=names[task])
-            row = records.row(specs.quality(configuration, task), Evaluation, extract)
+        for task, row in _evaluations(specs, records, configuration, names):
             found: dict[str, Metric] = row.pop("metrics", {})
-            for name in names[task]:
+            for name in row.pop("names"):
                 metric = found.get(name)
                 if metric is None:
                     table.add((*configuration, name), row)
@@ -170,9 +168,38 @@ def _quality(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
     return {"/quality": dataset, **groups}
 
 
+def _evaluations(
+    specs: Specs, records: Records, configuration: Configuration, names: dict[str, list[str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Task and row of every record of metrics of a configuration; `names` are those that it should
+    have.
+    """
+    for task, entry in specs.study.data["quality"].items():
+        if entry["method"] != GENERATION:
+            yield task, _evaluation(specs.quality(configuration, task), records, task, names[task])
+            continue
+        texts = records.row(specs.texts(configuration, task), Texts, _notes)
+        for metric in entry["metrics"]:
+            job = specs.scores(configuration, task, metric)
+            own = [f"{task}.{name}" for name in METHODS["metric"][metric].metrics]
+            row = _evaluation(job, records, task, own)
+            yield task, {**row, "notes": texts.get("notes")}
+
+
+def _notes(record: Texts) -> dict[str, Any]:
+    return {"notes": record.counts.notes}
+
+
+def _evaluation(job: Job, records: Records, task: str, names: list[str]) -> dict[str, Any]:
+    """The row of a record of metrics, and their names."""
+    extract = partial(_metrics, task=task, names=names)
+    return {**records.row(job, Evaluation, extract), "names": names}
+
+
 def _metrics(record: Evaluation, task: str, names: list[str]) -> dict[str, Any]:
-    """Every metric of a task, by the name it has in the dataset."""
-    return {"metrics": {name: record.metrics[name.removeprefix(f"{task}.")] for name in names}}
+    """Every metric of a task, by the name it has in the dataset; and how they were computed."""
+    found = {name: record.metrics[name.removeprefix(f"{task}.")] for name in names}
+    return {"metrics": found, "signature": record.signature}
 
 
 def _weights(specs: Specs, records: Records, known: dict[str, dict[str, Any]]) -> xr.Dataset:

@@ -180,11 +180,46 @@ class Cost(Struct):
         return sum(self.energy_j.values())
 
 
+class Counts(Struct):
+    """What a reader must know of the answers to the questions of a task."""
+
+    questions: Count
+    too_long: int
+    leaked: int
+    empty: int
+    cut: int
+
+    @property
+    def notes(self) -> str:
+        """What is worth saying, in words; empty where nothing is."""
+        told = {
+            "longer than the context and left out": self.too_long,
+            "with a reference in the prompt": self.leaked,
+            "answered with nothing": self.empty,
+            "cut at the most new tokens": self.cut,
+        }
+        found = [f"{number} {what}" for what, number in told.items() if number]
+        return f"of {self.questions} questions " + ", ".join(found) if found else ""
+
+
+class Texts(Header, kw_only=True):
+    """The answers of a configuration to the questions of a quality task."""
+
+    counts: Counts
+    cost: Cost | None = None
+
+    @property
+    def spent(self) -> Spent:
+        """Of the whole job, if it was metered."""
+        return Spent(self.elapsed_s, self.cost.joules if self.cost else 0.0)
+
+
 class Evaluation(Header, kw_only=True):
     """The metrics of a quality task."""
 
     metrics: dict[str, Metric]
     cost: Cost | None = None
+    signature: str = ""
 
     @property
     def spent(self) -> Spent:

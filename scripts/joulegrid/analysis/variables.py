@@ -181,6 +181,10 @@ QUALITY = {
     "id": _ID,
     "quality": Variable("value of the quality metric"),
     "stderr": Variable("standard error of the quality metric"),
+    "signature": text(
+        "how the metric was computed, as its library says it", "empty where a task says it all"
+    ),
+    "notes": text("what was counted of the answers of a generation task"),
     "reason": text("why there is no number"),
     "accepted": _ACCEPTED,
 }
@@ -203,7 +207,7 @@ WEIGHTS = {
     "accepted": _ACCEPTED,
 }
 # Jobs that use energy, in the order of the pipeline
-KINDS = ("training", "pruned", "weights", "quality", "energy")
+KINDS = ("training", "pruned", "weights", "quality", "texts", "scores", "energy")
 # dims: kind
 COST = {
     "jobs": Variable("number of jobs whose results are there"),

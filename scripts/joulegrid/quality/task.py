@@ -22,12 +22,26 @@ def evaluate_task(spec: Spec, weights: Path, hardware: dict[str, Any]) -> dict[s
         what this machine has: quality does not depend on it.
     """
     task = spec["quality"]
-    torch.manual_seed(spec["seed"])
-    loaded = engine.load(weights, spec["quantization"], hardware, {"batch_size": 1})
-    say(f"loaded: {loaded.describe()}")
+    loaded = _loaded(spec, weights, hardware)
     method = implementation("quality", task["method"])
     found = method.evaluate(loaded.model, loaded.tokenizer, task, spec["seed"])
     return {name: {**metric, "value": finite(metric["value"])} for name, metric in found.items()}
+
+
+def generate_texts(spec: Spec, weights: Path, hardware: dict[str, Any]) -> dict[str, Any]:
+    """The answers of the task, of which metrics are computed in jobs of their own; see
+    `generation.generate`.
+    """
+    loaded = _loaded(spec, weights, hardware)
+    method = implementation("quality", spec["quality"]["method"])
+    return method.generate(loaded.model, loaded.tokenizer, spec["quality"], spec["seed"])
+
+
+def _loaded(spec: Spec, weights: Path, hardware: dict[str, Any]) -> Any:
+    torch.manual_seed(spec["seed"])
+    loaded = engine.load(weights, spec["quantization"], hardware, {"batch_size": 1})
+    say(f"loaded: {loaded.describe()}")
+    return loaded
 
 
 def finite(value: float) -> float | None:

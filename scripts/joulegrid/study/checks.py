@@ -8,9 +8,9 @@ import re
 from typing import Any
 
 from joulegrid.records import ROOT
-from joulegrid.study import limits
+from joulegrid.study import limits, questions
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
-from joulegrid.study.methods import Weights, method
+from joulegrid.study.methods import GENERATION, METHODS, Weights, method, metrics_of
 from joulegrid.study.validation import nearest
 
 
@@ -25,6 +25,7 @@ def of_entries(data: dict[str, Any]) -> list[str]:
         *_machines(data),
         *limits.of_texts(data),
         *limits.of_models(data),
+        *questions.of_tasks(data),
     ]
 
 
@@ -91,20 +92,32 @@ def metric_names(data: dict[str, Any]) -> list[str]:
     """Every metric that the study's quality tasks yield, as TASK.METRIC."""
     names = []
     for label, task in data["quality"].items():
-        names += [f"{label}.{name}" for name in method("quality", task).metrics or task["metrics"]]
+        names += [f"{label}.{name}" for name in metrics_of(task)]
     return names
 
 
 def ranking_metrics(data: dict[str, Any]) -> list[str]:
     """The metrics that count in the ranking, as TASK.METRIC, sorted; a bare TASK in the study means
-    all of its.
+    all of its but those that are no quality by themselves.
     """
     chosen = data["ranking"]["metrics"] or list(data["quality"])
+    unranked = _unranked(data)
     return [
         name
         for name in sorted(metric_names(data))
-        if name in chosen or _task_of(name, data) in chosen
+        if name in chosen or (_task_of(name, data) in chosen and name not in unranked)
     ]
+
+
+def _unranked(data: dict[str, Any]) -> set[str]:
+    return {
+        f"{label}.{name}"
+        for label, task in data["quality"].items()
+        if task["method"] == GENERATION
+        for kind in task["metrics"]
+        for name in METHODS["metric"][kind].metrics
+        if not METHODS["metric"][kind].ranked
+    }
 
 
 def _task_of(name: str, data: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from joulegrid.models.content import content_hash
 from joulegrid.records import ROOT, digest, sha256_file
 from joulegrid.study.validation import files_in, nearest
 from joulegrid.texts.files import decode, parse_text
+from joulegrid.texts.questions import parse_lines
 
 Problem = str
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -39,7 +40,8 @@ def reference(kind: str, name: str) -> dict[str, Any]:
     Parameters
     ----------
     kind
-        `prompts` and `text` are files that are read here once, `folder` and `model` are folders.
+        `prompts`, `questions` and `text` are files that are read here once, `folder` and `model`
+        are folders.
 
     Raises
     ------
@@ -76,6 +78,13 @@ def _prompts_hash(path: Path, name: str) -> str:
     return _text_hash(path, name)
 
 
+@cache
+def _questions_hash(path: Path, name: str) -> str:
+    content = path.read_bytes()
+    parse_lines(decode(content, name), name)
+    return hashlib.sha256(content).hexdigest()
+
+
 def _folder_hash(path: Path, name: str) -> str:
     files = sorted(p for p in path.rglob("*") if p.is_file() and _belongs(p.relative_to(path)))
     return digest([[str(p.relative_to(path)), sha256_file(p)] for p in files])
@@ -103,6 +112,7 @@ def _model_hash(path: Path, name: str) -> str:
 _HASHES: dict[str, Callable[[Path, str], str]] = {
     "text": _text_hash,
     "prompts": _prompts_hash,
+    "questions": _questions_hash,
     "folder": _folder_hash,
     "model": _model_hash,
 }

@@ -39,7 +39,11 @@ class Method:
     engines
         which engines load such weights, the first one for quality (quantization).
     metrics
-        what it yields; empty where the entry names them (quality).
+        what it yields; empty where the entry names them (quality, metric).
+    ranked
+        whether these count in the ranking unless the study says so (metric).
+    asks
+        keys of the task that concern it alone (metric).
     bits
         of a quantized weight; None where the entry says it, or nobody (quantization).
     """
@@ -50,6 +54,8 @@ class Method:
     running: frozenset[str] = frozenset()
     engines: tuple[str, ...] = ("transformers",)
     metrics: tuple[str, ...] = ()
+    ranked: bool = True
+    asks: frozenset[str] = frozenset()
     bits: int | None = None
 
     def environment_on(self, device: str) -> str:
@@ -59,6 +65,7 @@ class Method:
 
 _CASTING = frozenset({"compute_dtype"})
 _KERNEL = frozenset({"compute_dtype", "kernel"})
+_ENCODER = frozenset({"encoder"})
 _WITH_VLLM = ("transformers", "vllm")  # what vLLM loads of each, and where: study/loadable.py
 
 METHODS: dict[str, dict[str, Method]] = {
@@ -91,8 +98,27 @@ METHODS: dict[str, dict[str, Method]] = {
         "vllm": Method(environment=VLLM_CPU, on_gpus=VLLM),
     },
     "workload": {"batch": Method()},
-    "quality": {"perplexity": Method(metrics=("perplexity",)), "lm-eval": Method()},
+    "quality": {
+        "perplexity": Method(metrics=("perplexity",)),
+        "lm-eval": Method(),
+        "generation": Method(),
+    },
+    # of the texts that the quality method generation makes
+    "metric": {
+        "bleu": Method(metrics=("bleu",)),
+        "chrf": Method(metrics=("chrf",)),
+        "rouge": Method(metrics=("rouge1", "rouge2", "rougeL")),
+        "meteor": Method(metrics=("meteor",), asks=frozenset({"wordnet"})),
+        "bertscore": Method(
+            metrics=("bertscore_precision", "bertscore_recall", "bertscore_f1"), asks=_ENCODER
+        ),
+        "cosine": Method(metrics=("cosine",), asks=_ENCODER),
+        "squad": Method(metrics=("exact_match", "f1")),
+        "form": Method(metrics=("tokens", "refusals", "repetitions"), ranked=False),
+    },
 }
+# The quality method that makes texts, and is no metric
+GENERATION = "generation"
 
 # axis -> the package of its methods' modules, and the functions there that compute
 ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -102,6 +128,8 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "engine": ("engines", ("load",)),
     "workload": ("workloads", ("requests",)),
     "quality": ("quality", ("evaluate",)),
+    "generation": ("quality", ("generate",)),
+    "metric": ("quality.metrics", ("score",)),
     "loading": ("engines.transformers.loading", ("load",)),
 }
 
@@ -118,6 +146,13 @@ def method_name(axis: str, entry: dict) -> str:
         if axis == "model"
         else entry["method"]
     )
+
+
+def metrics_of(task: dict) -> list[str]:
+    """What a quality task yields: metrics by their names in the task."""
+    if task["method"] == GENERATION:
+        return [name for kind in task["metrics"] for name in METHODS["metric"][kind].metrics]
+    return [*(method("quality", task).metrics or task["metrics"])]
 
 
 def module_name(room: str, name: str) -> str:

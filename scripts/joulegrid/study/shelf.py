@@ -13,6 +13,7 @@ from pathlib import Path
 
 from joulegrid.jobs.weights import is_whole
 from joulegrid.records import ROOT
+from joulegrid.study.methods import GENERATION
 from joulegrid.study.specs import Job, Specs
 
 RESULTS = "results"
@@ -40,8 +41,13 @@ def jobs_of(specs: Specs) -> Iterator[Job]:
         for cell in runnable:
             yield specs.energy(cell, session)
     for configuration in study.configurations:
-        for task in study.labels("quality"):
-            yield specs.quality(configuration, task)
+        for task, entry in study.data["quality"].items():
+            if entry["method"] != GENERATION:
+                yield specs.quality(configuration, task)
+                continue
+            yield specs.texts(configuration, task)
+            for metric in entry["metrics"]:
+                yield specs.scores(configuration, task, metric)
 
 
 class Shelf:
@@ -103,6 +109,7 @@ class Shelf:
             source = todo.pop().source
             if (
                 source is not None
+                and source.kind in MARKERS
                 and source.path not in found
                 and not self.is_whole(self.weights(source))
             ):

@@ -28,7 +28,7 @@ class Site:
         return self.data["artifacts"] if self.data and "artifacts" in self.data else "results"
 
     def stage(self, name: str) -> dict[str, Any]:
-        """Resources of one stage's jobs (prune_weights, quantize_weights, evaluate_quality)."""
+        """Resources of one stage's jobs , such as prune_weights."""
         return {**self.data["default"], **self.data["stages"].get(name, {})} if self.data else {}
 
     def hardware(self, label: str) -> dict[str, Any]:

@@ -7,16 +7,16 @@ and whatever concerns analysis are in none of them.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from joulegrid.records import ROOT, Spec, digest, identity_of_parts, part_digest
+from joulegrid.records import ROOT, Spec, digest
 from joulegrid.study import packages
 from joulegrid.study.code import Source
 from joulegrid.study.grid import Cell, Configuration
-from joulegrid.study.methods import LLM, METHODS, Method, Weights, roots
+from joulegrid.study.job import Job, Part
+from joulegrid.study.job import part as _part
+from joulegrid.study.methods import GENERATION, LLM, METHODS, Method, Weights, roots
 from joulegrid.study.study import Study
 
 # What each kind of job calls, beside its methods' own functions
@@ -25,53 +25,14 @@ CALLS = {
     "weights": ("joulegrid.compression.making:quantize",),
     "energy": ("joulegrid.metering.session:measure",),
     "quality": ("joulegrid.quality.task:evaluate_task",),
+    "texts": ("joulegrid.quality.task:generate_texts",),
+    "scores": ("joulegrid.quality.scoring:score",),
 }
 
+# What of a task concerns the metrics of its texts, and not the texts
+OF_METRICS = frozenset({"metrics", *(k for m in METHODS["metric"].values() for k in m.asks)})
 # What of the protocol determines no session's result
 UNSPECIFIC = ("sessions", "record")
-
-
-class Part(NamedTuple):
-    """One top-level value of a spec, with its digest."""
-
-    value: Any
-    digest: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """One result: what kind it is, the labels it stands under, the parts of its spec.
-
-    `source` is the job whose weights it is made from, None for a model and for weights that
-    somebody else made.
-    """
-
-    kind: str
-    labels: tuple[str, ...]
-    parts: dict[str, Part] = field(repr=False)
-    source: "Job | None" = field(default=None, repr=False)
-
-    @cached_property
-    def id(self) -> str:
-        """The id of the spec; equal to `records.identity(self.spec)`."""
-        return identity_of_parts({name: part.digest for name, part in self.parts.items()})
-
-    @property
-    def spec(self) -> Spec:
-        """The spec as a script is told it and as the record stores it."""
-        return {name: part.value for name, part in self.parts.items()}
-
-    @cached_property
-    def path(self) -> str:
-        """Where it lies, without suffix: below results/ its record, below the artifacts its
-        weights.
-        """
-        return f"{self.folder}/{self.id}"
-
-    @property
-    def folder(self) -> str:
-        """Where all results under these labels lie."""
-        return "/".join((self.kind, *self.labels))
 
 
 class Specs:
@@ -84,7 +45,8 @@ class Specs:
         self.listings: dict[str, dict[str, str]] = {}
         self._source = Source()
         # each is built once, whoever asks: `model(label)`, `pruned(model, training, pruning)`,
-        # `weights(configuration)`, `energy(cell, session)`, `quality(configuration, task)`
+        # `weights(configuration)`, `energy(cell, session)`, `quality(configuration, task)`,
+        # `texts(configuration, task)`, `scores(configuration, task, metric)`
         self._part = cache(self._part_of_entry)
         self._code = cache(self._code_parts)
         self.holder = cache(self._holder)
@@ -93,6 +55,8 @@ class Specs:
         self.weights = cache(self._weights)
         self.energy = cache(self._energy)
         self.quality = cache(self._quality)
+        self.texts = cache(self._texts)
+        self.scores = cache(self._scores)
         self._loaded = cache(self._loaded_parts)
         self._runs = cache(self._engine_parts)
         self._protocol = {k: v for k, v in study.data["protocol"].items() if k not in UNSPECIFIC}
@@ -191,20 +155,46 @@ class Specs:
 
     def _quality(self, configuration: Configuration, task: str) -> Job:
         """The evaluation of a configuration by one task."""
+        return self._task("quality", "quality", configuration, task)
+
+    def _texts(self, configuration: Configuration, task: str) -> Job:
+        """The answers of a configuration to the questions of one task."""
+        return self._task("texts", GENERATION, configuration, task, OF_METRICS)
+
+    def _task(
+        self,
+        kind: str,
+        room: str,
+        configuration: Configuration,
+        task: str,
+        without: frozenset[str] = frozenset(),
+    ) -> Job:
         known = self._method("quantization", configuration.quantization)
         used = (
-            ("quality", self.study.method("quality", task)),
+            (room, self.study.method("quality", task)),
             ("engine", known.engines[0]),
             ("loading", self.study.method("quantization", configuration.quantization)),
         )
         parts = {
-            "kind": _QUALITY,
+            "kind": _KINDS[kind],
             **self._loaded(configuration),
-            "quality": self._part("quality", task),
+            "quality": self._part("quality", task, without),
             "seed": self._seed_part,
-            **self._code(CALLS["quality"], used, LLM),
+            **self._code(CALLS[kind], used, LLM),
         }
-        return Job("quality", (*configuration, task), parts, self.holder(configuration))
+        return Job(kind, (*configuration, task), parts, self.holder(configuration))
+
+    def _scores(self, configuration: Configuration, task: str, metric: str) -> Job:
+        """Metrics of the answers of a configuration: all that one method yields."""
+        source, known = self.texts(configuration, task), METHODS["metric"][metric]
+        entry = self.study.entry("quality", task)
+        parts = {
+            "kind": _KINDS["scores"],
+            "metric": _part({"method": metric, **{k: entry[k] for k in known.asks & set(entry)}}),
+            "made_from": _part(source.id),
+            **self._code(CALLS["scores"], (("metric", metric),), known.environment),
+        }
+        return Job("scores", (*configuration, task, metric), parts, source)
 
     # ---------------------------------------------------------------- parts
     def _part_of_entry(self, axis: str, label: str, without: frozenset[str] = frozenset()) -> Part:
@@ -271,11 +261,8 @@ class Specs:
         return _part(self._protocol)
 
 
-def _part(value: Any) -> Part:
-    return Part(value, part_digest(value))
-
-
-_ENERGY, _QUALITY = _part("energy"), _part("quality")
+_ENERGY = _part("energy")
+_KINDS = {kind: _part(kind) for kind in ("quality", "texts", "scores")}
 _session = cache(_part)
 
 

@@ -1,0 +1,70 @@
+"""What is wrong with tasks that generate answers, known before anything is sent: the template, the
+columns, what a metric needs.
+
+Each check gives lines `key.path: what is wrong; what was expected`.
+"""
+
+from typing import Any
+
+from joulegrid.errors import InputError
+from joulegrid.records import ROOT
+from joulegrid.study.methods import GENERATION
+from joulegrid.study.validation import nearest
+from joulegrid.texts.files import decode
+from joulegrid.texts.questions import fields_of, parse_lines, parse_questions
+
+# Metrics that need no reference
+WITHOUT = {"form"}
+
+
+def of_tasks(data: dict[str, Any]) -> list[str]:
+    """What is wrong with the tasks of the method generation."""
+    return [
+        f"quality.{label}.{line}"
+        for label, task in data["quality"].items()
+        if task["method"] == GENERATION
+        for line in [*_template(task), *_metrics(task)]
+    ]
+
+
+def _template(task: dict[str, Any]) -> list[str]:
+    try:
+        wanted = fields_of(task["template"])
+    except InputError as error:
+        return [f"template: {error}"]
+    path = ROOT / task["data"]
+    if not path.is_file():
+        return []  # it is named where files are resolved
+    try:
+        text = decode(path.read_bytes(), task["data"])
+        lines = parse_lines(text, task["data"])
+    except InputError:
+        return []  # likewise
+    columns = list(lines[0][1])
+    unknown = [field for field in wanted if field not in columns]
+    if unknown:
+        return [f"template: no column {f!r}; {nearest(f, columns)}" for f in unknown]
+    answered = any(task["reference"] in row for _, row in lines)
+    needed = [kind for kind in task["metrics"] if kind not in WITHOUT]
+    if needed and not answered:
+        hint = nearest(task["reference"], columns)
+        return [f"reference: no column {task['reference']!r}, and {needed[0]} needs one; {hint}"]
+    try:
+        parse_questions(text, task["data"], task)
+    except InputError as error:
+        return [f"data: {error}"]
+    return []
+
+
+def _metrics(task: dict[str, Any]) -> list[str]:
+    lines = []
+    if "meteor" in task["metrics"] and "wordnet" not in task:
+        lines.append(
+            "wordnet: the key is missing; meteor needs the folder of WordNet's database files, "
+            "such as /usr/share/wordnet of the Debian package wordnet-base"
+        )
+    if "wordnet" in task and "meteor" not in task["metrics"]:
+        lines.append("wordnet: no metric of the task reads it; drop it, or add meteor")
+    if "encoder" in task and not {"bertscore", "cosine"} & set(task["metrics"]):
+        lines.append("encoder: no metric of the task uses it; drop it, or add bertscore or cosine")
+    return lines

@@ -1,0 +1,153 @@
+"""Files of questions with their reference answers, as JSON lines, and the template that makes a
+prompt of a line.
+
+A line is one JSON object; its keys are the columns. The template names columns in braces; the
+reference column holds a text, or a list of texts of which any is right.
+"""
+
+import json
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from joulegrid.errors import InputError
+from joulegrid.texts.files import FileReference, text_in
+
+# Words that a reference needs for its presence in a prompt to say anything
+TELLING = 3
+
+
+@dataclass(frozen=True)
+class Question:
+    """One line of a file.
+
+    Parameters
+    ----------
+    line
+        its number in the file, from 1.
+    prompt
+        the template with the columns of the line.
+    references
+        any of them is right; empty where the file has no such column.
+    """
+
+    line: int
+    prompt: str
+    references: tuple[str, ...]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether a reference of three words or more stands in the prompt, whatever the case and
+        the spaces.
+        """
+        prompt = f" {_plain(self.prompt)} "
+        plain = [_plain(reference) for reference in self.references]
+        return any(len(p.split()) >= TELLING and f" {p} " in prompt for p in plain)
+
+
+def _plain(text: str) -> str:
+    """Words alone, in lower case."""
+    return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+
+
+def questions_in(file: FileReference, entry: Mapping[str, Any]) -> list[Question]:
+    """The questions of a file, in its order; see `parse_questions`."""
+    return parse_questions(text_in(file), file["path"], entry)
+
+
+def parse_questions(text: str, name: str, entry: Mapping[str, Any]) -> list[Question]:
+    """The questions in the text of a JSONL file called `name`.
+
+    Parameters
+    ----------
+    entry
+        `template`, `reference` (a column), and `limit` if only the first are wanted.
+
+    Raises
+    ------
+    InputError
+        with file and line, where a line is no JSON object, lacks a column, or has an empty one.
+    """
+    wanted, found = fields_of(entry["template"]), []
+    lines = parse_lines(text, name)
+    answered = any(entry["reference"] in row for _, row in lines)
+    for number, row in lines[: entry.get("limit")]:
+        at = f"{name}:{number}"
+        for column in [*wanted, *([entry["reference"]] if answered else [])]:
+            if column not in row:
+                raise InputError(f"{at}: no column {column!r}; it has {', '.join(row)}")
+        values = {column: _text(row[column], column, at) for column in wanted}
+        prompt, right = entry["template"].format_map(values), entry["reference"]
+        references = _references(row[right], right, at) if answered else ()
+        found.append(Question(number, prompt, references))
+    return found
+
+
+def parse_lines(text: str, name: str) -> list[tuple[int, dict[str, Any]]]:
+    """Number and content of every line that is not blank.
+
+    Raises
+    ------
+    InputError
+        where one is no JSON object, or there is none.
+    """
+    found = []
+    # not splitlines(): a JSON text may hold U+2028 and the like as they are
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise InputError(
+                f'{name}:{number}: expected one JSON object per line, {{"prompt": "…", '
+                '"reference": "…"}'
+            )
+        found.append((number, row))
+    if not found:
+        raise InputError(f"{name}: the file is empty")
+    return found
+
+
+def _text(value: Any, column: str, at: str) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise InputError(f"{at}: the column {column!r} is not a text")
+    if not value.strip():
+        raise InputError(f"{at}: the column {column!r} is empty")
+    return value
+
+
+def _references(value: Any, column: str, at: str) -> tuple[str, ...]:
+    several: Sequence[Any] = value if isinstance(value, list) else [value]
+    if not several:
+        raise InputError(f"{at}: the column {column!r} is empty")
+    return tuple(_text(each, column, at) for each in several)
+
+
+def fields_of(template: str) -> list[str]:
+    """The columns that a template names.
+
+    Raises
+    ------
+    InputError
+        where it names none, or holds anything else in braces.
+    """
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise InputError(f"{error}; a brace that is meant as such is written twice") from None
+    fields = [field for _, field, _, _ in parts if field is not None]
+    wrong = [field for field in fields if not field or set(field) & set(".[]")]
+    if wrong or any(form or convert for _, _, form, convert in parts):
+        raise InputError("expected names of columns in braces, such as {question}, and no more")
+    if not fields:
+        raise InputError(
+            "it names no column: all prompts would be the same; write one in braces, such as "
+            "{prompt}"
+        )
+    return list(dict.fromkeys(fields))
