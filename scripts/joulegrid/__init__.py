@@ -10,6 +10,7 @@ Ground, in every environment, the standard library only
     records       JSON records, the identity of specs, provenance
     jobs          plumbing that entry scripts share: running, outcomes, devices, folders of weights
     texts.files, texts.questions   reading the texts and questions that studies name
+    judging.arena what a judge is asked
     models.content, models.context   what a model folder holds, and the longest sequence
 
 On the login node, never torch

@@ -13,10 +13,11 @@ from conftest import ROOT
 from helpers.judge_endpoint import VERDICT, Endpoint
 from joulegrid.errors import InputError
 from joulegrid.judging import client
+from joulegrid.judging.arena import Comparison, check_template, request_name, settings_of
 from joulegrid.judging.budget import Price
 from joulegrid.judging.client import ask_all
-from joulegrid.judging.comparisons import Comparison, check_template, request_name, settings_of
 from joulegrid.judging.replies import Kept, Reply
+from joulegrid.records import identity
 
 TEMPLATE = (ROOT / "config/prompts/judge.txt").read_text()
 SETTINGS = settings_of({"model": "umpire", "max_tokens": 50})
@@ -26,7 +27,7 @@ KEY = "sk-secret-0123456789"
 def requests(count):
     found = {}
     for n in range(count):
-        messages = Comparison(f"question {n}", "own", "baseline").messages(TEMPLATE, n % 2 == 0)
+        messages = Comparison(n, f"question {n}", "own", "baseline").messages(TEMPLATE, n % 2 == 0)
         found[request_name(messages, SETTINGS)] = messages
     return found
 
@@ -75,7 +76,7 @@ def test_what_a_judge_is_asked(endpoint, ask):
     assert 1 < server.most <= 3
     assert {r.model for r in found.values()} == {"umpire-2026"}
     one, other = (
-        Comparison("Why {question}?", "MINE {answer_b}", "BASE").messages(TEMPLATE, first)[1]
+        Comparison(1, "Why {question}?", "MINE {answer_b}", "BASE").messages(TEMPLATE, first)[1]
         for first in (True, False)
     )
     assert one["content"].index("BASE") < one["content"].index("MINE {answer_b}")
@@ -229,6 +230,111 @@ def test_a_file_of_something_else_is_named(tmp_path):
     ],
 )
 def test_a_template_shows_the_question_and_both_answers(template, message):
-    check_template(TEMPLATE, "judge.txt")
+    check_template(TEMPLATE)
     with pytest.raises(InputError, match=message):
-        check_template(template, "judge.txt")
+        check_template(template)
+
+
+def answers(texts, **more):
+    """A record of answers to questions of the shipped file, by their lines."""
+    task = {"template": "{question}", "reference": "reference"}
+    data = {"path": "config/data/saf/questions.jsonl"}
+    return {
+        "schema_version": 2,
+        "status": "ok",
+        "spec": {"quality": {**task, "data": data}},
+        "lines": [1, 2, 3],
+        "answers": [{"line": line, "text": text} for line, text in texts.items()],
+        **more,
+    }
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A function that runs the job which asks a judge, and gives its process and its record."""
+    spec = {
+        "kind": "judgments",
+        "judge": {
+            "model": "umpire",
+            "max_tokens": 50,
+            "prompt": {"path": "config/prompts/judge.txt"},
+        },
+        "made_from": "a" * 16,
+        "baseline": "b" * 16,
+    }
+    place = tmp_path / f"judgments/{identity(spec)}.json"
+
+    def run(url, own, baseline, **told):
+        for name, record in (("a", own), ("b", baseline)):
+            (tmp_path / f"{name * 16}.json").write_text(json.dumps(record))
+        asked = {"endpoint": url, "concurrency": 2, "timeout_seconds": 5, "retries": 1, **told}
+        options = {
+            "spec": json.dumps(spec),
+            "source": str(tmp_path),
+            "baseline": str(tmp_path / f"{'b' * 16}.json"),
+            "endpoint": json.dumps(asked),
+            "output": str(place),
+        }
+        command = [sys.executable, "scripts/judge_answers.py"]
+        for name, value in options.items():
+            command += [f"--{name}", value]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        return process, place
+
+    return run
+
+
+def test_a_job_records_what_was_compared_and_said(endpoint, job):
+    server = endpoint("busy", text="[[A>>B]]")
+    told = {"usd_per_million": {"read": 10, "written": 30}}
+    process, place = job(
+        server.url, answers({1: "o1", 3: "o3"}), answers({1: "b1", 2: "b"}), **told
+    )
+    log = process.communicate()[0]
+    assert process.returncode == 0, log
+    record = json.loads(place.read_text())
+    assert record["lines"] == [1, 2, 3]
+    (judgment,) = record["judgments"]
+    assert (judgment["line"], judgment["own"], judgment["baseline"]) == (1, "o1", "b1")
+    assert [r["text"] for r in judgment["replies"]] == ["[[A>>B]]"] * 2
+    usage = {"tokens_read": 200, "tokens_written": 20, "cost_usd": pytest.approx(0.0026)}
+    assert record["usage"] == usage
+    question = json.loads((ROOT / "config/data/saf/questions.jsonl").read_text().split("\n")[0])
+    shown = {json.dumps(sent["messages"]): sent["messages"][1]["content"] for sent in server.asked}
+    assert len(shown) == 2
+    assert all(question["question"] in text for text in shown.values())
+    # answers made anew that came out the same are known by what was asked
+    place.unlink()
+    process, _ = job(server.url, answers({1: "o1"}), answers({1: "b1"}), **told)
+    assert process.wait() == 0
+    assert len(server.asked) == 3
+    assert json.loads(place.read_text())["usage"] == usage
+
+
+def test_a_job_that_is_ended_says_what_is_kept(endpoint, job):
+    server = endpoint(delay=0.3)
+    own = answers({1: "o", 2: "o", 3: "o"})
+    process, place = job(server.url, own, answers({1: "b", 2: "b", 3: "b"}))
+    until = time.monotonic() + 30
+    while time.monotonic() < until and len(server.asked) < 3:
+        time.sleep(0.01)
+    process.terminate()
+    log = process.communicate()[0]
+    assert process.returncode == 1
+    kept = (place.parent / "replies.jsonl").read_text().count("\n")
+    assert kept == len(server.asked) >= 3, "what was under way came in"
+    assert log.endswith(
+        f"error: ended by SIGTERM: {kept} of 6 replies are kept; run snakemake again\n"
+    )
+    assert not place.exists()
+
+
+def test_a_baseline_without_answers_is_no_judgment(job):
+    oom = {"schema_version": 2, "status": "oom", "reason": "out of memory"}
+    process, place = job("http://127.0.0.1:9/v1", answers({1: "o"}), oom)
+    assert process.wait() == 0
+    record = json.loads(place.read_text())
+    assert record["status"] == "oom"
+    assert record["reason"] == "the baseline's answers: out of memory"

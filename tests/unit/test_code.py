@@ -14,7 +14,7 @@ from joulegrid.errors import InputError
 from joulegrid.study import conclusions, shelf, specs, study
 from joulegrid.study.code import PLUMBING, SCRIPTS, Source, is_plumbing
 from joulegrid.study.conclusions import CALLS as STEPS
-from joulegrid.study.methods import GENERATION, METHODS, roots
+from joulegrid.study.methods import METHODS, ROOMS, roots
 from joulegrid.study.specs import CALLS
 from joulegrid.study.syntax import bound
 
@@ -175,7 +175,7 @@ def all_roots():
             if axis in ("engine", "workload", "metric"):
                 starts += roots(axis, name)
             if axis == "quality":
-                starts += roots(name if name == GENERATION else axis, name)
+                starts += roots(name if name in ROOMS else axis, name)
             if axis == "quantization":
                 starts += roots("loading", name)
     return [*starts, *roots("model", "wheel")]
@@ -265,14 +265,6 @@ NOT_REACHED = {
             "joulegrid.workloads",
         ),
         "a docstring",
-    ),
-    **dict.fromkeys(
-        (
-            "joulegrid.analysis.arena",
-            "joulegrid.analysis.verdicts",
-            "joulegrid.judging.comparisons",
-        ),
-        "of judgments, on demand",
     ),
     "joulegrid.analysis.combination": "of finished studies, on demand",
     "joulegrid.analysis.describe": "the documentation of the dataset",

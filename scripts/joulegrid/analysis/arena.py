@@ -24,11 +24,14 @@ STYLE = ("length", "headers", "lists", "bold")
 
 @dataclass(frozen=True)
 class Score:
-    """A win rate against the baseline with its 95 % interval, in percent; NaN: there is none."""
+    """A win rate against the baseline with its 95 % interval and its standard error, in percent;
+    NaN: there is none.
+    """
 
     value: float
     low: float
     high: float
+    error: float
 
 
 def bradley_terry(design: np.ndarray, won: np.ndarray, fought: np.ndarray) -> np.ndarray:
@@ -175,6 +178,6 @@ def _score(value: float, drawn: np.ndarray) -> Score:
     """A value with the percentiles of its resamples; no interval where one of twenty has none."""
     known = drawn[np.isfinite(drawn)]
     if known.size < CONFIDENCE * drawn.size or not np.isfinite(value):
-        return Score(value, np.nan, np.nan)
+        return Score(value, np.nan, np.nan, np.nan)
     low, high = np.quantile(known, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Score(value, float(low), float(high))
+    return Score(value, float(low), float(high), float(known.std()))

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from joulegrid.analysis import facts, samples
+from joulegrid.analysis.judgments import Arenas
 from joulegrid.analysis.reading import Missing, Records
 from joulegrid.analysis.recorded import Evaluation, Made, Metric, Model, Session, Texts, Ways
 from joulegrid.analysis.sessions import session_row
@@ -31,7 +32,7 @@ from joulegrid.analysis.variables import (
 from joulegrid.records import nameless, written_by
 from joulegrid.study.checks import metric_names
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Configuration
-from joulegrid.study.methods import GENERATION, METHODS, Weights
+from joulegrid.study.methods import ARENA, GENERATION, METHODS, Weights
 from joulegrid.study.shelf import Shelf
 from joulegrid.study.specs import UNSPECIFIC, Job, Specs
 from joulegrid.study.study import Study
@@ -145,8 +146,9 @@ def _quality(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
         task: metric_names({"quality": {task: entry}})
         for task, entry in study.data["quality"].items()
     }
+    arenas = Arenas(specs, records)
     for configuration in study.configurations:
-        for task, row in _evaluations(specs, records, configuration, names):
+        for task, row in _evaluations(specs, records, configuration, names, arenas):
             found: dict[str, Metric] = row.pop("metrics", {})
             for name in row.pop("names"):
                 metric = found.get(name)
@@ -169,12 +171,19 @@ def _quality(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
 
 
 def _evaluations(
-    specs: Specs, records: Records, configuration: Configuration, names: dict[str, list[str]]
+    specs: Specs,
+    records: Records,
+    configuration: Configuration,
+    names: dict[str, list[str]],
+    arenas: Arenas,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Task and row of every record of metrics of a configuration; `names` are those that it should
     have.
     """
     for task, entry in specs.study.data["quality"].items():
+        if entry["method"] == ARENA:
+            yield task, arenas.row(configuration, task)
+            continue
         if entry["method"] != GENERATION:
             yield task, _evaluation(specs.quality(configuration, task), records, task, names[task])
             continue

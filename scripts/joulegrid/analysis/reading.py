@@ -11,7 +11,15 @@ from typing import Any, TypeVar
 from msgspec import MsgspecError
 from msgspec.json import Decoder
 
-from joulegrid.analysis.recorded import Evaluation, Header, Made, Model, Session, Texts
+from joulegrid.analysis.recorded import (
+    Evaluation,
+    Header,
+    Judgments,
+    Made,
+    Model,
+    Session,
+    Texts,
+)
 from joulegrid.analysis.variables import STATUS
 from joulegrid.records import DISTURBED, OK, OOM, ROOT, SCHEMA_VERSION, UNSUPPORTED
 from joulegrid.study.accept import reasons
@@ -24,7 +32,7 @@ MISPLACED = "the file holds the record of another job: delete it and run snakema
 
 
 CHUNK = 1 << 16
-Shape = TypeVar("Shape", Session, Evaluation, Texts, Made, Model)
+Shape = TypeVar("Shape", Session, Evaluation, Judgments, Texts, Made, Model)
 
 
 class Records:

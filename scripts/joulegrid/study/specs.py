@@ -11,12 +11,12 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from joulegrid.records import ROOT, Spec, digest
-from joulegrid.study import packages
+from joulegrid.study import judges, packages
 from joulegrid.study.code import Source
 from joulegrid.study.grid import Cell, Configuration
 from joulegrid.study.job import Job, Part
 from joulegrid.study.job import part as _part
-from joulegrid.study.methods import GENERATION, LLM, METHODS, Method, Weights, roots
+from joulegrid.study.methods import ARENA, GENERATION, LLM, METHODS, Method, Weights, roots
 from joulegrid.study.study import Study
 
 # What each kind of job calls, beside its methods' own functions
@@ -27,6 +27,7 @@ CALLS = {
     "quality": ("joulegrid.quality.task:evaluate_task",),
     "texts": ("joulegrid.quality.task:generate_texts",),
     "scores": ("joulegrid.quality.scoring:score",),
+    "judgments": (),
 }
 
 # What of a task concerns the metrics of its texts, and not the texts
@@ -46,7 +47,8 @@ class Specs:
         self._source = Source()
         # each is built once, whoever asks: `model(label)`, `pruned(model, training, pruning)`,
         # `weights(configuration)`, `energy(cell, session)`, `quality(configuration, task)`,
-        # `texts(configuration, task)`, `scores(configuration, task, metric)`
+        # `texts(configuration, task)`, `scores(configuration, task, metric)`,
+        # `judgments(configuration, task)`
         self._part = cache(self._part_of_entry)
         self._code = cache(self._code_parts)
         self.holder = cache(self._holder)
@@ -57,6 +59,7 @@ class Specs:
         self.quality = cache(self._quality)
         self.texts = cache(self._texts)
         self.scores = cache(self._scores)
+        self.judgments = cache(self._judgments)
         self._loaded = cache(self._loaded_parts)
         self._runs = cache(self._engine_parts)
         self._protocol = {k: v for k, v in study.data["protocol"].items() if k not in UNSPECIFIC}
@@ -196,6 +199,25 @@ class Specs:
         }
         return Job("scores", (*configuration, task, metric), parts, source)
 
+    def _judgments(self, configuration: Configuration, task: str) -> Job:
+        """The comparisons of the answers of a configuration with those of the baseline."""
+        entry, known = self.study.entry("quality", task), METHODS["quality"][ARENA]
+        source = self.texts(configuration, entry["answers"])
+        judge = {k: v for k, v in entry["judge"].items() if k not in known.running}
+        parts = {
+            "kind": _KINDS["judgments"],
+            "judge": _part(judge),
+            "made_from": _part(source.id),
+            "baseline": _part(self.opposed(configuration, task).id),
+            **self._code(CALLS["judgments"], ((ARENA, ARENA),), known.environment),
+        }
+        return Job("judgments", (*configuration, task), parts, source)
+
+    def opposed(self, configuration: Configuration, task: str) -> Job:
+        """The answers of the baseline that a configuration is compared with."""
+        entry = self.study.data["quality"][task]
+        return self.texts(judges.opponent(entry, configuration), entry["answers"])
+
     # ---------------------------------------------------------------- parts
     def _part_of_entry(self, axis: str, label: str, without: frozenset[str] = frozenset()) -> Part:
         entry = self.study.entry(axis, label)
@@ -262,7 +284,7 @@ class Specs:
 
 
 _ENERGY = _part("energy")
-_KINDS = {kind: _part(kind) for kind in ("quality", "texts", "scores")}
+_KINDS = {kind: _part(kind) for kind in ("quality", "texts", "scores", "judgments")}
 _session = cache(_part)
 
 

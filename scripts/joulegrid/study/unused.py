@@ -14,7 +14,7 @@ from joulegrid.study.shelf import MARKERS, RESULTS, Shelf, jobs_of, results_belo
 from joulegrid.study.specs import Job, Specs
 from joulegrid.study.yaml import read_yaml
 
-KINDS = (*MARKERS, "energy", "quality", "texts", "scores")
+KINDS = (*MARKERS, "energy", "quality", "texts", "scores", "judgments")
 
 
 @dataclass(frozen=True)
