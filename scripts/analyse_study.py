@@ -10,6 +10,7 @@ from joulegrid.analysis import (
     facts,
     footprint,
     levers,
+    metric_changes,
     published,
     ranked,
     storage,
@@ -31,6 +32,7 @@ def main(arguments, spec):
     beside = footprint.account(tree, emitted, zones, spec["machines"], spec["new_tokens"])
     carbon.table(emitted, beside).to_csv(arguments.carbon, index=False, float_format="%.6g")
     tree["ranking"], tree["carbon"] = xr.DataTree(ranking), xr.DataTree(emitted)
+    tree["changes"] = xr.DataTree(metric_changes.account(tree, spec["ranking"]["baseline"]))
     tree["published"] = xr.DataTree(published.read())
     weighed = levers.account(tree, ranking, emitted, grid)
     for name, group in {"grid": grid, "footprint": beside, "levers": weighed}.items():

@@ -1,12 +1,16 @@
 """Metrics out of lm-eval's results: by name and filter, with a direction that somebody said."""
 
+import json
+import sys
+
 import pytest
+from lm_eval.__main__ import cli_evaluate
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import ROOT
 from joulegrid.errors import InputError
 from joulegrid.quality.lm_eval import evaluate, metric_of
-from joulegrid.quality.samples import standard_error, value_of
+from joulegrid.quality.samples import behind, standard_error, value_of
 
 # What lm-eval 0.4.13 gives for gsm8k
 GSM8K = {
@@ -78,3 +82,76 @@ def test_a_real_task_keeps_the_answer_to_each_of_its_documents(tiny, monkeypatch
         assert value_of(metric["samples"]) == metric["value"]
         # lm-eval's own is of the same samples
         assert standard_error(metric["samples"]) == pytest.approx(metric["stderr"])
+
+
+def test_lists_of_answers_in_a_sample_are_samples_of_a_mean():
+    """IFEval's share of instructions that were followed, some of which stand in one prompt."""
+    found = behind(0.6, [[True, False, True], [False], [True]])
+    assert found == {"link": "mean", "total": [2, 0, 1], "weight": [3, 1, 1]}
+    assert behind(0.75, [[True, False], [True, True]])["weight"] == [2, 2]
+
+
+# A task with numbers that are no shares, a task by its name, and a group of tasks of unlike sizes
+PAGES = """
+task: pages
+dataset_path: json
+dataset_kwargs: {data_files: {test: FOLDER/pages.jsonl}}
+test_split: test
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{page}}"
+metric_list: [{metric: word_perplexity}, {metric: bits_per_byte}]
+"""
+HALF = """
+include: FOLDER/facts.yaml
+task: half
+process_docs: !function half.half
+"""
+BOTH = """
+group: both
+task: [facts, half]
+aggregate_metric_list: [{metric: acc, weight_by_size: true}]
+"""
+
+
+def test_numbers_are_those_of_the_command_lm_eval_on_the_same_weights(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "config/texts/evaluation.txt").read_text(encoding="utf-8").split("\n\n")
+    pages = "\n".join(json.dumps({"page": page}) for page in text[:6])
+    (tmp_path / "pages.jsonl").write_text(pages, encoding="utf-8")
+    facts = (ROOT / "config/tasks/facts/facts.yaml").read_text(encoding="utf-8")
+    (tmp_path / "half.py").write_text("def half(docs):\n    return docs.select(range(15))\n")
+    for name, content in {"pages": PAGES, "facts": facts, "half": HALF, "both": BOTH}.items():
+        (tmp_path / f"{name}.yaml").write_text(content.replace("FOLDER", str(tmp_path)))
+    command = (
+        f"lm-eval run --model hf --model_args pretrained={tiny},dtype=float32 --device cpu "
+        f"--tasks pages,both --include_path {tmp_path} --batch_size 4 --num_fewshot 1 "
+        f"--output_path {tmp_path}/out --log_samples --seed 0"
+    )
+    monkeypatch.setattr(sys, "argv", command.split())
+    cli_evaluate()
+    (written,) = (tmp_path / "out").rglob("results_*.json")
+    theirs = json.loads(written.read_text(encoding="utf-8"))["results"]
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(tiny),
+        AutoTokenizer.from_pretrained(tiny),
+    )
+    asked = {
+        "pages": ["word_perplexity", "bits_per_byte"],
+        "facts": ["acc", "acc_norm"],
+        "both": ["acc"],
+    }
+    for task, metrics in asked.items():
+        entry = {
+            "task": task,
+            "folder": {"path": str(tmp_path)},
+            "metrics": metrics,
+            "batch_size": 4,
+            "fewshot": 1,
+            "directions": {},
+        }
+        ours = evaluate(model, tokenizer, entry, 0)
+        for name, found in ours.items():
+            assert found["value"] == pytest.approx(theirs[task][f"{name},none"], rel=1e-6)
+            assert value_of(found["samples"]) == pytest.approx(found["value"], rel=1e-6)
+    assert len(ours["acc"]["samples"]["total"]) == 40 + 15

@@ -28,9 +28,8 @@ record = {
 }
 if "--source" in options:
     there = Path(options["--source"])
-    assert (there / "config.json").exists() or (there / "made.json").exists(), (
-        f"{there}: no weights there"
-    )
+    marks = ("config.json", "made.json", f"{spec.get('made_from')}.json")
+    assert any((there / mark).exists() for mark in marks), f"{there}: nothing is there"
 if script in ("fetch_model", "prune_weights", "quantize_weights", "fetch_weights"):
     weights = Path(options["--weights"])
     weights.mkdir(parents=True, exist_ok=True)
@@ -82,5 +81,23 @@ elif script == "evaluate_quality":
     answers = {"link": "mean", "total": [0, 1, 1, 0], "weight": None}
     higher = {"value": 0.5, "stderr": 0.3, "higher_is_better": True, "samples": answers}
     record["metrics"] = {name: lower if name == "perplexity" else higher for name in names}
+elif script == "generate_texts":
+    counts = {"questions": 4, "too_long": 1, "leaked": 0, "empty": 0, "cut": 0}
+    answers = [{"line": n, "text": "a" * n * size} for n in (1, 2, 4)]
+    record |= {"counts": counts, "lines": [1, 2, 3, 4], "answers": answers}
+elif script == "score_texts":
+    texts = json.loads((there / f"{spec['made_from']}.json").read_text())
+    lengths = {answer["line"]: len(answer["text"]) for answer in texts["answers"]}
+    total = [float(lengths.get(line, 0)) for line in texts["lines"]]
+    weight = [int(line in lengths) for line in texts["lines"]]
+    metric = {
+        "value": sum(total) / sum(weight),
+        "stderr": 0.1,
+        "higher_is_better": True,
+        "samples": {"link": "mean", "total": total, "weight": weight},
+    }
+    names = {"rouge": ["rouge1", "rouge2", "rougeL"]}.get(spec["metric"]["method"])
+    record["metrics"] = dict.fromkeys(names or [spec["metric"]["method"]], metric)
+    record["signature"] = "stand-in"
 output.parent.mkdir(parents=True, exist_ok=True)
 output.write_text(json.dumps(record))

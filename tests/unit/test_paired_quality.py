@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from joulegrid.analysis import samples
+from joulegrid.analysis import metric_changes, samples
+from joulegrid.analysis.concluded import VERDICT
 from joulegrid.analysis.recorded import Samples
 from joulegrid.analysis.statistics import ranks
 from joulegrid.study.grid import CONFIGURATION_AXES
@@ -130,3 +131,36 @@ def test_twins_share_a_rank_with_few_samples_as_with_many(samples_of_each):
         for n in range(places)
     ]
     assert np.mean(shared) >= 0.93
+
+
+def test_every_metric_has_the_interval_of_its_own_difference():
+    random = np.random.default_rng(0)
+    full = random.normal(10, 3, 200)
+    half = full - random.normal(0.5, 0.2, 200)
+    low = full + random.normal(0, 1, 200) * 0.01
+    low += full.mean() - low.mean()
+    chosen = with_samples(data(full.mean(), half.mean(), low.mean()), full=full, half=half, low=low)
+    found = metric_changes.account(chosen, BASELINE).squeeze()
+    of_half = found.sel(quantization="half", metric=METRIC)
+    # Student's t of the differences of pairs
+    by_hand = 1.972 * (half - full).std(ddof=1) / np.sqrt(200)
+    assert of_half.difference_ci95.item() == pytest.approx(by_hand, rel=0.1)
+    assert of_half.change_ci95.item() == pytest.approx(interval(full, half), rel=1e-9)
+    verdicts = [VERDICT[v] for v in found.verdict.sel(metric=METRIC).values]
+    assert dict(zip(found["quantization"].values, verdicts, strict=True)) == {
+        "full": "same",
+        "half": "worse",
+        "low": "same",
+    }
+    # nobody knows of a metric without samples
+    without = found.sel(quantization="half", metric="text.perplexity")
+    assert VERDICT[int(without.verdict)] == "unknown"
+    assert np.isnan(without.change_ci95)
+
+
+def test_a_label_of_a_task_may_hold_dots():
+    found = {("m", "none", "none", "full"): Samples("mean", [1.0, 0.0, 1.0], None)}
+    group = samples.group(AXES, {"mmlu-5.0.acc": found})
+    tree_of = xr.DataTree.from_dict({"/samples/mmlu-5.0": group})
+    drawn = samples.resampled(tree_of, ["mmlu-5.0.acc"])
+    assert drawn.freedom.sel(quantization="full").item() == 2

@@ -490,3 +490,41 @@ def test_cells_that_no_engine_runs_are_known_before_anything_is_sent(study_data,
     assert reasons["fp32", "llamacpp"] == "the engine llamacpp does not load cast; it loads gguf"
     assert reasons["q4", "llamacpp"] is None
     assert reasons["q4", "transformers"] is None
+
+
+def test_a_benchmark_stands_for_its_tasks(study_data):
+    study_data["benchmarks"] = {"paper": {"group": "dosquet2025", "limit": 50}}
+    study_data["ranking"] = {"baseline": {"quantization": "fp32"}, "metrics": ["paper-mmlu"]}
+    found = study.from_data(study_data, "study.yaml")
+    tasks = {
+        label: entry["task"] for label, entry in found.data["quality"].items() if "task" in entry
+    }
+    assert tasks == {
+        "facts": "facts",
+        "paper-wikitext": "wikitext",
+        "paper-mmlu": "mmlu",
+        "paper-ifeval": "ifeval",
+    }
+    assert found.data["ranking"]["metrics"] == ["paper-mmlu.acc"]
+    # it is what writing the task by hand is
+    by_hand = {"method": "lm-eval", "task": "mmlu", "metrics": ["acc"], "limit": 50}
+    study_data["quality"] = {"m": by_hand}
+    written = study.from_data(
+        {**study_data, "benchmarks": {}, "ranking": {"baseline": {"quantization": "fp32"}}}, "s"
+    )
+    assert written.entry("quality", "m") == found.entry("quality", "paper-mmlu")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"group": "dosquet"}, "benchmarks.paper.group: no group 'dosquet'; .*'dosquet2025'"),
+        ({"group": "dosquet2025", "limits": 1}, "benchmarks.paper.limits: unknown key"),
+        ({"group": "dosquet2025", "limit": "x"}, "quality.paper-mmlu.limit: got 'x'"),
+        ("dosquet2025", "benchmarks.paper: expected a mapping with the key group"),
+    ],
+)
+def test_a_benchmark_that_is_none_is_refused(study_data, entry, message):
+    study_data["benchmarks"] = {"paper": entry}
+    with pytest.raises(InputError, match=message):
+        study.from_data(study_data, "study.yaml")

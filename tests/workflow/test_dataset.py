@@ -31,6 +31,7 @@ def test_groups_and_dimensions(tree):
         "weights",
         "ranking",
         "carbon",
+        "changes",
         "cost",
         "levers",
         "published",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis import carbon, comparison, facts, published, samples
+from joulegrid.analysis import carbon, comparison, facts, metric_changes, published, samples
 from joulegrid.analysis.dataset import ALL_CELLS
 from joulegrid.analysis.variables import ENERGY, QUALITY, STATUS, WEIGHTS, Variable
 from joulegrid.errors import InputError
@@ -37,8 +37,8 @@ def combine(trees: Mapping[str, xr.DataTree]) -> xr.DataTree:
 
     Returns
     -------
-    A tree with the groups energy, quality, samples, weights, ranking, carbon and published. A cell
-    that is in several of them has the same record in each, and stands in it once.
+    A tree with the groups energy, quality, samples, weights, ranking, changes, carbon and
+    published. A cell that is in several of them has the same record in each, and stands in it once.
 
     Raises
     ------
@@ -71,6 +71,7 @@ def combine(trees: Mapping[str, xr.DataTree]) -> xr.DataTree:
     pue = {label: entry["pue"] for label, entry in definitions["pue"].items()}
     united["ranking"] = xr.DataTree(comparison.compare(united, chosen))
     united["carbon"] = xr.DataTree(carbon.account(united, definitions["zone"], pue))
+    united["changes"] = xr.DataTree(metric_changes.account(united, chosen["baseline"]))
     united["published"] = xr.DataTree(published.read())
     return facts.along(united, known)
 

@@ -2,6 +2,30 @@
 
 from joulegrid.analysis.variables import Variable, text
 
+VERDICT = ("worse", "same", "better", "unknown")
+
+# dims: model, training, pruning, quantization, metric
+CHANGES = {
+    "difference": Variable("metric less that of the baseline"),
+    "difference_ci95": Variable(
+        "half width of the 95 % interval of the difference, over resamples of the same samples",
+        comment="NaN where the metric has no samples",
+    ),
+    "change": Variable(
+        "relative change of the metric for the better against the baseline",
+        comment="NaN where the baseline's is 0",
+    ),
+    "change_ci95": Variable(
+        "half width of the 95 % interval of the change, over resamples of the same samples",
+        comment="NaN where the metric has no samples",
+    ),
+    "verdict": Variable(
+        "what the difference is, where its interval tells it from none",
+        None,
+        flags=VERDICT,
+        dtype="i1",
+    ),
+}
 # dims: the cell's axes
 RANKING = {
     "energy_per_token": Variable("energy per generated token, mean over sessions", "J"),

@@ -22,6 +22,12 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         "what the metrics of a task are made of, where they are means over samples",
     ),
     (
+        "changes",
+        concluded.CHANGES,
+        "model, training, pruning, quantization, metric",
+        "every metric against the baseline's on the same samples",
+    ),
+    (
         "weights",
         variables.WEIGHTS,
         "model, training, pruning, quantization",

@@ -86,21 +86,22 @@ def resampled(tree: xr.DataTree, metrics: Sequence[str]) -> xr.Dataset | None:
     tasks = tree["samples"].children if "samples" in tree.children else {}
     found = []
     for metric in metrics:
-        task = tasks.get(metric.split(".")[0])
-        if task is not None and metric in task.metric.values:
-            found.append(_draws(task.to_dataset().sel(metric=metric)))
+        # labels of tasks may hold dots themselves
+        for name, task in tasks.items():
+            if metric.startswith(f"{name}.") and metric in task.metric.values:
+                found.append(_draws(task.to_dataset().sel(metric=metric), str(name)))
     return xr.concat(found, "metric").reindex(metric=list(metrics)) if found else None
 
 
-def _draws(samples: xr.Dataset) -> xr.Dataset:
-    """One metric over resamples."""
+def _draws(samples: xr.Dataset, task: str) -> xr.Dataset:
+    """One metric of a task over resamples."""
     axes = samples.total.dims[:-1]
     shape = samples.total.shape
     total, weight = (samples[v].values.reshape(-1, shape[-1]) for v in ("total", "weight"))
     count = np.isfinite(total).sum(axis=1)
     values = np.full((len(total), DRAWS), np.nan)
     for n in np.unique(count[count > 1]):
-        rows, times = count == n, _times_drawn(str(samples.metric.values), int(n))
+        rows, times = count == n, _times_drawn(task, int(n))
         mean = (total[rows, :n] @ times) / (weight[rows, :n] @ times)
         values[rows] = np.exp(mean) if LINKS[int(samples.link)] == "exp" else mean
     return xr.Dataset(
@@ -112,11 +113,11 @@ def _draws(samples: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _times_drawn(metric: str, n: int) -> np.ndarray:
+def _times_drawn(task: str, n: int) -> np.ndarray:
     """How often each of n samples is in each resample, shape (n, draws); the same for all metrics
     of a task, which are of the same samples.
     """
-    random = np.random.default_rng([SEED, n, *metric.split(".")[0].encode()])
+    random = np.random.default_rng([SEED, n, *task.encode()])
     drawn = random.integers(0, n, (DRAWS, n))
     return np.stack([np.bincount(row, minlength=n) for row in drawn], axis=1).astype("f8")
 

@@ -44,11 +44,22 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
     )
     results = answer["results"][entry["task"]]
     better = answer["higher_is_better"].get(entry["task"], {})
-    samples = answer["samples"][entry["task"]]
+    samples = [
+        # of a group, those of its tasks one after the other
+        {**sample, "doc_id": (n, sample["doc_id"])}
+        for n, task in enumerate(tasks_in(entry["task"], answer["group_subtasks"]))
+        for sample in answer["samples"][task]
+    ]
     return {
         name: metric_of(name, results, better, entry["directions"], samples)
         for name in entry["metrics"]
     }
+
+
+def tasks_in(name: str, groups: dict[str, list[str]]) -> list[str]:
+    """The tasks of a group, also of groups in it; of a task itself."""
+    inner = groups.get(name) or []
+    return [task for each in inner for task in tasks_in(each, groups)] or [name]
 
 
 def metric_of(

@@ -60,7 +60,8 @@ def behind(value: float, each: Sequence[Any]) -> dict[str, Any] | None:
     Parameters
     ----------
     each
-        per sample a number, or a log-likelihood and what it is divided by.
+        per sample a number, a log-likelihood and what it is divided by, or a list of numbers (of
+        the instructions in a prompt, say).
     """
     for found in _guesses(each):
         if math.isclose(value_of(found), value, rel_tol=SAME, abs_tol=SAME):
@@ -77,3 +78,5 @@ def _guesses(each: Sequence[Any]) -> Iterable[dict[str, Any]]:
         if all(map(math.isfinite, (*loss, *weight))) and sum(weight) > 0:
             yield samples("exp", loss, weight)
             yield samples("mean", (v / math.log(2) for v in loss), weight)
+    if all(isinstance(v, list) and all(isinstance(x, int | float) for x in v) for v in each):
+        yield samples("mean", map(math.fsum, each), map(len, each))

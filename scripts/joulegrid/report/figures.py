@@ -26,9 +26,20 @@ PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 # What each figure needs of its frame
 TERMS = ["energy_term", "quality_term"]
 LINE = ["configuration", "place", "model", "efficiency", "quality", *TERMS, "wins_from", "wins_to"]
-CHANGE = ["configuration", "model", "metric", "change", "value"]
+CHANGE = [
+    "configuration",
+    "model",
+    "metric",
+    "change",
+    "value",
+    "half",
+    "low",
+    "high",
+    "verdict",
+]
 COMPONENT = ["configuration", "place", "component", "basis", "joules"]
 EMISSION = ["configuration", "place", "zone", "grams"]
+VERDICTS = {"worse": "#D55E00", "better": "#009E73", "same": "#999999", "unknown": "#CCCCCC"}
 BASES = ["measured", "estimated", "guess"]
 
 
@@ -110,27 +121,41 @@ def weight_sensitivity(frame: pd.DataFrame) -> Any:
 
 
 def metric_changes(frame: pd.DataFrame) -> Any:
-    """Each metric of each configuration against the baseline's, better to the right."""
+    """Each metric of each configuration against the baseline's, better to the right, with its
+    interval; what that tells from no change is coloured.
+    """
+    base = alt.Chart(frame)
+    y = alt.Y("configuration:N", title=None)
+    bars = base.mark_bar().encode(
+        x=alt.X("change:Q", title="change against the baseline", axis=alt.Axis(format="+%")),
+        y=y,
+        color=alt.Color(
+            "verdict:N",
+            title=None,
+            scale=alt.Scale(domain=[*VERDICTS], range=[*VERDICTS.values()]),
+            legend=alt.Legend(orient="bottom"),
+        ),
+        tooltip=[
+            "configuration",
+            "metric",
+            alt.Tooltip("change:Q", format="+.2%"),
+            alt.Tooltip("half:Q", format=".2%", title="± (95 %)"),
+            alt.Tooltip("value:Q", format=".4g"),
+            "verdict",
+        ],
+    )
+    interval = base.mark_rule().encode(x="low:Q", x2="high:Q", y=y)
     chart = (
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=alt.X("change:Q", title="change against the baseline", axis=alt.Axis(format="+%")),
-            y=alt.Y("configuration:N", title=None),
-            color=alt.condition("datum.change < 0", alt.value("#D55E00"), alt.value("#009E73")),
-            tooltip=[
-                "configuration",
-                "metric",
-                alt.Tooltip("change:Q", format="+.2%"),
-                alt.Tooltip("value:Q", format=".4g"),
-            ],
+        (bars + interval)
+        .properties(width=WIDTH)
+        .facet(
             row=alt.Row(
                 "metric:N",
                 title=None,
                 header=alt.Header(labelAngle=0, labelAlign="left", labelOrient="top"),
             ),
+            title="Quality, metric by metric: better to the right",
         )
-        .properties(width=WIDTH, title="Quality, metric by metric: better to the right")
     )
     return chart.resolve_scale(x="independent")
 

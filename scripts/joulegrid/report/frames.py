@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from joulegrid.analysis import comparison, relative
+from joulegrid.analysis import comparison
+from joulegrid.analysis.concluded import VERDICT
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, PLACE_AXES, short_name
 from joulegrid.units import J_PER_KWH
 
@@ -114,11 +115,20 @@ def carbon_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
 
 
 def change_frame(tree: xr.DataTree) -> pd.DataFrame:
-    """One row per configuration and metric: its value, and its relative change for the better."""
+    """One row per configuration and metric: its value, and its relative change for the better with
+    the half width, the ends and the verdict of its 95 % interval; half width 0 where nobody knows.
+    """
     chosen = comparison.chosen_in(tree["ranking"].attrs)
-    quality = tree["quality"].to_dataset()
-    change = relative.metric_changes(quality, chosen["baseline"], chosen["metrics"])
-    found = xr.Dataset({"change": change, "value": quality.quality.sel(metric=chosen["metrics"])})
-    frame = found.drop_attrs().to_dataframe().reset_index().dropna(subset=["change"])
+    changes = tree["changes"].to_dataset()[["change", "change_ci95", "verdict"]]
+    found = changes.assign(value=tree["quality"].quality).sel(metric=chosen["metrics"])
+    frame = found.drop_attrs().reset_coords(drop=True).to_dataframe().reset_index()
+    frame = frame.dropna(subset=["change"])
     varying = [a for a in CONFIGURATION_AXES if frame[a].nunique() > 1] or ["quantization"]
-    return frame.assign(configuration=_joined(frame, varying))
+    half = frame.change_ci95.fillna(0)
+    return frame.assign(
+        configuration=_joined(frame, varying),
+        half=half,
+        low=frame.change - half,
+        high=frame.change + half,
+        verdict=[VERDICT[code] for code in frame.verdict],
+    )

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from joulegrid.analysis import carbon, comparison
 from joulegrid.analysis.variables import COMPONENTS
-from joulegrid.report import beside, levers
+from joulegrid.report import beside, evaluated, levers
 from joulegrid.report.data import page_data
 from joulegrid.units import J_PER_KWH
 
@@ -23,7 +23,8 @@ CAPTIONS = {
     "energy_quality": "Each point is a cell. Left and up is better: less energy, more quality. A "
     "click on a point marks its row.",
     "weight_sensitivity": "The score over the weight w of energy, of the cells that win somewhere.",
-    "metric_changes": "Change of each metric against the baseline; to the right is better.",
+    "metric_changes": "Change of each metric against the baseline, on the same samples; to the "
+    "right is better. Coloured is what the 95 % interval (line) tells from no change.",
     "bubbles": "Change against the baseline of the place, cell minus baseline: less energy is to "
     "the left, better is up. The larger the circle, the larger the loaded weights; bars are 95 % "
     "intervals.",
@@ -66,6 +67,8 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         boards=boards(tree),
         speeds=speeds(energy),
         warnings=warnings(energy),
+        signatures=evaluated.signatures(tree),
+        notes=evaluated.notes(tree),
         accepted=accepted(tree),
         zones=zones(tree["carbon"].to_dataset()),
         old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),

@@ -19,6 +19,7 @@ CALLS = {
     "merge": ("joulegrid.analysis.dataset:merge",),
     "analyse": (
         "joulegrid.analysis.comparison:compare",
+        "joulegrid.analysis.metric_changes:account",
         "joulegrid.analysis.ranked:table",
         "joulegrid.analysis.carbon:account",
         "joulegrid.analysis.carbon:with_series",

@@ -9,7 +9,7 @@ from typing import Any
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
-from joulegrid.study import checks, files, grid, loadable
+from joulegrid.study import benchmarks, checks, files, grid, loadable
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.methods import method_name
 from joulegrid.study.validation import check
@@ -124,7 +124,7 @@ def load(paths: Sequence[str | Path], overrides: dict | None = None) -> Study:
 
 def from_data(data: dict, source: str) -> Study:
     """Validate a study that is already read; see `load`."""
-    data = check("study", data, source)
+    data = check("study", benchmarks.expand(data, source), source)
     data.setdefault("carbon", {"zones": {}})
     found, missing = files.resolve(data)
     problems = [*checks.of_entries(data), *missing]

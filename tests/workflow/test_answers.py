@@ -1,0 +1,58 @@
+"""A task whose answers are generated once: its metrics in the dataset, and what a new one costs."""
+
+import re
+
+import pytest
+import xarray as xr
+
+from helpers import house
+from joulegrid.analysis.concluded import VERDICT
+
+SAF = {
+    "method": "generation",
+    "data": "config/data/saf/questions.jsonl",
+    "template": "{question}",
+    "new_tokens": 8,
+    "metrics": ["chrf"],
+}
+
+
+@pytest.mark.slow
+def test_a_new_metric_generates_nothing_and_all_of_them_are_ranked_with_intervals(own):
+    place, data = own
+    data["quality"] = {"saf": SAF}
+    house.write_study(place, data)
+    house.snakemake(place, "--cores", "4")
+    with xr.open_datatree(place / "results/studies/small/study.nc") as tree:
+        found = tree["quality"].to_dataset().sel(metric="saf.chrf", pruning="none").squeeze()
+        ranking = tree["ranking"].to_dataset().sel(pruning="none", hardware="here").squeeze()
+        # lengths of the stand-in's answers: (1 + 2 + 4) / 3 times the bits; line 3 is left out
+        assert found.quality.sel(quantization="fp32") == 32 * 7 / 3
+        assert ranking.quality.sel(quantization="nf4") == 4 / 32 - 1
+        # every answer is longer by the same share: nothing is uncertain about ρ
+        assert ranking.quality_ci95.sel(quantization="nf4") == pytest.approx(0, abs=1e-12)
+        assert (found.signature == "stand-in").all()
+        notes = "of 4 questions 1 longer than the context and left out"
+        assert (found.notes == notes).all()
+        changes = tree["changes"].to_dataset().sel(metric="saf.chrf", pruning="none").squeeze()
+        assert changes.verdict.sel(quantization="nf4") == VERDICT.index("worse")
+        assert changes.difference.sel(quantization="nf4") == (4 - 32) * 7 / 3
+        weight = (
+            tree["samples/saf"]
+            .to_dataset()
+            .weight.sel(pruning="none", quantization="fp32")
+            .squeeze()
+        )
+        assert weight.values.tolist() == [1, 1, 0, 1]
+        assert {"texts", "scores"} <= set(tree["cost"].kind.values)
+    page = (place / "results/studies/small/report.html").read_text(encoding="utf-8")
+    assert re.search(r'<th scope="row">saf\.chrf</th><td class="long">stand-in</td>', page)
+    assert f"<li>half · nf4: {notes}</li>" in page
+    data["quality"]["saf"] = {**SAF, "metrics": ["chrf", "rouge"]}
+    house.write_study(place, data)
+    wanted = {script for script, _ in house.planned(place)}
+    assert wanted == {"score_texts", *house.CONCLUSIONS}
+    # of answers that are gone too, those alone and what is computed of them
+    house.record(place, "texts/tiny/none/none/fp32/saf").unlink()
+    texts = [labels for script, labels in house.planned(place) if script == "generate_texts"]
+    assert texts == ["texts/tiny/none/none/fp32/saf"]
