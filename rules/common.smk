@@ -14,7 +14,8 @@ from snakemake.utils import available_cpu_count
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from joulegrid.errors import InputError
 from joulegrid.records import canonical_json, digest
-from joulegrid.study import accept, conclusions, methods, sites, study
+from joulegrid.study import accept, conclusions, judges, methods, sites, study
+from joulegrid.study.grid import Configuration
 from joulegrid.study.points import number_of
 from joulegrid.study.shelf import MARKERS, Shelf, jobs_of
 from joulegrid.study.specs import Specs
@@ -133,13 +134,32 @@ def weights_for(path, of=lambda job: job.source):
 def texts_for(path):
     """The record of the answers that the job at `path` computes metrics of."""
 
-    @signed
-    def record(wildcards):
-        source = job_at(path, wildcards).source
-        found = SHELF.record(source)
-        return ancient(found) if found and not is_forced() else f"results/{source.path}.json"
+    return signed(lambda wildcards: record_or_place(job_at(path, wildcards).source))
 
-    return record
+
+def baseline_for(path):
+    """The record of the answers that those of the job at `path` are compared with."""
+    return signed(lambda wildcards: record_or_place(opposed_by(job_at(path, wildcards))))
+
+
+def record_or_place(job):
+    """The record of a job; where it will be, if it is not there."""
+    found = SHELF.record(job)
+    return ancient(found) if found and not is_forced() else f"results/{job.path}.json"
+
+
+def opposed_by(job):
+    """The job of the baseline's answers that those of another job are compared with."""
+    return SPECS.opposed(Configuration(*job.labels[:4]), job.labels[4])
+
+
+def asking(output):
+    """Options of a job that asks a judge: where it is asked, and the baseline's answers."""
+    job = JOB_AT[str(Path(output).with_suffix("").relative_to("results"))]
+    baseline = opposed_by(job)
+    told = judges.endpoint_of(STUDY.data["quality"][job.labels[4]])
+    there = SHELF.record(baseline) or f"results/{baseline.path}.json"
+    return ["--endpoint", canonical_json(told), "--baseline", there]
 
 
 def epochs_before(path):
@@ -228,6 +248,11 @@ def of_models(wildcards):
     return methods.LLM
 
 
+def of_judge(wildcards):
+    """The environment in which judges are asked."""
+    return methods.JUDGE
+
+
 def of_method(axis, hardware=None):
     """The environment of the method that wildcards name on an axis, on a machine where it depends on that."""
     device = STUDY.data["hardware"][hardware]["device"] if hardware else "cpu"
@@ -249,7 +274,10 @@ def environments():
         for entry in STUDY.data["engine"].values()
         for hardware in STUDY.data["hardware"].values()
     }
-    return sorted({methods.LLM} | making | running)
+    evaluating = {
+        methods.method("quality", entry).environment for entry in STUDY.data["quality"].values()
+    }
+    return sorted({methods.LLM} | making | running | evaluating)
 
 
 def build_environments():

@@ -37,5 +37,6 @@ COMPUTE_RULES = {
     "evaluate_quality",
     "generate_texts",
     "score_texts",
+    "judge_answers",
     *(f"measure_energy_{hardware}" for hardware in STUDY.labels("hardware")),
 }

@@ -1,6 +1,7 @@
 # Evaluate quality: once per configuration and task, whatever hardware the configuration is measured on.
 QUALITY = "quality/{model}/{training}/{pruning}/{quantization}/{task}/{id}"
 TEXTS = "texts/{model}/{training}/{pruning}/{quantization}/{task}/{id}"
+JUDGMENTS = "judgments/{model}/{training}/{pruning}/{quantization}/{task}/{id}"
 SCORES = "scores/{model}/{training}/{pruning}/{quantization}/{task}/{metric}/{id}"
 
 
@@ -63,3 +64,26 @@ rule score_texts:
         "Score {output}"
     shell:
         f"{OFFLINE} {{params.command}} > {{log:q}} 2>&1"
+
+
+# Ask a judge, on the login node: compute nodes need no internet. Replies are kept beside the record as they come.
+localrules:
+    judge_answers,
+
+
+rule judge_answers:
+    input:
+        texts_for(JUDGMENTS),
+        baseline_for(JUDGMENTS),
+    output:
+        f"results/{JUDGMENTS}.json",
+    log:
+        f"{LOGS}/{JUDGMENTS}.log",
+    conda:
+        "../envs/python.yaml"
+    params:
+        command=command("judge_answers", JUDGMENTS, of_judge, asking),
+    message:
+        "Judge {output}"
+    shell:
+        "{params.command} > {log:q} 2>&1"

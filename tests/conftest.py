@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # all)
 NEEDED = {
     "compute": ("transformers", "bitsandbytes"),
+    "judge": ("openai",),
     "llamacpp": ("xllamacpp",),
     "vllm_cpu": ("torch", "vllm"),
     "gpu": ("torch", "transformers"),

@@ -11,6 +11,7 @@ Ground, in every environment, the standard library only
     jobs          plumbing that entry scripts share: running, outcomes, devices, folders of weights
     texts.files, texts.questions, texts.rows, texts.traces   reading what studies name: texts and
                   prompts, questions, data sets of fine-tuning, instants of arrival
+    judging.arena what a judge is asked
     models.content, models.context   what a model folder holds, and the longest sequence
 
 On the login node, never torch
@@ -28,6 +29,7 @@ On compute nodes, never study
     workloads     what is asked of an engine
     metering      the meter, and the protocol of a session
     quality       what a configuration is worth
+    judging       asking a judge to compare answers
 
 A result is identified by its spec (study/specs.py); which code counts in it is found by
 study/code.py.

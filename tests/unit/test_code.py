@@ -14,7 +14,7 @@ from joulegrid.errors import InputError
 from joulegrid.study import conclusions, parts, shelf, specs, study
 from joulegrid.study.code import PLUMBING, SCRIPTS, Source, is_plumbing
 from joulegrid.study.conclusions import CALLS as STEPS
-from joulegrid.study.methods import GENERATION, METHODS, roots
+from joulegrid.study.methods import METHODS, ROOMS, roots
 from joulegrid.study.specs import CALLS
 from joulegrid.study.syntax import bound
 
@@ -175,7 +175,7 @@ def all_roots():
             if axis in ("engine", "workload", "metric"):
                 starts += roots(axis, name)
             if axis == "quality":
-                starts += roots(name if name == GENERATION else axis, name)
+                starts += roots(name if name in ROOMS else axis, name)
             if axis == "quantization":
                 starts += roots("loading", name)
     return [*starts, *roots("model", "wheel")]
@@ -255,6 +255,7 @@ NOT_REACHED = {
             "joulegrid.analysis",
             "joulegrid.compression",
             "joulegrid.engines.transformers.loading",
+            "joulegrid.judging",
             "joulegrid.metering",
             "joulegrid.quality",
             "joulegrid.quality.metrics",
@@ -325,6 +326,9 @@ def study_of_all_methods():
         "duration_s": 10,
         "new_tokens": 2,
     }
+    judge = {"model": "umpire", "endpoint": "http://127.0.0.1:1/v1"}
+    task = {"method": "arena", "answers": "saf", "baseline": {"quantization": "fp32"}}
+    data["quality"]["arena"] = {**task, "judge": judge}
     return study.from_data(data, "all methods")
 
 
@@ -460,6 +464,7 @@ def test_modules_that_nothing_reaches_are_known(planned):
     } == set(NOT_REACHED)
 
 
+OF_ANSWERS = ("texts", "scores", "judgments")
 # What a change makes anew, said by hand
 ANEW = {
     "joulegrid.quality.perplexity:evaluate": lambda kind, labels: (
@@ -469,11 +474,13 @@ ANEW = {
         kind == "quality" and labels[4] == "facts"
     ),
     "joulegrid.models.random:fetch": lambda _, labels: "drawn" in labels,
-    "joulegrid.quality.generation:generate": lambda kind, _: kind in ("texts", "scores"),
+    "joulegrid.quality.generation:generate": lambda kind, _: kind in OF_ANSWERS,
+    "joulegrid.judging.arena:requests": lambda kind, _: kind == "judgments",
+    "joulegrid.judging.client:ask_all": lambda *_: False,
     "joulegrid.quality.metrics.rouge:score": lambda kind, labels: (
         kind == "scores" and labels[5] == "rouge"
     ),
-    "joulegrid.texts.questions:parse_questions": lambda kind, _: kind in ("texts", "scores"),
+    "joulegrid.texts.questions:parse_questions": lambda kind, _: kind in OF_ANSWERS,
     "joulegrid.compression.pruning.wanda:prune": lambda _, labels: "wanda" in labels,
     "joulegrid.training.tuning:tune": lambda _, labels: "lora" in labels,
     "joulegrid.training.merging:merge": lambda kind, labels: (

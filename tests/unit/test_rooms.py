@@ -9,7 +9,7 @@ from conftest import ROOT
 from joulegrid.jobs.run import STEPS
 from joulegrid.study.code import SCRIPTS, Source
 from joulegrid.study.conclusions import CALLS
-from joulegrid.study.methods import GENERATION, METHODS, ROOMS, Weights, module_name
+from joulegrid.study.methods import ARENA, GENERATION, METHODS, ROOMS, Weights, module_name
 from joulegrid.study.validation import schema_of
 
 GROUND = {
@@ -23,6 +23,7 @@ GROUND = {
     "models.content",
     "models.context",
     "jobs",
+    "judging.arena",
 }
 LOGIN = {"study", "analysis", "planning", "report"}
 COMPUTE = {
@@ -34,6 +35,7 @@ COMPUTE = {
     "workloads",
     "metering",
     "quality",
+    "judging",
 }
 # room -> what it may import besides itself and the ground
 ARROWS = {
@@ -109,7 +111,7 @@ def test_modules_are_of_a_size_to_be_read():
 
 
 # Rooms whose methods are those of another one's axis
-TABLE = {"loading": "quantization", GENERATION: "quality"}
+TABLE = {"loading": "quantization", GENERATION: "quality", ARENA: "quality"}
 
 
 def schema_methods(axis):
@@ -134,7 +136,8 @@ def test_every_method_has_its_module_and_every_module_its_method():
     for axis, (room, functions) in ROOMS.items():
         named = {}
         for name, known in METHODS[TABLE.get(axis, axis)].items():
-            if (axis == "quality") == (name == GENERATION) and TABLE.get(axis, axis) == "quality":
+            own = name if name in TABLE else "quality"
+            if TABLE.get(axis, axis) == "quality" and axis != own:
                 continue
             if axis in ("pruning", "quantization") and known.weights != Weights.MADE:
                 continue

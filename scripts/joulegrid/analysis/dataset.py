@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from joulegrid.analysis import facts, samples, trained
+from joulegrid.analysis.judgments import Arenas
 from joulegrid.analysis.points import Sweeps, lengths_of
 from joulegrid.analysis.reading import Missing, Records
 from joulegrid.analysis.recorded import Evaluation, Made, Metric, Model, Session, Texts, Ways
@@ -37,7 +38,7 @@ from joulegrid.records import nameless, written_by
 from joulegrid.study.checks import metric_names
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Cell, Configuration
 from joulegrid.study.job import Job
-from joulegrid.study.methods import GENERATION, METHODS, Weights
+from joulegrid.study.methods import ARENA, GENERATION, METHODS, Weights
 from joulegrid.study.parts import UNSPECIFIC
 from joulegrid.study.shelf import Shelf
 from joulegrid.study.specs import Specs
@@ -99,6 +100,10 @@ def definitions(study: Study) -> dict[str, dict[str, Any]]:
         for label, entry in found["quantization"].items()
         for model, weights in entry.pop("models", {}).items()
     }
+    for entry in found["quality"].values():
+        if "judge" in entry:  # where it is asked changes nothing
+            running = METHODS["quality"][ARENA].running
+            entry["judge"] = {k: v for k, v in entry["judge"].items() if k not in running}
     protocol = study.data["protocol"].items()
     return {**found, "protocol": {ALL_CELLS: {k: v for k, v in protocol if k not in UNSPECIFIC}}}
 
@@ -172,8 +177,9 @@ def _quality(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
         task: metric_names({"quality": {task: entry}})
         for task, entry in study.data["quality"].items()
     }
+    arenas = Arenas(specs, records)
     for configuration in study.configurations:
-        for task, row in _evaluations(specs, records, configuration, names):
+        for task, row in _evaluations(specs, records, configuration, names, arenas):
             found: dict[str, Metric] = row.pop("metrics", {})
             for name in row.pop("names"):
                 metric = found.get(name)
@@ -199,12 +205,19 @@ def _quality(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
 
 
 def _evaluations(
-    specs: Specs, records: Records, configuration: Configuration, names: dict[str, list[str]]
+    specs: Specs,
+    records: Records,
+    configuration: Configuration,
+    names: dict[str, list[str]],
+    arenas: Arenas,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Task and row of every record of metrics of a configuration; `names` are those that it should
     have.
     """
     for task, entry in specs.study.data["quality"].items():
+        if entry["method"] == ARENA:
+            yield task, arenas.row(configuration, task)
+            continue
         if entry["method"] != GENERATION:
             yield task, _evaluation(specs.quality(configuration, task), records, task, names[task])
             continue

@@ -15,6 +15,7 @@ from msgspec.json import Decoder
 from joulegrid.analysis.recorded import (
     Evaluation,
     Header,
+    Judgments,
     Made,
     Model,
     Session,
@@ -43,7 +44,7 @@ MISPLACED = "the file holds the record of another job: delete it and run snakema
 
 
 CHUNK = 1 << 16
-Shape = TypeVar("Shape", Session, Evaluation, Texts, Made, Model, Training, Trained)
+Shape = TypeVar("Shape", Session, Evaluation, Judgments, Texts, Made, Model, Training, Trained)
 
 
 class Records:

@@ -280,6 +280,43 @@ class Texts(Header, kw_only=True):
         return Spent(self.elapsed_s, self.cost.joules if self.cost else 0.0)
 
 
+class Reply(Struct):
+    """What a judge said, and why it ended, see `judging.replies`."""
+
+    text: str
+    finish: str
+
+
+class Judgment(Struct):
+    """Two answers to the question of a line, and what a judge said of them: with the baseline's
+    first, and with it second.
+    """
+
+    line: int
+    own: str
+    baseline: str
+    replies: tuple[Reply, Reply]
+
+
+class Usage(Struct):
+    """What all replies cost; None where there are no prices."""
+
+    cost_usd: float | None
+
+
+class Judgments(Header, kw_only=True):
+    """The comparisons of the answers of a configuration with those of the baseline."""
+
+    judgments: Annotated[list[Judgment], Meta(min_length=1)]
+    lines: Annotated[list[int], Meta(min_length=1)]
+    usage: Usage
+
+    @property
+    def spent(self) -> Spent:
+        """The wall time; the energy is the judge's, wherever it runs, and not known."""
+        return Spent(self.elapsed_s, 0.0)
+
+
 class Evaluation(Header, kw_only=True):
     """The metrics of a quality task."""
 

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from joulegrid.records import ROOT
-from joulegrid.study import limits, questions, replays, trainings
+from joulegrid.study import judges, limits, questions, replays, trainings
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.methods import GENERATION, METHODS, Weights, method, metrics_of
 from joulegrid.study.validation import nearest
@@ -28,6 +28,7 @@ def of_entries(data: dict[str, Any]) -> list[str]:
         *limits.of_texts(data),
         *limits.of_models(data),
         *questions.of_tasks(data),
+        *judges.of_tasks(data),
     ]
 
 
@@ -36,7 +37,11 @@ def of_grid(data: dict[str, Any], cells: list[Cell]) -> list[str]:
     if not cells:
         return ["grid: include and exclude leave no cell; loosen one of them"]
     configurations = list(dict.fromkeys(cell.configuration for cell in cells))
-    return [*_without_weights(data, configurations), *_without_baseline(data, cells)]
+    return [
+        *_without_weights(data, configurations),
+        *_without_baseline(data, cells),
+        *judges.of_grid(data, configurations),
+    ]
 
 
 def _dangling_names(data: dict[str, Any]) -> list[str]:
@@ -112,7 +117,12 @@ def ranking_metrics(data: dict[str, Any]) -> list[str]:
 
 
 def _unranked(data: dict[str, Any]) -> set[str]:
-    return {
+    beside = {
+        f"{label}.{name}"
+        for label, task in data["quality"].items()
+        for name in method("quality", task).beside
+    }
+    return beside | {
         f"{label}.{name}"
         for label, task in data["quality"].items()
         if task["method"] == GENERATION

@@ -41,6 +41,9 @@ PLUMBING = (
     "joulegrid.compression.verification",
     "joulegrid.engines.transformers.facts",
     "joulegrid.engines.vllm.facts",
+    "joulegrid.judging.budget",
+    "joulegrid.judging.client",
+    "joulegrid.judging.replies",
 )
 
 

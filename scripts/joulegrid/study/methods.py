@@ -11,6 +11,7 @@ from enum import Enum
 
 LLM, LLAMACPP = "envs/llm", "envs/llamacpp"
 VLLM, VLLM_CPU = "envs/vllm", "envs/vllm-cpu"
+JUDGE = "envs/judge"
 
 
 class Weights(Enum):
@@ -35,13 +36,15 @@ class Method:
     weights
         how the weights come to be (training, pruning and quantization).
     running
-        keys that concern running only and therefore determine no weights.
+        keys that concern running only and therefore determine no result.
     engines
         which engines load such weights, the first one for quality (quantization).
     metrics
         what it yields; empty where the entry names them (quality, metric).
     ranked
         whether these count in the ranking unless the study says so (metric).
+    beside
+        those of `metrics` that do not either, since they say how good the others are (quality).
     asks
         keys of the task that concern it alone (metric).
     bits
@@ -55,6 +58,7 @@ class Method:
     engines: tuple[str, ...] = ("transformers",)
     metrics: tuple[str, ...] = ()
     ranked: bool = True
+    beside: frozenset[str] = frozenset()
     asks: frozenset[str] = frozenset()
     bits: int | None = None
 
@@ -66,6 +70,18 @@ class Method:
 _CASTING = frozenset({"compute_dtype"})
 _KERNEL = frozenset({"compute_dtype", "kernel"})
 _ENCODER = frozenset({"encoder"})
+_ASKING = frozenset(
+    {
+        "endpoint",
+        "key_variable",
+        "concurrency",
+        "timeout_seconds",
+        "retries",
+        "usd_per_million",
+        "budget_usd",
+    }
+)
+_ABOUT_JUDGE = ("win_rate_same_style", "agreement", "first_preferred", "unreadable")
 _WITH_VLLM = ("transformers", "vllm")  # what vLLM loads of each, and where: study/loadable.py
 
 METHODS: dict[str, dict[str, Method]] = {
@@ -105,6 +121,12 @@ METHODS: dict[str, dict[str, Method]] = {
         "perplexity": Method(metrics=("perplexity",)),
         "lm-eval": Method(),
         "generation": Method(),
+        "arena": Method(
+            environment=JUDGE,
+            running=_ASKING,
+            metrics=("win_rate", *_ABOUT_JUDGE),
+            beside=frozenset(_ABOUT_JUDGE),
+        ),
     },
     # of the texts that the quality method generation makes
     "metric": {
@@ -122,6 +144,8 @@ METHODS: dict[str, dict[str, Method]] = {
 }
 # The quality method that makes texts, and is no metric
 GENERATION = "generation"
+# The one that has answers of such a task judged
+ARENA = "arena"
 
 # axis -> the package of its methods' modules, and the functions there that compute
 ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -132,6 +156,7 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "workload": ("workloads", ("points",)),
     "quality": ("quality", ("evaluate",)),
     "generation": ("quality", ("generate",)),
+    "arena": ("judging", ("requests",)),
     "metric": ("quality.metrics", ("score",)),
     "loading": ("engines.transformers.loading", ("load",)),
 }

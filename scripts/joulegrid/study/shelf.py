@@ -13,7 +13,8 @@ from pathlib import Path
 
 from joulegrid.jobs.weights import is_whole
 from joulegrid.records import ROOT
-from joulegrid.study.methods import GENERATION
+from joulegrid.study import judges
+from joulegrid.study.methods import ARENA, GENERATION
 from joulegrid.study.specs import Job, Specs
 
 RESULTS = "results"
@@ -43,6 +44,10 @@ def jobs_of(specs: Specs) -> Iterator[Job]:
             yield specs.energy(cell, session)
     for configuration in study.configurations:
         for task, entry in study.data["quality"].items():
+            if entry["method"] == ARENA:
+                if judges.opponent(entry, configuration) != configuration:
+                    yield specs.judgments(configuration, task)
+                continue
             if entry["method"] != GENERATION:
                 yield specs.quality(configuration, task)
                 continue

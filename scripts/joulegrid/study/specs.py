@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 
 from joulegrid.records import ROOT, Spec
-from joulegrid.study import packages, trainings
+from joulegrid.study import judges, packages, trainings
 from joulegrid.study.grid import Cell, Configuration
 from joulegrid.study.job import Job, Part, part
-from joulegrid.study.methods import GENERATION, LLM, METHODS, Weights
+from joulegrid.study.methods import ARENA, GENERATION, LLM, METHODS, Weights
 from joulegrid.study.parts import NOTHING, Parts
 from joulegrid.study.study import Study
 
@@ -27,6 +27,7 @@ CALLS = {
     "quality": ("joulegrid.quality.task:evaluate_task",),
     "texts": ("joulegrid.quality.task:generate_texts",),
     "scores": ("joulegrid.quality.scoring:score",),
+    "judgments": (),
 }
 
 # What of a task concerns the metrics of its texts, and not the texts
@@ -44,7 +45,7 @@ class Specs:
         # each is built once, whoever asks: `model(label)`, `training(model, training)`,
         # `trained(model, training)`, `pruned(model, training, pruning)`, `weights(configuration)`,
         # `energy(cell, session)`, `quality(configuration, task)`, `texts(configuration, task)`,
-        # `scores(configuration, task, metric)`
+        # `scores(configuration, task, metric)`, `judgments(configuration, task)`
         self.holder = cache(self._holder)
         self.model = cache(self._model)
         self.training = cache(self._training)
@@ -55,6 +56,7 @@ class Specs:
         self.quality = cache(self._quality)
         self.texts = cache(self._texts)
         self.scores = cache(self._scores)
+        self.judgments = cache(self._judgments)
         self._loaded = cache(self._loaded_parts)
         self._runs = cache(self._engine_parts)
 
@@ -240,6 +242,25 @@ class Specs:
         }
         return Job("scores", (*configuration, task, metric), parts, source)
 
+    def _judgments(self, configuration: Configuration, task: str) -> Job:
+        """The comparisons of the answers of a configuration with those of the baseline."""
+        entry, known = self.study.entry("quality", task), METHODS["quality"][ARENA]
+        source = self.texts(configuration, entry["answers"])
+        judge = {k: v for k, v in entry["judge"].items() if k not in known.running}
+        parts = {
+            "kind": _KINDS["judgments"],
+            "judge": part(judge),
+            "made_from": part(source.id),
+            "baseline": part(self.opposed(configuration, task).id),
+            **self._parts.code(CALLS["judgments"], ((ARENA, ARENA),), known.environment),
+        }
+        return Job("judgments", (*configuration, task), parts, source)
+
+    def opposed(self, configuration: Configuration, task: str) -> Job:
+        """The answers of the baseline that a configuration is compared with."""
+        entry = self.study.data["quality"][task]
+        return self.texts(judges.opponent(entry, configuration), entry["answers"])
+
     # ---------------------------------------------------------------- parts
     def _loaded_parts(self, configuration: Configuration) -> dict[str, Part]:
         """What both energy and quality depend on: the weights."""
@@ -269,7 +290,7 @@ class Specs:
 
 
 _ENERGY = part("energy")
-_KINDS = {kind: part(kind) for kind in ("quality", "texts", "scores")}
+_KINDS = {kind: part(kind) for kind in ("quality", "texts", "scores", "judgments")}
 _session = cache(part)
 
 

@@ -16,7 +16,7 @@ from joulegrid.study.shelf import ID, MARKERS, RESULTS, Shelf, jobs_of, results_
 from joulegrid.study.specs import Job, Specs
 from joulegrid.study.yaml import read_yaml
 
-KINDS = (*MARKERS, "energy", "quality", "texts", "scores")
+KINDS = (*MARKERS, "energy", "quality", "texts", "scores", "judgments")
 
 
 @dataclass(frozen=True)

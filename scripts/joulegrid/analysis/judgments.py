@@ -1,0 +1,112 @@
+"""The metrics of an arena task, out of the replies of its judge."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from joulegrid.analysis import arena
+from joulegrid.analysis.reading import Records
+from joulegrid.analysis.recorded import Judgment, Judgments, Metric, Samples
+from joulegrid.analysis.variables import STATUS
+from joulegrid.analysis.verdicts import Verdicts, verdict_of
+from joulegrid.study.grid import Configuration
+from joulegrid.study.judges import opponent
+from joulegrid.study.methods import ARENA, METHODS
+from joulegrid.study.specs import Specs
+
+# Ends of replies that are none, or half of one
+NO_VERDICT = ("refused", "length")
+BASELINE = 50.0
+
+
+class Arenas:
+    """The rows of the arena tasks of a study, each record read once."""
+
+    def __init__(self, specs: Specs, records: Records):
+        self.specs, self.records = specs, records
+        self._read: dict[tuple[str, Configuration], dict[str, Any]] = {}
+
+    def row(self, configuration: Configuration, task: str) -> dict[str, Any]:
+        """Metrics by their names in the dataset, notes, status, id and reason; the baseline has 50
+        by definition, of the same questions.
+        """
+        names = [f"{task}.{name}" for name in METHODS["quality"][ARENA].metrics]
+        entry = self.specs.study.data["quality"][task]
+        if opponent(entry, configuration) != configuration:
+            return {**self._judged(configuration, task), "names": names}
+        others = [c for c in self.specs.study.configurations if opponent(entry, c) != c]
+        found = [self._judged(c, task).get("metrics", {}).get(names[0]) for c in others]
+        sizes = [len(m.samples.total) for m in found if m is not None and m.samples]
+        samples = Samples("mean", [BASELINE] * max(sizes), None) if sizes else None
+        return {
+            "metrics": {names[0]: Metric(BASELINE, 0.0, True, samples)},
+            "notes": "the baseline",
+            "status": STATUS.index("ok"),
+            "names": names,
+        }
+
+    def _judged(self, configuration: Configuration, task: str) -> dict[str, Any]:
+        key = task, configuration
+        if key not in self._read:
+            job = self.specs.judgments(configuration, task)
+            self._read[key] = self.records.row(job, Judgments, lambda r: _extracted(r, task))
+        return self._read[key]
+
+
+def _extracted(record: Judgments, task: str) -> dict[str, Any]:
+    verdicts = Verdicts(*([_verdict(j, order) for j in record.judgments] for order in (0, 1)))
+    own, baseline = ([getattr(j, w) for j in record.judgments] for w in ("own", "baseline"))
+    won = arena.score(verdicts)
+    same = arena.style_controlled(verdicts, own, baseline)
+    asked = 2 * len(record.judgments)
+    metrics = {
+        "win_rate": _metric(won.value, won.error, samples=_samples(record, verdicts)),
+        "win_rate_same_style": _metric(same.value, same.error),
+        "agreement": _metric(verdicts.agreement()),
+        "first_preferred": _metric(verdicts.first_preferred()),
+        "unreadable": _metric(verdicts.unreadable / asked, higher=False),
+    }
+    return {
+        "metrics": {f"{task}.{name}": metric for name, metric in metrics.items()},
+        "notes": _notes(record, verdicts, won),
+    }
+
+
+def _verdict(judgment: Judgment, order: int) -> str | None:
+    reply = judgment.replies[order]
+    return None if reply.finish in NO_VERDICT else verdict_of(reply.text)
+
+
+def _metric(
+    value: float, error: float = math.nan, higher: bool = True, samples: Samples | None = None
+) -> Metric:
+    known, sure = math.isfinite(value), math.isfinite(error)
+    return Metric(value if known else None, error if sure else None, higher, samples)
+
+
+def _samples(record: Judgments, verdicts: Verdicts) -> Samples | None:
+    """One for each question of the task; one without two verdicts weighs nothing."""
+    won, fought = verdicts.points()
+    if not fought.any():
+        return None
+    at = {line: n for n, line in enumerate(record.lines)}
+    places = [at[judgment.line] for judgment in record.judgments]
+    total, weight = np.zeros(len(at)), np.zeros(len(at))
+    total[places], weight[places] = 100 * won, fought
+    return Samples("mean", total.tolist(), weight.tolist())
+
+
+def _notes(record: Judgments, verdicts: Verdicts, won: arena.Score) -> str:
+    """What a reader must know of the score, in words."""
+    told = [f"{verdicts.readable.sum()} of {len(record.lines)} questions judged in both orders"]
+    if math.isfinite(won.low):
+        told.append(f"95 % interval {won.low:.1f} to {won.high:.1f}")
+    if verdicts.unreadable:
+        told.append(f"{verdicts.unreadable} replies without a verdict, left out")
+    if math.isfinite(verdicts.agreement()):
+        told.append(f"both orders agree on {verdicts.agreement():.0%}")
+    usage = record.usage
+    if usage.cost_usd is not None:
+        told.append(f"{usage.cost_usd:.2f} USD")
+    return ", ".join(told)

@@ -1,0 +1,118 @@
+"""An OpenAI-compatible endpoint on this machine that misbehaves as it is told."""
+
+import http.server
+import json
+import threading
+import time
+
+VERDICT = "B is more to the point. [[B>A]]"
+
+
+class Endpoint:
+    """Answers chat completions; `manners` says how the n-th request is treated: a name of the
+    methods below, "ok" where there is none.
+    """
+
+    def __init__(self, manners=(), usage=True, always=None, text=VERDICT, delay=0.0):
+        self.manners, self.always, self.usage = list(manners), always, usage
+        self.text, self.delay = text, delay
+        self.asked, self.keys, self.most, self._now = [], set(), 0, 0
+        self.lock = threading.Lock()
+        endpoint = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with endpoint.lock:
+                    number = len(endpoint.asked)
+                    endpoint.asked.append({"path": self.path, **content})
+                    endpoint.keys.add(self.headers["Authorization"])
+                    endpoint._now += 1
+                    endpoint.most = max(endpoint.most, endpoint._now)
+                time.sleep(endpoint.delay)
+                planned = dict(enumerate(endpoint.manners))
+                manner = endpoint.always or planned.get(number, "ok")
+                try:
+                    getattr(endpoint, manner)(self, content)
+                except OSError:
+                    pass  # the client did not wait
+                finally:
+                    with endpoint.lock:
+                        endpoint._now -= 1
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    # ------------------------------------------------------------ manners
+    def ok(self, handler, asked, text=None, finish="stop"):
+        message = {"role": "assistant", "content": self.text if text is None else text}
+        answer = {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": asked["model"] + "-2026",
+            "choices": [{"index": 0, "finish_reason": finish, "message": message}],
+        }
+        if self.usage:
+            answer["usage"] = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+        self._send(handler, 200, json.dumps(answer))
+
+    def busy(self, handler, asked):
+        self._send(handler, 429, json.dumps({"error": {"message": "slow down"}}))
+
+    def broken(self, handler, asked):
+        self._send(handler, 500, "<html>oops</html>", "text/html")
+
+    def nonsense(self, handler, asked):
+        self.ok(handler, asked, "I like both! {} \u2028 [[C>A]]")
+
+    def cut(self, handler, asked):
+        self.ok(handler, asked, "Answer A begins well, but", "length")
+
+    def half(self, handler, asked):
+        """The connection is lost in the middle of a reply."""
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", "500")
+        handler.end_headers()
+        handler.wfile.write(b'{"id": "x", "choices": [{"message": {"cont')
+        handler.wfile.flush()
+        handler.close_connection = True
+
+    def not_json(self, handler, asked):
+        self._send(handler, 200, '{"id": "x", "choices": [{"mess')
+
+    def no_choice(self, handler, asked):
+        self._send(handler, 200, json.dumps({"object": "chat.completion", "choices": []}))
+
+    def slow(self, handler, asked):
+        time.sleep(0.6)
+        self.ok(handler, asked)
+
+    def refuses(self, handler, asked):
+        self._send(handler, 400, json.dumps({"error": {"message": "prompt is too long"}}))
+
+    def forbids(self, handler, asked):
+        key = handler.headers["Authorization"]
+        self._send(handler, 401, json.dumps({"error": {"message": f"Incorrect key: {key}"}}))
+
+    def unknown(self, handler, asked):
+        self._send(handler, 404, json.dumps({"error": {"message": "no such model"}}))
+
+    def _send(self, handler, status, text, kind="application/json"):
+        content = text.encode()
+        handler.send_response(status)
+        handler.send_header("Content-Type", kind)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.send_header("retry-after-ms", "5")
+        handler.end_headers()
+        handler.wfile.write(content)

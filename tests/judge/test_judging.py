@@ -1,0 +1,340 @@
+"""Asking a judge over HTTP: an endpoint on this machine behaves as badly as real ones do."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import ROOT
+from helpers.judge_endpoint import VERDICT, Endpoint
+from joulegrid.errors import InputError
+from joulegrid.judging import client
+from joulegrid.judging.arena import Comparison, check_template, request_name, settings_of
+from joulegrid.judging.budget import Price
+from joulegrid.judging.client import ask_all
+from joulegrid.judging.replies import Kept, Reply
+from joulegrid.records import identity
+
+TEMPLATE = (ROOT / "config/prompts/judge.txt").read_text()
+SETTINGS = settings_of({"model": "umpire", "max_tokens": 50})
+KEY = "sk-secret-0123456789"
+
+
+def requests(count):
+    found = {}
+    for n in range(count):
+        messages = Comparison(n, f"question {n}", "own", "baseline").messages(TEMPLATE, n % 2 == 0)
+        found[request_name(messages, SETTINGS)] = messages
+    return found
+
+
+@pytest.fixture
+def endpoint():
+    """A function that starts an endpoint."""
+    started = []
+
+    def start(*manners, **more):
+        started.append(Endpoint(manners, **more))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(client, "PAUSE_S", 0.0)
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """A function that asks an endpoint with one file of replies."""
+
+    def of(endpoint, count, **more):
+        told = client.Endpoint(endpoint.url, **{"concurrency": 3, "timeout_s": 5, **more})
+        with Kept(tmp_path / "replies.jsonl") as kept:
+            return ask_all(requests(count), SETTINGS, told, kept)
+
+    return of
+
+
+def test_what_a_judge_is_asked(endpoint, ask):
+    server = endpoint()
+    found, cost = ask(server, 6)
+    assert [r.text for r in found.values()] == [VERDICT] * 6
+    assert cost is None
+    sent = server.asked[0]
+    assert sent["path"] == "/v1/chat/completions"
+    assert {key: sent[key] for key in SETTINGS} == SETTINGS
+    assert SETTINGS["temperature"] == 0
+    assert [m["role"] for m in sent["messages"]] == ["system", "user"]
+    assert 1 < server.most <= 3
+    assert {r.model for r in found.values()} == {"umpire-2026"}
+    one, other = (
+        Comparison(1, "Why {question}?", "MINE {answer_b}", "BASE").messages(TEMPLATE, first)[1]
+        for first in (True, False)
+    )
+    assert one["content"].index("BASE") < one["content"].index("MINE {answer_b}")
+    assert other["content"].index("MINE {answer_b}") < other["content"].index("BASE")
+    assert one["content"].count("Why {question}?") == 1
+
+
+@pytest.mark.parametrize("manner", ["busy", "broken", "half", "not_json", "no_choice"])
+def test_what_passes_is_tried_again(endpoint, ask, manner):
+    server = endpoint(manner)
+    found, _ = ask(server, 2)
+    assert [r.text for r in found.values()] == [VERDICT] * 2
+    assert len(server.asked) == 3
+
+
+def test_silence_is_tried_again(endpoint, ask):
+    server = endpoint("slow")
+    found, _ = ask(server, 1, timeout_s=0.2)
+    assert len(found) == 1
+    assert len(server.asked) == 2
+
+
+def test_what_is_no_verdict_is_kept_as_it_came(endpoint, ask):
+    server = endpoint("nonsense", "cut", "refuses")
+    found, cost = ask(server, 4, concurrency=1, price=Price(1, 2))
+    assert [r.finish for r in found.values()] == ["stop", "length", "refused", "stop"]
+    texts = [r.text for r in found.values()]
+    assert texts[:2] == ["I like both! {} \u2028 [[C>A]]", "Answer A begins well, but"]
+    assert "prompt is too long" in texts[2]
+    assert cost == pytest.approx(3 * (100 + 2 * 10) / 1e6)
+    again, _ = ask(endpoint("ok"), 4)
+    assert again.keys() == found.keys()
+    assert [again[name] for name in list(found)[:2]] == list(found.values())[:2]
+
+
+@pytest.mark.parametrize(
+    ("manner", "message"),
+    [
+        ("forbids", r"does not accept the key \(JUDGE_KEY\): .*Incorrect key: Bearer \(the key\)"),
+        ("unknown", r"has no model 'umpire': .*no such model.* 0 of 3 replies are kept"),
+        ("broken", r"did not answer one request in 3 tries: .*; 0 of 3 replies are kept: run sna"),
+        ("refuses", r"refused every request: .*prompt is too long"),
+        ("not_json", r"4 answers to one request were no chat completions; is the address right"),
+    ],
+)
+def test_what_does_not_pass_ends_with_one_message(
+    endpoint, ask, manner, message, monkeypatch, capfd
+):
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    server = endpoint(always=manner)
+    with pytest.raises(InputError, match=message) as caught:
+        ask(server, 3, retries=2, key_variable="JUDGE_KEY")
+    assert KEY not in str(caught.value)
+    assert KEY not in "".join(capfd.readouterr())
+    assert server.keys == {f"Bearer {KEY}"}
+
+
+def test_a_key_comes_from_the_environment_alone(endpoint, ask, tmp_path, monkeypatch):
+    server = endpoint()
+    with pytest.raises(InputError, match="environment variable JUDGE_KEY is not set"):
+        ask(server, 1, key_variable="JUDGE_KEY")
+    with pytest.raises(InputError, match="the address holds a name or a password") as caught:
+        client.Endpoint("http://me:hidden@127.0.0.1/v1").key()
+    assert "hidden" not in str(caught.value)
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    ask(server, 2, key_variable="JUDGE_KEY")
+    assert KEY not in (tmp_path / "replies.jsonl").read_text()
+
+
+def test_a_budget_is_never_exceeded_and_nothing_is_asked_twice(endpoint, ask):
+    price = Price(read=10, written=30)
+    each = (10 * 100 + 30 * 10) / 1e6
+    most = price.at_most(next(iter(requests(1).values())), 50)
+    assert most > each
+    server = endpoint(delay=0.01)
+    budget = most + 4.5 * each
+    with pytest.raises(InputError, match=r"budget of \S+ USD is spent: .* of 20 replies") as caught:
+        ask(server, 20, price=price, budget_usd=budget)
+    first = len(server.asked)
+    assert 1 <= first <= 5
+    assert f"for {first} of 20 replies" in str(caught.value)
+    with pytest.raises(InputError, match="budget"):
+        ask(server, 20, price=price, budget_usd=budget)
+    assert len(server.asked) == first, "what came before counts"
+    found, cost = ask(server, 20, price=price, budget_usd=1.0)
+    assert len(server.asked) == len(found) == 20
+    assert len({json.dumps(sent) for sent in server.asked}) == 20
+    assert cost == pytest.approx(20 * each)
+
+
+def test_costs_of_an_endpoint_that_counts_nothing_are_not_made_up(endpoint, ask):
+    with pytest.raises(InputError, match="does not say how many tokens"):
+        ask(endpoint(usage=False), 2, price=Price(1, 1))
+    found, cost = ask(endpoint(usage=False), 2)
+    assert {r.tokens_read for r in found.values()} == {None}
+    assert cost is None
+
+
+KILLED = """
+import sys
+sys.path[:0] = ["scripts", "tests", "tests/judge"]
+import test_judging as t
+from pathlib import Path
+with t.Kept(Path(sys.argv[2])) as kept:
+    t.ask_all(t.requests(30), t.SETTINGS, t.client.Endpoint(sys.argv[1], concurrency=2), kept)
+"""
+
+
+def test_a_killed_job_goes_on_where_it_was(endpoint, ask, tmp_path):
+    server = endpoint(delay=0.05)
+    path = tmp_path / "replies.jsonl"
+    job = subprocess.Popen(
+        [sys.executable, "-c", KILLED, server.url, str(path)], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 30
+    while time.monotonic() < until and len(server.asked) < 8:
+        time.sleep(0.01)
+    with pytest.raises(InputError, match="another process is asking this judge the same"):
+        ask(server, 30)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    there = path.read_bytes().count(b"\n")
+    assert there >= 4
+    with path.open("ab") as stream:
+        stream.write(b'{"request": "0123", "text": "hal')  # as a full disk or a power cut leaves it
+    found, _ = ask(server, 30)
+    assert len(found) == 30
+    # what was under way when it was killed, two at most, was paid for in vain
+    assert len(server.asked) <= 32
+    lines = path.read_text().splitlines()
+    assert len({json.loads(line)["request"] for line in lines}) == len(lines) == 30
+
+
+def test_a_file_of_something_else_is_named(tmp_path):
+    path = tmp_path / "replies.jsonl"
+    path.write_text('{"request": "a", "text": "b", "finish": "stop"}\n{"a": 1}\n')
+    with pytest.raises(InputError, match=r"replies\.jsonl:2: not a reply of a judge"):
+        Kept(path)
+    path.write_text('{"request": "a", "text": "b", "finish": "stop"}\n')
+    with Kept(path) as kept:
+        assert kept.found == {"a": Reply("b", "stop")}
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{question} {answer_a}", "see 'answer_b'"),
+        ("{question} {answer_a} {answer_b} {reference}", "see 'reference'"),
+        ("{question} {answer_a} {answer_b} {", "a brace that is meant as such is written twice"),
+        ("{question} {answer_a}\n===\n{answer_b}", "in the user's part"),
+    ],
+)
+def test_a_template_shows_the_question_and_both_answers(template, message):
+    check_template(TEMPLATE)
+    with pytest.raises(InputError, match=message):
+        check_template(template)
+
+
+def answers(texts, **more):
+    """A record of answers to questions of the shipped file, by their lines."""
+    task = {"template": "{question}", "reference": "reference"}
+    data = {"path": "config/data/saf/questions.jsonl"}
+    return {
+        "schema_version": 2,
+        "status": "ok",
+        "spec": {"quality": {**task, "data": data}},
+        "lines": [1, 2, 3],
+        "answers": [{"line": line, "text": text} for line, text in texts.items()],
+        **more,
+    }
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A function that runs the job which asks a judge, and gives its process and its record."""
+    spec = {
+        "kind": "judgments",
+        "judge": {
+            "model": "umpire",
+            "max_tokens": 50,
+            "prompt": {"path": "config/prompts/judge.txt"},
+        },
+        "made_from": "a" * 16,
+        "baseline": "b" * 16,
+    }
+    place = tmp_path / f"judgments/{identity(spec)}.json"
+
+    def run(url, own, baseline, **told):
+        for name, record in (("a", own), ("b", baseline)):
+            (tmp_path / f"{name * 16}.json").write_text(json.dumps(record))
+        asked = {"endpoint": url, "concurrency": 2, "timeout_seconds": 5, "retries": 1, **told}
+        options = {
+            "spec": json.dumps(spec),
+            "source": str(tmp_path),
+            "baseline": str(tmp_path / f"{'b' * 16}.json"),
+            "endpoint": json.dumps(asked),
+            "output": str(place),
+        }
+        command = [sys.executable, "scripts/judge_answers.py"]
+        for name, value in options.items():
+            command += [f"--{name}", value]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        return process, place
+
+    return run
+
+
+def test_a_job_records_what_was_compared_and_said(endpoint, job):
+    server = endpoint("busy", text="[[A>>B]]")
+    told = {"usd_per_million": {"read": 10, "written": 30}}
+    process, place = job(
+        server.url, answers({1: "o1", 3: "o3"}), answers({1: "b1", 2: "b"}), **told
+    )
+    log = process.communicate()[0]
+    assert process.returncode == 0, log
+    record = json.loads(place.read_text())
+    assert record["lines"] == [1, 2, 3]
+    (judgment,) = record["judgments"]
+    assert (judgment["line"], judgment["own"], judgment["baseline"]) == (1, "o1", "b1")
+    assert [r["text"] for r in judgment["replies"]] == ["[[A>>B]]"] * 2
+    usage = {"tokens_read": 200, "tokens_written": 20, "cost_usd": pytest.approx(0.0026)}
+    assert record["usage"] == usage
+    question = json.loads((ROOT / "config/data/saf/questions.jsonl").read_text().split("\n")[0])
+    shown = {json.dumps(sent["messages"]): sent["messages"][1]["content"] for sent in server.asked}
+    assert len(shown) == 2
+    assert all(question["question"] in text for text in shown.values())
+    # answers made anew that came out the same are known by what was asked
+    place.unlink()
+    process, _ = job(server.url, answers({1: "o1"}), answers({1: "b1"}), **told)
+    assert process.wait() == 0
+    assert len(server.asked) == 3
+    assert json.loads(place.read_text())["usage"] == usage
+
+
+def test_a_job_that_is_ended_says_what_is_kept(endpoint, job):
+    server = endpoint(delay=0.3)
+    own = answers({1: "o", 2: "o", 3: "o"})
+    process, place = job(server.url, own, answers({1: "b", 2: "b", 3: "b"}))
+    until = time.monotonic() + 30
+    while time.monotonic() < until and len(server.asked) < 3:
+        time.sleep(0.01)
+    process.terminate()
+    log = process.communicate()[0]
+    assert process.returncode == 1
+    kept = (place.parent / "replies.jsonl").read_text().count("\n")
+    assert kept == len(server.asked) >= 3, "what was under way came in"
+    assert log.endswith(
+        f"error: ended by SIGTERM: {kept} of 6 replies are kept; run snakemake again\n"
+    )
+    assert not place.exists()
+
+
+def test_a_baseline_without_answers_is_no_judgment(job):
+    oom = {"schema_version": 2, "status": "oom", "reason": "out of memory"}
+    process, place = job("http://127.0.0.1:9/v1", answers({1: "o"}), oom)
+    assert process.wait() == 0
+    record = json.loads(place.read_text())
+    assert record["status"] == "oom"
+    assert record["reason"] == "the baseline's answers: out of memory"

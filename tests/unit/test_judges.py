@@ -1,0 +1,236 @@
+"""Tasks in which a judge compares answers: what a change makes anew, what is refused, and what
+becomes of replies in the dataset.
+"""
+
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from conftest import ROOT
+from joulegrid.analysis.judgments import Arenas
+from joulegrid.analysis.reading import Records
+from joulegrid.analysis.variables import STATUS
+from joulegrid.errors import InputError
+from joulegrid.study import specs, study
+from joulegrid.study.code import Source
+from joulegrid.study.grid import Configuration
+from joulegrid.study.shelf import jobs_of
+from joulegrid.study.specs import Specs
+
+SAF = {
+    "method": "generation",
+    "data": "config/data/saf/questions.jsonl",
+    "template": "{question}",
+    "new_tokens": 8,
+    "metrics": ["form"],
+}
+JUDGE = {"model": "umpire", "endpoint": "http://127.0.0.1:1/v1"}
+ARENA = {
+    "method": "arena",
+    "answers": "saf",
+    "baseline": {"quantization": "fp32"},
+    "judge": JUDGE,
+}
+
+
+def with_arena(data, **changes):
+    data["quality"] = {"saf": SAF, "arena": {**ARENA, **changes}}
+    data["ranking"] = {"baseline": {"quantization": "fp32"}}
+    return data
+
+
+@pytest.fixture(autouse=True, scope="module")
+def library():
+    """The library, read once for all studies."""
+    source = Source()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(specs, "Source", lambda: source)
+        yield
+
+
+def jobs(data, **changes):
+    """The jobs that answer and judge."""
+    planned = Specs(study.from_data(with_arena(data, **changes), "study.yaml"))
+    return {job.path for job in jobs_of(planned) if job.kind in ("texts", "judgments")}
+
+
+def judged(data, **changes):
+    """The paths of those that ask a judge."""
+    return {path for path in jobs(data, **changes) if path.startswith("judgments/")}
+
+
+def names(paths):
+    return {path.split("/", 2)[2].rsplit("/", 2)[0] for path in paths}
+
+
+def test_every_configuration_but_the_baseline_is_judged_against_it(study_data):
+    assert names(judged(study_data)) == {
+        "none/none/nf4",
+        "none/none/gptq4",
+        "none/half/fp32",
+        "none/half/nf4",
+        "none/half/gptq4",
+    }
+
+
+def test_a_new_configuration_adds_its_own_and_invalidates_none(study_data):
+    before = judged(study_data)
+    study_data["quantization"]["int8"] = {"method": "llm-int8"}
+    after = judged(study_data)
+    assert before < after
+    assert names(after - before) == {"none/none/int8", "none/half/int8"}
+
+
+@pytest.mark.parametrize(
+    "running",
+    [
+        {"endpoint": "https://elsewhere.example/v1"},
+        {"key_variable": "KEY", "concurrency": 9, "timeout_seconds": 5, "retries": 1},
+        {"usd_per_million": {"read": 1, "written": 2}, "budget_usd": 3},
+    ],
+)
+def test_where_a_judge_is_asked_and_what_it_costs_invalidates_nothing(study_data, running):
+    assert judged(study_data, judge={**JUDGE, **running}) == judged(study_data)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"judge": {**JUDGE, "model": "referee"}},
+        {"judge": {**JUDGE, "revision": "2"}},
+        {"judge": {**JUDGE, "max_tokens": 7}},
+        {"baseline": {"quantization": "fp32", "pruning": "half"}},
+    ],
+)
+def test_another_judge_or_baseline_asks_anew(study_data, changes):
+    assert not judged(study_data) & judged(study_data, **changes)
+
+
+def test_another_template_asks_anew_and_generates_nothing(study_data, tmp_path):
+    prompt = tmp_path / "short.txt"
+    prompt.write_text("{question}\n{answer_a}\n{answer_b}\nEnd with [[A>B]] or the like.")
+    before = jobs(study_data)
+    new = jobs(study_data, judge={**JUDGE, "prompt": str(prompt)}) - before
+    assert new
+    assert new == {path for path in new if path.startswith("judgments/")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"answers": "sfa"}, r"quality\.arena\.answers: no task 'sfa' .*did you mean 'saf'"),
+        ({"answers": "arena"}, r"quality\.arena\.answers: no task 'arena' of the method generat"),
+        ({"baseline": {"quantization": "fp23"}}, r"baseline\.quantization: no .*mean 'fp32'"),
+        ({"judge": {**JUDGE, "budget_usd": 1}}, r"judge\.usd_per_million: the key is missing"),
+        ({"judge": {**JUDGE, "endpoint": "http://me:pw@host/v1"}}, r"without name or password"),
+        ({"judge": {**JUDGE, "key": "sk-1"}}, r"key"),
+        ({"judge": {**JUDGE, "prompt": "config/texts/evaluation.txt"}}, r"expected {question}, "),
+        ({"judge": {**JUDGE, "prompt": "config/prompts/jugde.txt"}}, r"mean 'config/prompts/judge"),
+    ],
+)
+def test_a_task_that_cannot_be_is_refused(study_data, changes, message):
+    with pytest.raises(InputError, match=message):
+        judged(study_data, **changes)
+
+
+def test_a_baseline_must_be_in_the_grid(study_data):
+    study_data["grid"] = {"exclude": [{"quantization": "nf4", "pruning": "none"}]}
+    with pytest.raises(InputError, match=r"quality\.arena\.baseline: .* is excluded from the grid"):
+        judged(study_data, baseline={"quantization": "nf4"})
+
+
+def test_the_win_rate_alone_counts_unless_more_is_named(study_data):
+    made = study.from_data(with_arena(study_data), "study.yaml")
+    assert made.data["ranking"]["metrics"] == ["arena.win_rate"]
+
+
+def configuration(quantization):
+    return Configuration("tiny", "none", "none", quantization)
+
+
+@pytest.fixture
+def row(study_data, tmp_path):
+    """A function that gives the row of a configuration, out of the records of some."""
+    study_data["pruning"] = {"none": {"method": "none"}}
+    planned = Specs(study.from_data(with_arena(study_data), "study.yaml"))
+
+    def of(asked, judgments):
+        for quantization, found in judgments.items():
+            job = planned.judgments(configuration(quantization), "arena")
+            record = {"schema_version": 2, "status": "ok", "id": job.id, "elapsed_s": 1.0, **found}
+            path = tmp_path / f"{job.id}.json"
+            path.write_text(json.dumps(record))
+        shelf = SimpleNamespace(record=lambda job: there(tmp_path / f"{job.id}.json"))
+        return Arenas(planned, Records(shelf)).row(configuration(asked), "arena")
+
+    return of
+
+
+def there(path):
+    return os.path.relpath(path, ROOT) if path.exists() else None
+
+
+def replies(*pairs, lines=(1, 2, 3, 4)):
+    """What a record holds of these replies, text or (text, finish), to the first lines."""
+    told = [[r if isinstance(r, tuple) else (r, "stop") for r in pair] for pair in pairs]
+    return {
+        "lines": list(lines),
+        "usage": {"cost_usd": 0.5},
+        "judgments": [
+            {
+                "line": line,
+                "own": "x " * line,
+                "baseline": "y",
+                "replies": [{"text": text, "finish": finish} for text, finish in pair],
+            }
+            for line, pair in zip(lines, told, strict=False)
+        ],
+    }
+
+
+def test_replies_become_a_win_rate_with_its_samples(row):
+    found = row(
+        "nf4",
+        {
+            "nf4": replies(
+                ("so [[B>>A]]", "[[A>B]]"),  # 4 of 4 points
+                ("[[A=B]]", "[[A>B]] no, [[B>A]]"),  # contradicts itself
+                ("[[A>B]]", "[[B>A]]"),  # 0 of 2
+                (("[[B>A]] and", "length"), ("400: [[A>B]] too long", "refused")),
+            )
+        },
+    )
+    metrics = found["metrics"]
+    rate = metrics["arena.win_rate"]
+    assert rate.value == pytest.approx(100 * 4 / 6)
+    assert rate.samples.total == [400, 0, 0, 0]
+    assert rate.samples.weight == [4, 0, 2, 0]
+    assert metrics["arena.agreement"].value == 1
+    assert metrics["arena.unreadable"].value == 3 / 8
+    assert not metrics["arena.unreadable"].higher_is_better
+    assert "2 of 4 questions judged in both orders" in found["notes"]
+    assert "3 replies without a verdict, left out" in found["notes"]
+    assert "0.50 USD" in found["notes"]
+
+
+def test_the_baseline_has_half_of_the_points_on_the_same_questions(row):
+    found = row("fp32", {"gptq4": replies(("[[A=B]]", "[[A=B]]"))})
+    rate = found["metrics"]["arena.win_rate"]
+    assert (rate.value, rate.stderr) == (50, 0)
+    assert rate.samples.total == [50] * 4
+    assert STATUS[found["status"]] == "ok"
+
+
+def test_a_judge_who_says_nothing_gives_no_score(row):
+    found = row("nf4", {"nf4": replies(("I cannot", "judge"), ("[[C>D]]", ""))})
+    rate = found["metrics"]["arena.win_rate"]
+    assert (rate.value, rate.stderr, rate.samples) == (None, None, None)
+    assert found["metrics"]["arena.unreadable"].value == 1
+
+
+def test_judgments_that_are_not_there_are_missing(row):
+    found = row("nf4", {})
+    assert STATUS[found["status"]] == "missing"
+    assert "metrics" not in found
