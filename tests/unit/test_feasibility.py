@@ -16,6 +16,7 @@ NF4 |= {"compute_dtype": "float16"}
 GPTQ4 = {"method": "gptq", "bits": 4, "group_size": 128, "compute_dtype": "float16"}
 GPTQ4 |= {"act_order": False}
 TRANSFORMERS = {"method": "transformers", "batch_size": 1}
+VLLM = {"method": "vllm", "max_num_seqs": 256}
 GPU = {"device": "cuda"}
 WORKLOAD = {"method": "batch", "new_tokens": 100}
 
@@ -178,10 +179,10 @@ def test_calibration_holds_one_block():
             "V100-PCIe-16GB",
             "INT8",
         ),
-        (BF16, {"method": "vllm"}, "T4", "vLLM refuses bfloat16: T4 has compute capability 7.5"),
+        (BF16, VLLM, "T4", "vLLM refuses bfloat16: T4 has compute capability 7.5"),
         (FP16, {**TRANSFORMERS, "sparse_kernels": True}, "T4", "8.0 or later is needed"),
-        ({"method": "gguf", "type": "Q8_0"}, {"method": "vllm"}, "L4", "does not load gguf"),
-        (FP16, {"method": "vllm"}, "T4", None),
+        ({"method": "gguf", "type": "Q8_0"}, VLLM, "L4", "does not load gguf"),
+        (FP16, VLLM, "T4", None),
         (BF16, TRANSFORMERS, "V100-PCIe-16GB", None),
     ],
 )

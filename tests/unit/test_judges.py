@@ -13,7 +13,7 @@ from joulegrid.analysis.judgments import Arenas
 from joulegrid.analysis.reading import Records
 from joulegrid.analysis.variables import STATUS
 from joulegrid.errors import InputError
-from joulegrid.study import specs, study
+from joulegrid.study import parts, study
 from joulegrid.study.code import Source
 from joulegrid.study.grid import Configuration
 from joulegrid.study.shelf import jobs_of
@@ -46,7 +46,7 @@ def library():
     """The library, read once for all studies."""
     source = Source()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(specs, "Source", lambda: source)
+        patch.setattr(parts, "Source", lambda: source)
         yield
 
 

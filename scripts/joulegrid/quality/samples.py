@@ -78,5 +78,6 @@ def _guesses(each: Sequence[Any]) -> Iterable[dict[str, Any]]:
         if all(map(math.isfinite, (*loss, *weight))) and sum(weight) > 0:
             yield samples("exp", loss, weight)
             yield samples("mean", (v / math.log(2) for v in loss), weight)
-    if all(isinstance(v, list) and all(isinstance(x, int | float) for x in v) for v in each):
+    lists = all(isinstance(v, list) and all(isinstance(x, int | float) for x in v) for v in each)
+    if lists and any(each):
         yield samples("mean", map(math.fsum, each), map(len, each))
