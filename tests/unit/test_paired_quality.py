@@ -6,7 +6,7 @@ import xarray as xr
 
 from joulegrid.analysis import metric_changes, samples
 from joulegrid.analysis.concluded import VERDICT
-from joulegrid.analysis.recorded import Samples
+from joulegrid.analysis.recorded.quality import Samples
 from joulegrid.analysis.statistics import ranks
 from joulegrid.study.grid import CONFIGURATION_AXES
 from unit.test_comparison import BASELINE, LABELS, compare, tree

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from joulegrid.analysis.recorded import Counts
+from joulegrid.analysis.recorded.quality import Counts
 from joulegrid.errors import InputError
 from joulegrid.study import study
 from joulegrid.study.shelf import jobs_of

@@ -13,11 +13,11 @@ import xarray as xr
 
 from joulegrid.analysis import carbon, comparison, facts, metric_changes, published, samples
 from joulegrid.analysis.dataset import ALL_CELLS
+from joulegrid.analysis.trained import TRAINING
 from joulegrid.analysis.variables import (
     ENERGY,
     QUALITY,
     STATUS,
-    TRAINING,
     WEIGHTS,
     Variable,
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from joulegrid.analysis import concluded, hourly, replays, variables
+from joulegrid.analysis import concluded, hourly, replays, trained, variables
 from joulegrid.analysis.variables import Variable
 
 CELL = "model, training, pruning, quantization, hardware, engine, workload"
@@ -55,7 +55,7 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
     ),
     (
         "training",
-        variables.TRAINING,
+        trained.TRAINING,
         "model, training",
         "every fine-tuning, epoch by epoch",
     ),

@@ -7,7 +7,7 @@ import numpy as np
 
 from joulegrid.analysis import arena
 from joulegrid.analysis.reading import Records
-from joulegrid.analysis.recorded import Judgment, Judgments, Metric, Samples
+from joulegrid.analysis.recorded.quality import Judgment, Judgments, Metric, Samples
 from joulegrid.analysis.variables import STATUS
 from joulegrid.analysis.verdicts import Verdicts, verdict_of
 from joulegrid.study.grid import Configuration

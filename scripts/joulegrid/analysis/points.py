@@ -7,7 +7,7 @@ from typing import Any
 import xarray as xr
 from msgspec.json import Decoder
 
-from joulegrid.analysis.recorded import Lengths, Point, Session
+from joulegrid.analysis.recorded.session import Lengths, Point, Session
 from joulegrid.analysis.sessions import per_point
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import COMPONENTS, POINTS, QUANTILES, STATUS

@@ -12,17 +12,10 @@ from typing import Any, TypeVar
 from msgspec import MsgspecError
 from msgspec.json import Decoder
 
-from joulegrid.analysis.recorded import (
-    Evaluation,
-    Header,
-    Judgments,
-    Made,
-    Model,
-    Session,
-    Texts,
-    Trained,
-    Training,
-)
+from joulegrid.analysis.recorded import Header
+from joulegrid.analysis.recorded.making import Made, Model, Trained, Training
+from joulegrid.analysis.recorded.quality import Evaluation, Judgments, Texts
+from joulegrid.analysis.recorded.session import Session
 from joulegrid.analysis.variables import STATUS
 from joulegrid.records import (
     DISTURBED,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xarray as xr
 
-from joulegrid.analysis.recorded import Replay
+from joulegrid.analysis.recorded.session import Replay
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import COMPONENTS, Variable
 from joulegrid.study.grid import Cell

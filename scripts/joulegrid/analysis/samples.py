@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from joulegrid.analysis.recorded import Samples
+from joulegrid.analysis.recorded.quality import Samples
 from joulegrid.analysis.statistics import UPPER
 from joulegrid.analysis.variables import LINKS, SAMPLES
 from joulegrid.study.grid import CONFIGURATION_AXES

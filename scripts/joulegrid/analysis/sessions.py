@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from joulegrid.analysis.recorded import Idle, Session, Window
+from joulegrid.analysis.recorded.session import Idle, Session, Window
 from joulegrid.analysis.variables import BASIS
 from joulegrid.records import OK
 

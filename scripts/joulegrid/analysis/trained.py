@@ -6,14 +6,89 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis.recorded import Epoch, Made, Trained, Training
+from joulegrid.analysis.recorded.making import Epoch, Made, Trained, Training
 from joulegrid.analysis.table import Table
-from joulegrid.analysis.variables import BASIS, COMPONENTS, TRAINING
+from joulegrid.analysis.variables import (
+    ACCEPTED,
+    BASIS,
+    COMPONENTS,
+    ID,
+    PER_COMPONENT,
+    QUANTILES,
+    RECORD_STATUS,
+    Variable,
+    text,
+)
 from joulegrid.study.specs import Job, Specs
 
-# Of the lengths of samples, as `training.data` takes them
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 Row = dict[str, Any]
+_PER_EPOCH = ("epoch",)
+_OF_EPOCH = ("epoch", "component")
+# dims: model, training
+TRAINING = {
+    "status": RECORD_STATUS,
+    "id": ID,
+    "energy": Variable("energy of training an epoch", "J", _OF_EPOCH),
+    "duration": Variable("wall time of training an epoch", "s", _PER_EPOCH),
+    "codecarbon_energy": Variable(
+        "energy of training an epoch as CodeCarbon says it", "J", _OF_EPOCH
+    ),
+    "training_loss": Variable(
+        "mean loss of the steps of an epoch, nats per token",
+        extra=_PER_EPOCH,
+        comment="each before its own update",
+    ),
+    "validation_loss": Variable(
+        "loss of the validation samples after an epoch, nats per token", extra=_PER_EPOCH
+    ),
+    "validation_energy": Variable("energy of validating after an epoch", "J", _OF_EPOCH),
+    "validation_duration": Variable("wall time of validating after an epoch", "s", _PER_EPOCH),
+    "tokens_per_second": Variable("tokens trained on per second", "s-1", _PER_EPOCH),
+    "peak_memory": Variable(
+        "peak resident memory of the process until the end of an epoch", "byte", _PER_EPOCH
+    ),
+    "peak_gpu_memory": Variable(
+        "peak memory allocated on all GPUs in an epoch", "byte", _PER_EPOCH
+    ),
+    "disturbed": Variable(
+        "1 if something else used the machine during an epoch",
+        extra=_PER_EPOCH,
+        comment="no epoch is trained again for that: it counts, and is marked",
+    ),
+    "shared": Variable(
+        "1 if an epoch was trained for a shorter training that this one goes on with",
+        extra=_PER_EPOCH,
+    ),
+    "basis": Variable(
+        "how the energy of the component was obtained", None, PER_COMPONENT, BASIS, dtype="i1"
+    ),
+    "lost_energy": Variable(
+        "energy of epochs that were interrupted and begun anew",
+        "J",
+        PER_COMPONENT,
+        comment="at least: as last noted, some seconds before the end",
+    ),
+    "lost_duration": Variable("wall time of these epochs", "s"),
+    "interruptions": Variable("how often an epoch was interrupted"),
+    "initial_loss": Variable("loss of the validation samples before training, nats per token"),
+    "merged_loss": Variable(
+        "loss of the validation samples with the weights that are pruned or quantized",
+        comment="adapters merged into the full-precision base, stored in its type; nats per token",
+    ),
+    "trainable_parameters": Variable("weights that are trained"),
+    "training_samples": Variable("samples trained on in every epoch"),
+    "validation_samples": Variable("samples validated with"),
+    "tokens": Variable("tokens trained on in every epoch"),
+    "answer_tokens": Variable("tokens of them that count in the loss"),
+    "sample_tokens": Variable(
+        "length of the samples of the data set in tokens, before any is dropped or cut",
+        extra=("quantile",),
+    ),
+    "counted": text("rows and samples that were left out, cut or suspicious, by reason"),
+    "device": text("names of the GPUs that trained, or of the CPU"),
+    "reason": text("why there is no number"),
+    "accepted": ACCEPTED,
+}
 
 
 def group(specs: Specs, labels: dict[str, list[str]], row_of: Callable[[Job], Row]) -> xr.Dataset:

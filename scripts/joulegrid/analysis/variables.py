@@ -64,9 +64,9 @@ def text(long_name: str, comment: str = "", extra: tuple[str, ...] = ()) -> Vari
     return Variable(long_name, None, extra, comment=comment, dtype="O")
 
 
-_STATUS = Variable("status of the record", None, flags=STATUS, dtype="i1")
-_PER_COMPONENT = ("component",)
-_ACCEPTED = text(
+RECORD_STATUS = Variable("status of the record", None, flags=STATUS, dtype="i1")
+PER_COMPONENT = ("component",)
+ACCEPTED = text(
     "why a result of earlier code or packages was kept", "empty where it is of the present ones"
 )
 
@@ -132,18 +132,18 @@ DIMENSIONS = {
     "start": "when the job starts",
     "row": "number of the published value",
 }
-_ID = text("id of the record", "empty where there is none")
+ID = text("id of the record", "empty where there is none")
 
 _SWEEP = "of a sweep the sum over its points of the mean of one run each"
 
 # dims: the cell's axes, session
 ENERGY = {
-    "status": _STATUS,
-    "id": _ID,
+    "status": RECORD_STATUS,
+    "id": ID,
     "energy": Variable(
         "energy of all windows of the session",
         "J",
-        _PER_COMPONENT,
+        PER_COMPONENT,
         comment=f"{_SWEEP}; NaN where a point could not run",
     ),
     "duration": Variable("wall time of all windows of the session", "s", comment=_SWEEP),
@@ -153,7 +153,7 @@ ENERGY = {
     "tokens_read": Variable("prompt tokens of all windows", comment=_SWEEP),
     "tokens_written": Variable("generated tokens of all windows", comment=_SWEEP),
     "codecarbon_energy": Variable(
-        "energy of all windows of the session as CodeCarbon says it", "J", _PER_COMPONENT
+        "energy of all windows of the session as CodeCarbon says it", "J", PER_COMPONENT
     ),
     "disturbed": Variable("share of the windows that count although the machine was disturbed"),
     "replaced": Variable("number of windows that were disturbed and do not count"),
@@ -163,17 +163,17 @@ ENERGY = {
     "reference_time": Variable("wall time of a fixed piece of work before the session", "s"),
     "reference_gpu_time": Variable("the same on the slowest of the GPUs", "s"),
     "prefill_energy": Variable(
-        "energy of all windows with one generated token per request", "J", _PER_COMPONENT
+        "energy of all windows with one generated token per request", "J", PER_COMPONENT
     ),
     "prefill_duration": Variable("wall time of these windows", "s"),
     "prefill_runs": Variable("how often the workload ran in these windows"),
     "prefill_tokens_read": Variable("prompt tokens of these windows"),
     "prefill_requests": Variable("requests of one run of these windows"),
-    "idle_power_before": Variable("power before the model is loaded", "W", _PER_COMPONENT),
-    "idle_power_end": Variable("power with the model loaded, at the end", "W", _PER_COMPONENT),
-    "idle_power": Variable("power with the model loaded and nothing to do", "W", _PER_COMPONENT),
+    "idle_power_before": Variable("power before the model is loaded", "W", PER_COMPONENT),
+    "idle_power_end": Variable("power with the model loaded, at the end", "W", PER_COMPONENT),
+    "idle_power": Variable("power with the model loaded and nothing to do", "W", PER_COMPONENT),
     "idle_disturbed": Variable("1 if the machine was disturbed when idle_power was measured"),
-    "loading_energy": Variable("energy of loading the model", "J", _PER_COMPONENT),
+    "loading_energy": Variable("energy of loading the model", "J", PER_COMPONENT),
     "loading_time": Variable("wall time of loading the model", "s"),
     "peak_memory": Variable(
         "peak resident memory of the process; of an engine with more, their sum", "byte"
@@ -181,7 +181,7 @@ ENERGY = {
     "peak_gpu_memory": Variable("peak memory allocated on all GPUs", "byte"),
     "weights_size": Variable("memory of the loaded weights", "byte"),
     "basis": Variable(
-        "how the energy of the component was obtained", None, _PER_COMPONENT, BASIS, dtype="i1"
+        "how the energy of the component was obtained", None, PER_COMPONENT, BASIS, dtype="i1"
     ),
     "kernel": text("what the linear layers computed with, and how many of them"),
     "settings": text("how else the engine computed: attention, cache, compilation, threads"),
@@ -193,17 +193,17 @@ ENERGY = {
     "started": text("when the session began (UTC)"),
     "warnings": text("what the meter warned of"),
     "reason": text("why there is no number"),
-    "accepted": _ACCEPTED,
+    "accepted": ACCEPTED,
 }
 # dims: the cell's axes, session, point; of workloads that have several points
 POINTS = {
-    "status": _STATUS,
+    "status": RECORD_STATUS,
     "prompt_tokens": Variable("prompt tokens of a request, mean"),
     "new_tokens": Variable("generated tokens of a request, mean"),
     "concurrency": Variable(
         "requests under way at once", comment="NaN where the engine entry alone decides"
     ),
-    "energy": Variable("energy of all windows of the point", "J", _PER_COMPONENT),
+    "energy": Variable("energy of all windows of the point", "J", PER_COMPONENT),
     "duration": Variable("wall time of all windows of the point", "s"),
     "windows": Variable("number of windows"),
     "runs": Variable("how often the point ran in all windows"),
@@ -222,8 +222,8 @@ LENGTHS = {
 }
 # dims: model, training, pruning, quantization, metric
 QUALITY = {
-    "status": _STATUS,
-    "id": _ID,
+    "status": RECORD_STATUS,
+    "id": ID,
     "quality": Variable("value of the quality metric"),
     "stderr": Variable("standard error of the quality metric"),
     "signature": text(
@@ -231,7 +231,7 @@ QUALITY = {
     ),
     "notes": text("what was counted of the answers of a generation task"),
     "reason": text("why there is no number"),
-    "accepted": _ACCEPTED,
+    "accepted": ACCEPTED,
 }
 # dims: model, training, pruning, quantization, metric, sample; link: metric
 SAMPLES = {
@@ -254,74 +254,7 @@ WEIGHTS = {
         comment="of a training all its epochs with their validation, shared ones too; not what was "
         "lost by interruptions",
     ),
-    "accepted": _ACCEPTED,
-}
-_PER_EPOCH = ("epoch",)
-_OF_EPOCH = ("epoch", "component")
-# dims: model, training
-TRAINING = {
-    "status": _STATUS,
-    "id": _ID,
-    "energy": Variable("energy of training an epoch", "J", _OF_EPOCH),
-    "duration": Variable("wall time of training an epoch", "s", _PER_EPOCH),
-    "codecarbon_energy": Variable(
-        "energy of training an epoch as CodeCarbon says it", "J", _OF_EPOCH
-    ),
-    "training_loss": Variable(
-        "mean loss of the steps of an epoch, nats per token",
-        extra=_PER_EPOCH,
-        comment="each before its own update",
-    ),
-    "validation_loss": Variable(
-        "loss of the validation samples after an epoch, nats per token", extra=_PER_EPOCH
-    ),
-    "validation_energy": Variable("energy of validating after an epoch", "J", _OF_EPOCH),
-    "validation_duration": Variable("wall time of validating after an epoch", "s", _PER_EPOCH),
-    "tokens_per_second": Variable("tokens trained on per second", "s-1", _PER_EPOCH),
-    "peak_memory": Variable(
-        "peak resident memory of the process until the end of an epoch", "byte", _PER_EPOCH
-    ),
-    "peak_gpu_memory": Variable(
-        "peak memory allocated on all GPUs in an epoch", "byte", _PER_EPOCH
-    ),
-    "disturbed": Variable(
-        "1 if something else used the machine during an epoch",
-        extra=_PER_EPOCH,
-        comment="no epoch is trained again for that: it counts, and is marked",
-    ),
-    "shared": Variable(
-        "1 if an epoch was trained for a shorter training that this one goes on with",
-        extra=_PER_EPOCH,
-    ),
-    "basis": Variable(
-        "how the energy of the component was obtained", None, _PER_COMPONENT, BASIS, dtype="i1"
-    ),
-    "lost_energy": Variable(
-        "energy of epochs that were interrupted and begun anew",
-        "J",
-        _PER_COMPONENT,
-        comment="at least: as last noted, some seconds before the end",
-    ),
-    "lost_duration": Variable("wall time of these epochs", "s"),
-    "interruptions": Variable("how often an epoch was interrupted"),
-    "initial_loss": Variable("loss of the validation samples before training, nats per token"),
-    "merged_loss": Variable(
-        "loss of the validation samples with the weights that are pruned or quantized",
-        comment="adapters merged into the full-precision base, stored in its type; nats per token",
-    ),
-    "trainable_parameters": Variable("weights that are trained"),
-    "training_samples": Variable("samples trained on in every epoch"),
-    "validation_samples": Variable("samples validated with"),
-    "tokens": Variable("tokens trained on in every epoch"),
-    "answer_tokens": Variable("tokens of them that count in the loss"),
-    "sample_tokens": Variable(
-        "length of the samples of the data set in tokens, before any is dropped or cut",
-        extra=("quantile",),
-    ),
-    "counted": text("rows and samples that were left out, cut or suspicious, by reason"),
-    "device": text("names of the GPUs that trained, or of the CPU"),
-    "reason": text("why there is no number"),
-    "accepted": _ACCEPTED,
+    "accepted": ACCEPTED,
 }
 # Jobs that use energy, in the order of the pipeline
 KINDS = ("training", "trained", "pruned", "weights", "quality", "texts", "scores", "energy")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from joulegrid.analysis.reading import Records
-from joulegrid.analysis.recorded import Session
+from joulegrid.analysis.recorded.session import Session
 from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.variables import BASIS
 from joulegrid.planning import ranges

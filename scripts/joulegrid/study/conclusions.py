@@ -36,7 +36,7 @@ CALLS = {
     "draw": ("joulegrid.report.figures:draw", "joulegrid.report.figures:fitted"),
     "report": ("joulegrid.report.page:render",),
 }
-SHAPES = "scripts/joulegrid/analysis/recorded.py"
+SHAPES = "scripts/joulegrid/analysis/recorded"
 PUBLISHED = "config/published"
 REPORT = "scripts/joulegrid/report"
 PARTS = (".j2", ".css", ".js")
@@ -89,7 +89,7 @@ def _settings(study: Study) -> dict[str, dict[str, Any]]:
         "merge": {
             "study": measured,
             # what its annotations say is read, and annotations are in no digest of code
-            "shapes": sha256_file(ROOT / SHAPES),
+            "shapes": [sha256_file(path) for path in sorted((ROOT / SHAPES).glob("*.py"))],
             "files": [
                 [list(keys), ref]
                 for keys, ref in sorted(study.files.items())

@@ -1,0 +1,94 @@
+"""Records of models, trainings and weights."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from joulegrid.analysis.recorded import Components, Cost, Count, Device, Header, Memory, Spent, Ways
+
+
+class Sparsity(Struct):
+    """Share of zeros in the linear layers."""
+
+    mean: float | None = None
+
+
+class Made(Header, kw_only=True):
+    """Weights that were made, or fetched."""
+
+    bytes: float
+    parameters: Count | None = None
+    sparsity: Sparsity | None = None
+    cost: Cost | None = None
+
+    @property
+    def spent(self) -> Spent:
+        """Of the whole job; the energy of making alone."""
+        return Spent(self.elapsed_s, self.cost.joules if self.cost else 0.0)
+
+
+class Validation(Struct):
+    """What validating after an epoch took."""
+
+    seconds: float
+    energy_j: Components
+
+
+class Epoch(Struct, kw_only=True):
+    """One epoch of a training."""
+
+    epoch: Count
+    seconds: float
+    energy_j: Components
+    codecarbon_j: Components
+    training_loss: float
+    validation_loss: float
+    validation: Validation
+    tokens_per_s: float
+    memory_bytes: Memory
+    disturbed: list[str] | None = None
+    shared_with: str | None = None
+
+
+class Data(Struct):
+    """What a training was told."""
+
+    training_samples: Count
+    validation_samples: Count
+    tokens: Count
+    answer_tokens: Count
+    sample_tokens: list[float]
+    counted: dict[str, int]
+
+
+class Training(Made, kw_only=True):
+    """A fine-tuning, epoch by epoch."""
+
+    epochs: Annotated[list[Epoch], Meta(min_length=1)]
+    lost: list[Cost]
+    components: Ways
+    cost: Cost
+    used: Cost
+    data: Data
+    device: Device
+    validation_loss: float
+    trainable_parameters: Count
+
+    @property
+    def spent(self) -> Spent:
+        """Of the jobs that trained: their own epochs and the lost ones; shared ones are another
+        job's.
+        """
+        return Spent(self.elapsed_s, self.used.joules)
+
+
+class Trained(Made, kw_only=True):
+    """Weights of their own out of a training."""
+
+    validation_loss: float
+
+
+class Model(Made, kw_only=True):
+    """A model; its parameters were counted."""
+
+    parameters: Count
