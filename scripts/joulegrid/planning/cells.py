@@ -128,10 +128,11 @@ def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
         return Judged(cell, gpus, unsupported=reason)
     if not gpus:
         return Judged(cell, gpus, unknown="CPUs are not in the table of boards")
-    boards = matching(hardware.get("gpu", ""), hardware.get("gpu_memory_gb"))
+    name = hardware.get("gpu", "")
+    boards = matching(name, hardware.get("gpu_memory_gb")) if name else []
     workload = study.data["workload"][cell.workload]
     if not boards:
-        return Judged(cell, gpus, unknown=f"no board {hardware.get('gpu', '')!r} in the table")
+        return Judged(cell, gpus, unknown=f"no board {name!r} in the table")
     if workload["method"] != "batch":
         return Judged(cell, gpus, unknown=f"a workload {workload['method']} is not predicted")
     model = model_of(cell.model)
