@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from joulegrid.jobs import run
+from joulegrid.planning import cells
 from joulegrid.planning import plan as planning
 from joulegrid.planning.ranges import Range
 from joulegrid.study import sites
@@ -61,6 +62,12 @@ def lines(plan: planning.Plan) -> list[str]:
         if reasons:
             found.append(f"{title}:")
             found += [f"    {n} × {why}" for why, n in reasons.most_common(SHOWN)]
+    first = cells.measured_first(plan.cells)
+    if first:
+        found.append("measured first, these narrow the ranges most:")
+    for (hardware, engine, kernel), chosen in first.items():
+        found.append(f"    {hardware}, {engine}, {kernel}:")
+        found += [f"        {'/'.join(cell)}" for cell in chosen]
     return found
 
 

@@ -107,6 +107,23 @@ def test_measured_sessions_calibrate_their_engine_and_kernel_alone(data):
         assert after[other].session.seconds == before[other].session.seconds
 
 
+def test_what_to_measure_first(data):
+    """Where cells of a group are many, three of them; nothing where some were measured."""
+    lengths = {f"w{n}": {**data["workload"]["questions"], "new_tokens": n} for n in (8, 64, 512)}
+    data["workload"] = lengths
+    made = study.from_data(data, "test")
+    found = judged(made, {})
+    first = cells.measured_first(found)
+    chosen = first["large", "transformers", "dense"]
+    assert len(set(chosen)) == 3
+    assert {cell.quantization for cell in chosen} == {"fp16"}
+    told = next(each for each in found if each.cell == chosen[0])
+    run, work = run_of(told), told.case.work
+    tokens = work.requests * work.tokens_in, work.requests * work.tokens_out
+    then = judged(made, {told.cell: [Run(run.seconds, run.joules, *tokens)]})
+    assert ("large", "transformers", "dense") not in cells.measured_first(then)
+
+
 def test_sizes_are_read_where_a_config_is(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     entry = {"hub": "someone/gpt2", "revision": REVISION}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from joulegrid.planning import pilot
 from joulegrid.planning.architecture import Architecture, from_config, known
 from joulegrid.planning.devices import matching
 from joulegrid.planning.feasibility import format_of, slower, why_not
@@ -31,6 +32,7 @@ SEQUENCES_OF_VLLM = 256  # its own limit
 WARM_UP_RUNS, WINDOWS, FEW_AND_MANY = 3, 5, (3, 12)
 IDLE_PHASES = 3  # before loading, loaded, at the end
 START_S, LOAD_BYTES_PER_S = 30.0, 1e9
+PILOT, MOST_CASES = 3, 300  # cells to measure first, and those that they are chosen from
 MOST_ROWS = 40  # that calibrate one group: more teach little and take time
 
 
@@ -126,10 +128,11 @@ def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
         return Judged(cell, gpus, unsupported=reason)
     if not gpus:
         return Judged(cell, gpus, unknown="CPUs are not in the table of boards")
-    boards = matching(hardware.get("gpu", ""), hardware.get("gpu_memory_gb"))
+    name = hardware.get("gpu", "")
+    boards = matching(name, hardware.get("gpu_memory_gb")) if name else []
     workload = study.data["workload"][cell.workload]
     if not boards:
-        return Judged(cell, gpus, unknown=f"no board {hardware.get('gpu', '')!r} in the table")
+        return Judged(cell, gpus, unknown=f"no board {name!r} in the table")
     if workload["method"] != "batch":
         return Judged(cell, gpus, unknown=f"a workload {workload['method']} is not predicted")
     model = model_of(cell.model)
@@ -183,6 +186,24 @@ def session(case: Case, belief: Belief, protocol: dict[str, Any]) -> Forecast:
         moved=np.concatenate([whole(run.moved), np.array(beside)], axis=1),
         noise=(run.noise[0] * worked[0] / seconds, run.noise[1] * worked[1] / joules),
     )
+
+
+def measured_first(found: Sequence[Judged]) -> dict[tuple[str, str, str], list[Cell]]:
+    """Hardware entry, engine and kernel -> the few cells whose measurement narrows the plan most,
+    where it rests on defaults and has more cells than these.
+    """
+    groups: dict[tuple[str, str, str], dict[Case, Judged]] = {}
+    for each in found:
+        if each.case is not None and each.session is not None and not each.session.belief.rows:
+            groups.setdefault(_group(each.cell, each.case), {}).setdefault(each.case, each)
+    chosen = {}
+    for key, members in groups.items():
+        cases = list(members)[:MOST_CASES]
+        belief = defaults(cases[0].machine, cases[0].form.kernel)
+        if len(cases) > PILOT:
+            places = pilot.chosen(cases, belief, PILOT)
+            chosen[key] = [members[cases[place]].cell for place in places]
+    return chosen
 
 
 def architecture_of(entry: dict[str, Any]) -> Architecture | None:

@@ -30,7 +30,8 @@ class Device:
     bandwidth
         of the memory, bytes/s: the peak on paper, of CPUs what STREAM measured.
     peak
-        what it computes with (fp16, bf16, int8, fp8) -> dense FLOP/s; what it lacks is missing.
+        what it computes with (fp32, fp16, bf16, int8, fp8) -> dense FLOP/s, of fp32 outside tensor
+        cores; what it lacks is missing.
     limit_w
         power limit as sold, W.
     idle_w, loaded_idle_w
@@ -96,7 +97,12 @@ def _has(device: Device, wanted: list[str]) -> bool:
 
 
 def _device(row: dict[str, str]) -> Device:
-    peaks = {"fp16": "fp16_tflop_s", "bf16": "bf16_tflop_s", "int8": "int8_top_s"}
+    peaks = {
+        "fp32": "fp32_tflop_s",
+        "fp16": "fp16_tflop_s",
+        "bf16": "bf16_tflop_s",
+        "int8": "int8_top_s",
+    }
     peaks |= {"fp8": "fp8_tflop_s"}
     capability = row["compute_capability"]
     return Device(

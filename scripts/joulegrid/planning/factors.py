@@ -85,6 +85,7 @@ COMMON: Mapping[str, Prior] = MappingProxyType(
         "bus": Prior(1.0, 0.35),  # of the bus that `interconnect` gives
     }
 )
+SINGLE = Prior(0.85, 0.20)  # outside tensor cores, which are harder to feed
 GDDR_POWER = Prior(1.0, 0.20)  # small boards are at their limit when reading
 # Host time. Per sequence and step it fits 0.38 ms behind the server of vLLM 0.5, called in the same
 # process about 0.06; 0.015 ms from 0.11 on
@@ -92,7 +93,7 @@ VLLM = {"step_s": Prior(2e-3, 0.80), "sequence_s": Prior(15e-6, 1.0)}
 OLD_VLLM = {"step_s": Prior(6e-3, 0.60), "sequence_s": Prior(100e-6, 1.10)}
 # transformers: 0.4 ms per layer on a workstation of 2026 to 0.95 on a server of 2023
 TRANSFORMERS = {"launch_s": Prior(0.85e-3, 0.45)}
-LLAMACPP = {"step_s": Prior(1e-3, 0.60)}
+LLAMACPP = {"step_s": Prior(1e-3, 0.60), "compute": Prior(0.29, 0.35)}
 V1_OF_VLLM = (0, 8)  # the rewritten engine, its default from this version on
 
 
@@ -112,11 +113,13 @@ def priors(engine: str, version: str, kernel: str, device: Device) -> dict[str, 
     found = {**COMMON, "kernel": known.share}
     if device.memory_kind != "HBM":
         found["power_memory"] = GDDR_POWER
+    if kernel == "dense-32":
+        found["compute"] = SINGLE
     found["idle"] = Prior(1.0, 0.10 if device.loaded_idle_is == "measured" else 0.25)
     if engine == "vllm":
         return found | (OLD_VLLM if _is_old(version) else VLLM)
     if engine == "llamacpp":
-        return found | LLAMACPP | {"compute": Prior(0.29, 0.35)}
+        return found | LLAMACPP
     return found | TRANSFORMERS | {"kernel_launch": known.launch}
 
 

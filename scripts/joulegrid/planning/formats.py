@@ -45,7 +45,7 @@ class Format:
     kernel
         what multiplies: a key of `factors.KERNELS`.
     dtype
-        what it computes in: fp16, bf16, int8, fp8.
+        what it computes in: fp32, fp16, bf16, int8, fp8.
     head_bits
         of the output head, which most methods leave in 16 bits.
     """
@@ -57,7 +57,7 @@ class Format:
 
 
 HALF = {"bfloat16": Format(16.0, "dense"), "float16": Format(16.0, "dense", "fp16")}
-SINGLE = Format(32.0, "dense-32", "fp16", 32.0)
+SINGLE = Format(32.0, "dense-32", "fp32", 32.0)
 
 
 def of(

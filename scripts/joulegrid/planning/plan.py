@@ -15,7 +15,7 @@ from joulegrid.analysis.recorded.session import Session
 from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.variables import BASIS
 from joulegrid.planning import ranges
-from joulegrid.planning.cells import Judged, Run, judged
+from joulegrid.planning.cells import Judged, Run, judged, measured_first
 from joulegrid.planning.ranges import Forecast, Range
 from joulegrid.records import ROOT
 from joulegrid.study.accept import taken_over
@@ -166,6 +166,11 @@ def _share(
     waiting = [by_cell[Cell(*job.labels[:-1])] for job in sessions if job.path in states[1]]
     said: list[Forecast] = [each.session for each in waiting if each.session is not None]
     gpus = cells[0].gpus if cells else 0
+    rests_on = {
+        f"{each.session.rests_on} on {each.case.machine.device.name}"
+        for each in waiting
+        if each.session is not None and each.case is not None
+    }
     hours = _times(ranges.seconds(said), 1 / PER_HOUR)
     joules = ranges.joules(said)
     return Share(
@@ -182,7 +187,7 @@ def _share(
         _times(hours, gpus),
         _times(joules, 1 / J_PER_KWH),
         {zone: _times(joules, factor) for zone, factor in factors.items()},
-        ", ".join(sorted({each.rests_on for each in said})) or "–",
+        ", ".join(sorted(rests_on)) or "–",
     )
 
 
@@ -238,6 +243,10 @@ def write(plan: Plan, folder: Path) -> None:
         "jobs": [each._asdict() for each in plan.jobs],
         "hardware": rows(plan),
         "cells": cell_rows(plan),
+        "measure_first": [
+            {"hardware": hardware, "engine": engine, "kernel": kernel, "cells": list(chosen)}
+            for (hardware, engine, kernel), chosen in measured_first(plan.cells).items()
+        ],
         "to_run": plan.to_run,
     }
     text = json.dumps(content, indent=1, ensure_ascii=False)
