@@ -93,7 +93,7 @@ def put_stand_in(house: Path) -> None:
     """Interpreters of the compute environments that play their scripts, and a build that finds them
     there.
     """
-    for environment in ("llm", "llamacpp", "vllm-cpu"):
+    for environment in ("llm", "llamacpp", "vllm-cpu", "judge"):
         python = house / "envs" / environment / ".venv/bin/python"
         python.parent.mkdir(parents=True)
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
@@ -158,6 +158,7 @@ def wanted(house: Path) -> set[tuple[str, str]]:
         "quality": "evaluate_quality",
         "texts": "generate_texts",
         "scores": "score_texts",
+        "judgments": "judge_answers",
     }
     jobs = {(script[path.split("/")[0]], _without_id(path)) for path in missing}
     return jobs | {(STEP_RULES[step], "") for step in steps}

@@ -99,5 +99,17 @@ elif script == "score_texts":
     names = {"rouge": ["rouge1", "rouge2", "rougeL"]}.get(spec["metric"]["method"])
     record["metrics"] = dict.fromkeys(names or [spec["metric"]["method"]], metric)
     record["signature"] = "stand-in"
+elif script == "judge_answers":
+    endpoint = json.loads(options["--endpoint"])
+    assert endpoint["endpoint"].startswith("http://"), "where it is asked is told"
+    texts = json.loads((there / f"{spec['made_from']}.json").read_text())
+    baseline = json.loads(Path(options["--baseline"]).read_text())
+    assert baseline["id"] == spec["baseline"]
+    replies = [{"text": "[[A>>B]]", "finish": "stop"}, {"text": "[[B>A]]", "finish": "stop"}]
+    record["judgments"] = [
+        {"line": one["line"], "own": one["text"], "baseline": other["text"], "replies": replies}
+        for one, other in zip(texts["answers"], baseline["answers"], strict=True)
+    ]
+    record |= {"lines": texts["lines"], "usage": {"cost_usd": None}}
 output.parent.mkdir(parents=True, exist_ok=True)
 output.write_text(json.dumps(record))

@@ -288,6 +288,9 @@ def study_of_all_methods():
     ready = {"method": "prequantized", "models": {"tiny": {"path": "tests/data/model"}}}
     data["quantization"]["ready"] = ready
     data["grid"]["exclude"].append({"model": "wheel", "quantization": "ready"})
+    judge = {"model": "umpire", "endpoint": "http://127.0.0.1:1/v1"}
+    task = {"method": "arena", "answers": "saf", "baseline": {"quantization": "fp32"}}
+    data["quality"]["arena"] = {**task, "judge": judge}
     return study.from_data(data, "all methods")
 
 
@@ -423,6 +426,7 @@ def test_modules_that_nothing_reaches_are_known(planned):
     } == set(NOT_REACHED)
 
 
+OF_ANSWERS = ("texts", "scores", "judgments")
 # What a change makes anew, said by hand
 ANEW = {
     "joulegrid.quality.perplexity:evaluate": lambda kind, labels: (
@@ -431,11 +435,13 @@ ANEW = {
     "joulegrid.quality.lm_eval:metric_of": lambda kind, labels: (
         kind == "quality" and labels[4] == "facts"
     ),
-    "joulegrid.quality.generation:generate": lambda kind, _: kind in ("texts", "scores"),
+    "joulegrid.quality.generation:generate": lambda kind, _: kind in OF_ANSWERS,
+    "joulegrid.judging.arena:requests": lambda kind, _: kind == "judgments",
+    "joulegrid.judging.client:ask_all": lambda *_: False,
     "joulegrid.quality.metrics.rouge:score": lambda kind, labels: (
         kind == "scores" and labels[5] == "rouge"
     ),
-    "joulegrid.texts.questions:parse_questions": lambda kind, _: kind in ("texts", "scores"),
+    "joulegrid.texts.questions:parse_questions": lambda kind, _: kind in OF_ANSWERS,
     "joulegrid.compression.pruning.wanda:prune": lambda _, labels: "wanda" in labels,
     "joulegrid.training.recovery:recover": lambda _, labels: "layers" in labels,
     "joulegrid.compression.quantization.awq:quantize": lambda _, labels: "awq" in labels,

@@ -92,6 +92,10 @@ def definitions(study: Study) -> dict[str, dict[str, Any]]:
         for label, entry in found["quantization"].items()
         for model, weights in entry.pop("models", {}).items()
     }
+    for entry in found["quality"].values():
+        if "judge" in entry:  # where it is asked changes nothing
+            running = METHODS["quality"][ARENA].running
+            entry["judge"] = {k: v for k, v in entry["judge"].items() if k not in running}
     protocol = study.data["protocol"].items()
     return {**found, "protocol": {ALL_CELLS: {k: v for k, v in protocol if k not in UNSPECIFIC}}}
 

@@ -14,7 +14,7 @@ from joulegrid.texts.questions import questions_in
 
 FIELDS = ("question", "answer_a", "answer_b")
 # Divides the system message of a template from the user's
-DIVIDER = re.compile(r"^={3,}[ \t]*\n", re.MULTILINE)
+DIVIDER = re.compile(r"^={3,}\s*\n", re.MULTILINE)
 # A judge shall say the same again
 TEMPERATURE = 0.0
 Messages = list[dict[str, str]]
