@@ -28,8 +28,8 @@ BESIDE = {
     "weights": ("joulegrid.metering.", "joulegrid.models."),
     "models": ("joulegrid.models.",),
     "energy": (),
-    "quality": ("joulegrid.metering.",),
-    "texts": ("joulegrid.metering.",),
+    "quality": ("joulegrid.metering.", "joulegrid.quality.cost:"),
+    "texts": ("joulegrid.metering.", "joulegrid.quality.cost:"),
     "scores": (),
 }
 SCRIPTS = (

@@ -152,7 +152,7 @@ def metric_changes(frame: pd.DataFrame) -> Any:
             row=alt.Row(
                 "metric:N",
                 title=None,
-                header=alt.Header(labelAngle=0, labelAlign="left", labelOrient="top"),
+                header=alt.Header(labelAlign="left", labelAnchor="start", labelOrient="top"),
             ),
             title="Quality, metric by metric: better to the right",
         )

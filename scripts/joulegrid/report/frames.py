@@ -116,15 +116,16 @@ def carbon_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
 
 def change_frame(tree: xr.DataTree) -> pd.DataFrame:
     """One row per configuration and metric: its value, and its relative change for the better with
-    the half width, the ends and the verdict of its 95 % interval; half width 0 where nobody knows.
+    half width, ends and verdict of the 95 % interval of the difference, as a share of the
+    baseline's value; half width 0 where nobody knows.
     """
     chosen = comparison.chosen_in(tree["ranking"].attrs)
-    changes = tree["changes"].to_dataset()[["change", "change_ci95", "verdict"]]
+    changes = tree["changes"].to_dataset()
     found = changes.assign(value=tree["quality"].quality).sel(metric=chosen["metrics"])
     frame = found.drop_attrs().reset_coords(drop=True).to_dataframe().reset_index()
     frame = frame.dropna(subset=["change"])
     varying = [a for a in CONFIGURATION_AXES if frame[a].nunique() > 1] or ["quantization"]
-    half = frame.change_ci95.fillna(0)
+    half = (frame.difference_ci95 * (frame.change / frame.difference).abs()).fillna(0)
     return frame.assign(
         configuration=_joined(frame, varying),
         half=half,

@@ -24,7 +24,8 @@ CAPTIONS = {
     "click on a point marks its row.",
     "weight_sensitivity": "The score over the weight w of energy, of the cells that win somewhere.",
     "metric_changes": "Change of each metric against the baseline, on the same samples; to the "
-    "right is better. Coloured is what the 95 % interval (line) tells from no change.",
+    "right is better. Lines are 95 % intervals of the difference; coloured is what they tell from "
+    "none.",
     "bubbles": "Change against the baseline of the place, cell minus baseline: less energy is to "
     "the left, better is up. The larger the circle, the larger the loaded weights; bars are 95 % "
     "intervals.",

@@ -36,6 +36,7 @@ prometheus-client prompt-toolkit pygments questionary rich shellingham tqdm type
 win32-setctime
 tables, dates and documents: arrow dataproperty lxml mbstrdecoder pandas pathvalidate pyarrow
 pycountry pytablewriter python-dateutil pytz sqlitedict tabledata tabulate tcolorpy typepy tzdata
+pictures: contourpy cycler fonttools kiwisolver matplotlib pyparsing
 typing, settings, files, processes, tests: absl-py annotated-doc annotated-types attrs cloudpickle
 defusedxml dill filelock fsspec iniconfig joblib maturin more-itertools multiprocess narwhals ninja
 packaging pip pluggy portalocker pydantic pydantic-core pytest pyyaml rapidfuzz setuptools six
