@@ -14,6 +14,7 @@ from joulegrid.errors import InputError
 from joulegrid.study import conclusions, parts, shelf, specs, study
 from joulegrid.study.code import PLUMBING, SCRIPTS, Source, is_plumbing
 from joulegrid.study.conclusions import CALLS as STEPS
+from joulegrid.study.grid import Configuration
 from joulegrid.study.methods import METHODS, ROOMS, roots
 from joulegrid.study.specs import CALLS
 from joulegrid.study.syntax import bound
@@ -338,7 +339,7 @@ class Plan:
     def __init__(self, made, library, patch):
         patch.setattr(parts, "Source", library)
         patch.setattr(conclusions, "Source", library)
-        planned = specs.Specs(made)
+        planned = self.planned = specs.Specs(made)
         self.jobs = {job.folder: job for job in shelf.jobs_of(planned)}
         self.steps = conclusions.conclusions(made, list(self.jobs.values()))
         self.code = {
@@ -351,6 +352,16 @@ class Plan:
         stamps = {step: conclusion.stamp for step, conclusion in self.steps.items()}
         return {place: job.id for place, job in self.jobs.items()} | stamps
 
+    def behind(self, job):
+        """A job, and the jobs that it is made from."""
+        if job is None:
+            return []
+        found = [job, *self.behind(job.source)]
+        if job.kind == "judgments":
+            opposed = self.planned.opposed(Configuration(*job.labels[:4]), job.labels[4])
+            found += self.behind(opposed)
+        return found
+
     def touched_by(self, key):
         """Names of the jobs that reach a definition or are made from such, and of all steps behind
         them.
@@ -358,17 +369,12 @@ class Plan:
         touched = {
             place
             for place, job in self.jobs.items()
-            if any(key in self.code[each.folder] for each in behind(job))
+            if any(key in self.code[each.folder] for each in self.behind(job))
         }
         steps = list(STEPS)
         reaching = [n for n, calls in enumerate(STEPS.values()) if key in code_of(calls)]
         first = 0 if touched else min(reaching, default=len(steps))
         return touched | set(steps[first:])
-
-
-def behind(job):
-    """A job, and the jobs that it is made from."""
-    return [] if job is None else [job, *behind(job.source)]
 
 
 @cache

@@ -211,8 +211,8 @@ def test_replies_become_a_win_rate_with_its_samples(row):
     assert metrics["arena.unreadable"].value == 3 / 8
     assert not metrics["arena.unreadable"].higher_is_better
     assert "2 of 4 questions judged in both orders" in found["notes"]
-    assert "3 replies without a verdict, left out" in found["notes"]
-    assert "0.50 USD" in found["notes"]
+    assert "replies without a verdict, left out: 3;" in found["notes"]
+    assert "0.5 USD" in found["notes"]
 
 
 def test_the_baseline_has_half_of_the_points_on_the_same_questions(row):

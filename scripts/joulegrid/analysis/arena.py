@@ -9,6 +9,7 @@ question go together and a decisive one is no three.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from joulegrid.analysis.verdicts import Verdicts
 
@@ -46,27 +47,35 @@ def bradley_terry(design: np.ndarray, won: np.ndarray, fought: np.ndarray) -> np
     design
         shape (battles, columns).
     won, fought
-        points of the one whose entry is 1, and points there were to win, shape (battles,).
+        points of the one whose entry is 1, and points there were to win, shape (battles,), or
+        (sets of outcomes, battles).
 
     Returns
     -------
-    Shape (columns,); NaN where no maximum is there: somebody won, or lost, everything that a column
-    can explain, or columns cannot be told apart.
+    Shape (columns,), or (sets, columns); NaN where no maximum is there: somebody won, or lost,
+    everything that a column can explain, or columns cannot be told apart.
     """
-    found = np.zeros(design.shape[1])
+    columns = design.shape[1]
+    sets, points = np.atleast_2d(won), np.atleast_2d(fought)
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
+    found, fitted = np.zeros((len(sets), columns)), np.full((len(sets), columns), np.nan)
+    left = np.arange(len(sets))
     for _ in range(STEPS):
-        likely = 1 / (1 + np.exp(-(design @ found)))
-        gradient = design.T @ (won - fought * likely)
-        curvature = (design * (fought * likely * (1 - likely))[:, None]).T @ design
-        if not np.linalg.cond(curvature) < 1 / np.finfo(float).eps:
+        likely = expit(found[left] @ design.T)
+        gradient = (sets[left] - points[left] * likely) @ design
+        curvature = (points[left] * likely * (1 - likely)) @ products
+        curvature = curvature.reshape(-1, columns, columns)
+        sound = np.linalg.cond(curvature) < 1 / np.finfo(float).eps
+        left, curvature, gradient = left[sound], curvature[sound], gradient[sound]
+        step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
+        largest = np.abs(step).max(axis=1)
+        found[left] += step / np.maximum(largest, 1)[:, None]  # no leap of more than 1
+        done = largest < TOLERANCE
+        fitted[left[done]] = found[left[done]]
+        left = left[~done & (np.abs(found[left]).max(axis=1) < CERTAIN)]
+        if not left.size:
             break
-        step = np.linalg.solve(curvature, gradient)
-        found = found + step / max(1.0, float(np.abs(step).max()))  # no leap of more than 1
-        if np.abs(found).max() > CERTAIN:
-            break
-        if np.abs(step).max() < TOLERANCE:
-            return found
-    return np.full(design.shape[1], np.nan)
+    return fitted.reshape(*won.shape[:-1], columns)
 
 
 def score(verdicts: Verdicts) -> Score:
@@ -103,8 +112,9 @@ def style_controlled(verdicts: Verdicts, own: list[str], baseline: list[str]) ->
     spread = style[verdicts.readable].std(axis=0) if verdicts.readable.any() else np.zeros(0)
     varied = np.flatnonzero(spread > 0)
     design = np.column_stack([np.ones(len(won)), style[:, varied] / spread[varied]])
-    drawn = [_win_rate(design, t * won, t * fought) for t in _times_drawn(verdicts.readable)]
-    return _score(_win_rate(design, won, fought), np.array(drawn))
+    times = _times_drawn(verdicts.readable)
+    value = _win_rate(design, won, fought)
+    return _score(float(value), _win_rate(design, times * won, times * fought))
 
 
 def style_of(own: list[str], baseline: list[str]) -> np.ndarray:
@@ -158,9 +168,9 @@ def _is_item(line: str) -> bool:
     return line.startswith(("- ", "* ", "+ ")) or (number.isdecimal() and bool(rest))
 
 
-def _win_rate(design: np.ndarray, won: np.ndarray, fought: np.ndarray) -> float:
+def _win_rate(design: np.ndarray, won: np.ndarray, fought: np.ndarray) -> np.ndarray:
     """In percent, of a row whose covariates are 0."""
-    return float(100 / (1 + np.exp(-bradley_terry(design, won, fought)[0])))
+    return 100 * expit(bradley_terry(design, won, fought)[..., 0])
 
 
 def _times_drawn(readable: np.ndarray) -> np.ndarray:

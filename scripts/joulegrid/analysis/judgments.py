@@ -103,10 +103,10 @@ def _notes(record: Judgments, verdicts: Verdicts, won: arena.Score) -> str:
     if math.isfinite(won.low):
         told.append(f"95 % interval {won.low:.1f} to {won.high:.1f}")
     if verdicts.unreadable:
-        told.append(f"{verdicts.unreadable} replies without a verdict, left out")
+        told.append(f"replies without a verdict, left out: {verdicts.unreadable}")
     if math.isfinite(verdicts.agreement()):
         told.append(f"both orders agree on {verdicts.agreement():.0%}")
     usage = record.usage
     if usage.cost_usd is not None:
-        told.append(f"{usage.cost_usd:.2f} USD")
-    return ", ".join(told)
+        told.append(f"{usage.cost_usd:.3g} USD")
+    return "; ".join(told)
