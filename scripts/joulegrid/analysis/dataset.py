@@ -120,7 +120,8 @@ def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
 
     def extract(record: Session) -> dict[str, Any]:
         row = session_row(record)
-        measured.extend(sweeps.rows(cell, record))
+        if cell.workload in sweeps.counts:
+            measured.extend(sweeps.rows(cell, record))
         if cell not in told and record.points:
             told[cell] = lengths_of(record)
         ways[cell.hardware].append(record.components)
@@ -135,7 +136,8 @@ def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
             else:
                 row = {"status": STATUS.index("unsupported"), "reason": why}
             table.add((*cell, session), row)
-            sweeps.add(cell, session, row, measured)
+            if cell.workload in sweeps.counts:
+                sweeps.add(cell, session, row, measured)
         if cell in told:
             lengths.add(cell, told[cell])
     dataset = table.dataset()
