@@ -262,6 +262,7 @@ def record(job) -> dict:
         "foreign_cpu": 0.01,
         "neighbours_cpu": None,
         "runs": 1,
+        "requests": 2,
         "tokens_read": 10,
         "tokens_written": 8,
     }
@@ -274,6 +275,15 @@ def record(job) -> dict:
         "components": dict.fromkeys(("cpu", "gpu", "ram"), how),
         "device": {"cpu": "CPU", "gpus": [{"name": "GPU", "memory_bytes": 24e9, "uuid": "GPU-1"}]},
         "windows": [window] * 3,
+        "points": [
+            {
+                "prompt_tokens": None,
+                "new_tokens": 4,
+                "at_once": None,
+                "status": "ok",
+                "lengths": {"tokens_read": [5] * 16, "tokens_written": [4] * 16},
+            }
+        ],
         "started": "2026-01-01T00:00:00+00:00",
         "reference_s": 0.5,
         "warnings": [],

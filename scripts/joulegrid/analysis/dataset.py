@@ -128,7 +128,8 @@ def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
 
     def extract(record: Session) -> dict[str, Any]:
         row = session_row(record)
-        measured.extend(sweeps.rows(cell, record))
+        if cell.workload in sweeps.counts:
+            measured.extend(sweeps.rows(cell, record))
         if cell not in told and record.points:
             told[cell] = lengths_of(record)
         if record.replay is not None:
@@ -145,7 +146,8 @@ def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
             else:
                 row = {"status": STATUS.index("unsupported"), "reason": why}
             table.add((*cell, session), row)
-            sweeps.add(cell, session, row, measured)
+            if cell.workload in sweeps.counts:
+                sweeps.add(cell, session, row, measured)
         if cell in told:
             lengths.add(cell, told[cell])
     dataset = table.dataset()

@@ -20,7 +20,7 @@ _decoder = Decoder(Lengths)
 
 
 class Sweeps:
-    """Collects the points of sessions, of workloads that have several.
+    """Collects the points of sessions, of workloads that have several: those in `counts`.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ class Sweeps:
         LookupError
             where it lacks one.
         """
-        totals = per_point(record.windows) if cell.workload in self.counts else {}
+        totals = per_point(record.windows)
         return [
             _row(record.points[number], totals.get(number))
-            for number in range(self.counts.get(cell.workload, 0))
+            for number in range(self.counts[cell.workload])
         ]
 
     def add(
@@ -65,7 +65,7 @@ class Sweeps:
         does.
         """
         why = {key: row[key] for key in ("status", "reason") if key in row}
-        for number in range(self.counts.get(cell.workload, 0)):
+        for number in range(self.counts[cell.workload]):
             self.table.add((*cell, session, number), measured[number] if measured else why)
 
     def dataset(self) -> xr.Dataset | None:

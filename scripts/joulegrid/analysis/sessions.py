@@ -19,9 +19,9 @@ def session_row(record: Session) -> dict[str, Any]:
     ValueError
         where none of its windows counts, or a basis is none that there is.
     """
-    failed = next((point for point in record.points if point.status != OK), None)
-    if failed is not None:  # a sum over some of the points is none that could be compared
-        return {"status": failed.status, "reason": f"{failed.reason} (a point of the sweep)"}
+    for point in record.points:
+        if point.status != OK:  # a sum over some of the points is none that could be compared
+            return {"status": point.status, "reason": f"{point.reason} (a point of the sweep)"}
     windows, idle, loading = _counting(record.windows), record.idle, record.loading
     ways, gpus = record.components, record.device.gpus
     kernels = sorted(record.kernels.items(), key=lambda item: (-item[1], item[0]))
