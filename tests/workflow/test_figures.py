@@ -4,9 +4,11 @@ import pytest
 import xarray as xr
 
 from joulegrid.analysis import comparison, published, storage
+from joulegrid.analysis.replays import Replays
 from joulegrid.report import changes, figures
 from joulegrid.report.data import page_data
 from joulegrid.report.frames import namer
+from joulegrid.study.grid import CELL_AXES
 from joulegrid.units import J_PER_KWH
 
 
@@ -85,16 +87,17 @@ def test_figures_without_data_are_left_out(tree):
     assert not {"bubbles", "component_shares", "across_setups", "grid_profile"} & set(drawn)
 
 
-def test_latencies_have_columns_and_limits_as_soon_as_sessions_have_them(tree):
+def test_latencies_of_replays_have_columns_and_limits(tree):
     before = page_data(tree, "small")
     assert not [c for c in before["columns"] if c["key"].startswith("latency")]
     energy = tree["energy"].to_dataset()
-    seconds = energy.duration * 0 + xr.DataArray([1.0, 3.0], dims="session")
-    about = {"units": "s", "long_name": "95th percentile of latency"}
-    energy["latency_p95"] = seconds.assign_attrs(about)
-    tree["energy"] = xr.DataTree(energy)
+    axes = {name: energy[name].values.tolist() for name in (*CELL_AXES, "session")}
+    replay = Replays(axes, {key: {"method": "replay"} for key in axes["workload"]}).dataset()
+    replay.latency.loc[{"percentile": 95}] = xr.DataArray([1.0, 3.0], dims="session")
+    tree["replay"] = xr.DataTree(replay)
     after = page_data(tree, "small")
-    (column,) = [c for c in after["columns"] if c["key"] == "latency_p95"]
+    (column,) = [c for c in after["columns"] if c["key"].startswith("latency")]
+    assert column["key"] == "latency_p95"
     assert column["heading"] == "latency p95, s"
     assert set(after["values"]["latency_p95"]) == {2.0}
     (limit,) = [limit for limit in after["limits"] if limit not in before["limits"]]

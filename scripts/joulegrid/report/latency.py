@@ -113,7 +113,8 @@ def chart(frame: pd.DataFrame, width: int) -> Any:
         of `rate_frame`.
     """
     rate = alt.X("offered_rate:Q", title="requests that arrive per second")
-    colour = alt.Color("line:N", title=None, legend=alt.Legend(orient="bottom"))
+    below = alt.Legend(orient="bottom")
+    colour = alt.Color("line:N", title=None, legend=below)
     about = ["line", "workload", alt.Tooltip("offered_rate:Q", format=".3g")]
     latencies = (
         alt.Chart(frame.dropna(subset=["latency"]))
@@ -122,7 +123,8 @@ def chart(frame: pd.DataFrame, width: int) -> Any:
             x=rate,
             y=alt.Y("latency:Q", title="latency (s)", scale=alt.Scale(type="log")),
             color=colour,
-            strokeDash=alt.StrokeDash("percentile:N", title=None),
+            strokeDash=alt.StrokeDash("percentile:N", legend=None),
+            shape=alt.Shape("percentile:N", title=None, legend=below),
             tooltip=[*about, "percentile", alt.Tooltip("latency:Q", format=".3g")],
         )
         .properties(width=width, height=PANEL)
