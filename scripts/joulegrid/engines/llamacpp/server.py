@@ -26,6 +26,7 @@ from joulegrid.jobs import failures
 
 WARNINGS = 2  # of llama.cpp's levels 0 (nothing) to 5 (everything)
 ALL_LAYERS = 1_000_000
+BLOCK = 1 << 16  # bytes
 # How many requests the server holds for each slot: the next one is there when one ends
 HELD = 2
 
@@ -106,13 +107,13 @@ class Server:
         """
         texts: defaultdict[int, str] = defaultdict(str)
         with self._answer("/completion", {**question, "stream": True}) as answer:
-            for line in answer:
-                _, is_part, content = line.partition(b": {")
+            for event in _events(answer):
+                _, is_part, content = event.partition(b": {")
                 if not is_part:
                     continue
                 part = json.loads(b"{" + content)
                 if "content" not in part:
-                    raise InputError(f"llama.cpp fails: {line.decode()}")
+                    raise InputError(f"llama.cpp fails: {event.decode()}")
                 texts[part["index"]] += part["content"]
                 if part["stop"]:
                     yield {**part, "content": texts[part["index"]]}
@@ -135,6 +136,14 @@ class Server:
             raise InputError(f"llama.cpp does not answer to {path}: {error!r}") from None
         finally:
             connection.close()
+
+
+def _events(answer: HTTPResponse) -> Iterator[bytes]:
+    """Server-sent events as they come."""
+    kept = b""
+    while block := answer.read1(BLOCK):
+        *events, kept = (kept + block).split(b"\n\n")
+        yield from events
 
 
 def has_gpu() -> bool:

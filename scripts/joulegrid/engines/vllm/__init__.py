@@ -182,6 +182,8 @@ def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> En
             )
         except Exception as error:
             raise failures.of_vllm(error, log.lines(), "while loading") from None
+    # the times of tokens are wanted, not the counters and the log that are made of them each step
+    llm.logger_manager = None
     if hasattr(llm.engine_core, "outputs_queue"):  # it runs in a process of its own
         Thread(target=_wake_when_dead, args=(llm.engine_core,), daemon=True).start()
     return Engine(llm, log, "max_model_len" in options)
