@@ -25,7 +25,7 @@ from joulegrid.jobs.orphans import PROC, descendants
 
 CAST, CPU = {"method": "cast", "dtype": "float32"}, {"device": "cpu"}
 PROMPTS, CONTEXT = 16, 512
-ROUNDS, NEW_TOKENS = 12, int(os.environ.get("NEW_TOKENS", "40"))
+ROUNDS, NEW_TOKENS = 12, 40
 TEXTS = [f"Write a short story about the number {number}." for number in range(PROMPTS)]
 REQUESTS = [Request(text, NEW_TOKENS, chat=False) for text in TEXTS]
 Bare = Callable[[], None]
