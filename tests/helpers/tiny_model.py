@@ -83,7 +83,8 @@ def make_sentencepiece(folder: Path, hidden: int = 64, pruned: bool = False) -> 
         byte_fallback=True,
         minloglevel=2,
     )
-    LlamaTokenizerFast.from_pretrained(folder).save_pretrained(folder)
+    # as llama.cpp takes it to be
+    LlamaTokenizerFast.from_pretrained(folder, add_bos_token=True).save_pretrained(folder)
     return folder
 
 

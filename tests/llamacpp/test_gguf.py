@@ -2,13 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
 
 import gguf as reader
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from transformers import AutoTokenizer
 
 from helpers import tiny_model
+from helpers.greedy import by_transformers
 from joulegrid.compression.quantization import gguf
 from joulegrid.compression.verification import describe_quantized
 from joulegrid.engines import Request, llamacpp
@@ -40,7 +45,7 @@ TYPES = [
     "Q6_K",
     "Q8_0",
 ]
-CPU = {"device": "cpu"}
+CPU = {"device": "cpu", "threads": 1}
 
 
 def tensors(folder):
@@ -57,8 +62,8 @@ def raw(folder, tensor):
     return np.frombuffer(data[tensor.data_offset : tensor.data_offset + tensor.n_bytes], np.uint8)
 
 
-def engine(folder, batch_size=1):
-    return llamacpp.load(folder, {}, CPU, {"batch_size": batch_size})
+def engine(folder, slots=1, **options):
+    return llamacpp.load(folder, {}, CPU, {"slots": slots, **options})
 
 
 def ask(*prompts, new_tokens=2):
@@ -142,40 +147,109 @@ def test_llama_cpp_runs_every_type_even_where_its_rows_do_not_fit(made, wanted, 
     assert loaded.describe()["weights_bytes"] < (folder / "model.gguf").stat().st_size / 1.7
 
 
-@pytest.mark.parametrize("batch_size", [1, 2])
-def test_the_engine_writes_as_many_tokens_as_asked_and_the_same_again(
-    made, batch_size, monkeypatch
-):
-    loaded = engine(made(256, "Q4_K_M")[0], batch_size)
+@pytest.mark.parametrize("slots", [1, 2])
+def test_the_engine_writes_as_many_tokens_as_asked_and_the_same_again(made, slots, monkeypatch):
+    loaded = engine(made(256, "Q4_K_M")[0], slots)
     requests = ask("one two", "three four five", "six", new_tokens=6)
-    heard, original = [], loaded._ask
+    heard, original = [], loaded.server.continued
 
-    def listen(path, question):
-        answers = original(path, {**question, "return_tokens": True})
-        heard.extend([answers] if path == "/completion" else [])
-        return answers
+    def listen(question):
+        heard.append([])
+        for answer in original(question):
+            heard[-1].append(answer)
+            yield answer
 
-    monkeypatch.setattr(loaded, "_ask", listen)
+    monkeypatch.setattr(loaded.server, "continued", listen)
     runs = [loaded.run(requests) for _ in range(2)]
-    batches = [len(answers) for answers in heard]
-    assert batches == 2 * ([1, 1, 1] if batch_size == 1 else [2, 1])
-    tokens = [answer["tokens"] for answers in heard for answer in answers]
-    assert tokens[:3] == tokens[3:]
-    assert {len(of_one) for of_one in tokens} == {6}
-    assert max(len({answer["id_slot"] for answer in answers}) for answers in heard) == batch_size
+    assert [len(answers) for answers in heard] == [3, 3], "a batch starts by one question"
+    assert {answer["id_slot"] for answers in heard for answer in answers} == set(range(slots))
     for completions in runs:
         assert [answer.tokens_written for answer in completions] == [6, 6, 6]
         read = [answer.tokens_read for answer in completions]
         assert read == [len(loaded._tokenized[request]) for request in requests]
+        for answer in completions:
+            assert 0 < answer.started_s < answer.first_token_s < answer.done_s
+        # the third waits for a slot
+        assert completions[2].started_s >= min(c.done_s for c in completions[:2]) - 0.01
     assert [answer.text for answer in runs[0]] == [answer.text for answer in runs[1]]
+
+
+def test_requests_join_as_they_arrive_and_slots_become_free(made):
+    loaded = engine(made(64, "F32")[0], 2)
+    long, *short = ask("one", "two", "three", "four", new_tokens=3)
+    requests = [replace(long, new_tokens=300), *short, replace(long, arrival_s=0.5)]
+    told = []
+    found = loaded.run(requests, report=lambda number, completion: told.append(number))
+    assert [c.tokens_written for c in found] == [300, 3, 3, 3, 3]
+    assert sorted(told) == [0, 1, 2, 3, 4]
+    assert told.index(0) > told.index(3), "three short ones went beside the long one"
+    assert found[4].started_s >= 0.49
+    one = loaded.run(short, at_once=1)
+    spans = sorted((c.started_s, c.done_s) for c in one)
+    assert all(before[1] < after[0] + 0.01 for before, after in pairwise(spans))
+
+
+def text_of(pieces):
+    """The text of sentence pieces, some of which are single bytes, or special."""
+    parts = (bytes.fromhex(p[3:5]) if p[:3] == "<0x" else p.encode() for p in pieces if p != "<s>")
+    return b"".join(parts).decode(errors="replace").replace("\u2581", " ")
+
+
+def readable(text):
+    """Without the bytes that are no characters, and a space at the start."""
+    return text.replace("\ufffd", "").strip()
+
+
+def test_the_prompts_and_the_first_tokens_are_those_of_transformers(made, tmp_path):
+    """In float32: different lengths, cut and repeated prompts, and ends where the model ends."""
+    folder, _, source = made(64, "F32")
+    asked = [Request(p, 12, False) for p in ("one two", "three four five six", "a")]
+    asked += [replace(asked[0], prompt_tokens=n) for n in (3, 40)]
+    loaded = engine(folder, 4)
+    prompts, answers = by_transformers(source, asked)
+    assert [loaded._tokens(request) for request in asked] == prompts
+    assert [len(prompt) for prompt in prompts[3:]] == [3, 40]
+    pieces = AutoTokenizer.from_pretrained(source).convert_ids_to_tokens
+    assert [readable(c.text) for c in loaded.run(asked)] == [
+        readable(text_of(pieces(written))) for _, written in answers
+    ]
+    # a token that the model writes is made the one that ends its answers
+    shutil.copy(folder / "model.gguf", tmp_path)
+    end = answers[1][1][5]
+    field = reader.GGUFReader(tmp_path / "model.gguf", "r+").get_field(
+        "tokenizer.ggml.eos_token_id"
+    )
+    field.parts[field.data[0]][0] = end
+    asked = [replace(asked[1], stops=stops) for stops in (True, False)]
+    (_, stopped), (_, other) = by_transformers(source, asked, end)[1]
+    found = engine(tmp_path, 2).run(asked)
+    assert [c.tokens_written for c in found] == [len(stopped), len(other)] == [6, 12]
 
 
 def test_the_engine_checks_what_the_server_counts(made, monkeypatch):
     loaded = engine(made(64, "F32")[0])
     loaded.run(ask("one"))
-    wrong = [{"timings": {"prompt_n": 0}, "tokens_predicted": 1}]
-    monkeypatch.setattr(loaded, "_ask", lambda *question: wrong)
-    with pytest.raises(RuntimeError, match=r"read and wrote \[\(0, 1\)\] tokens, due were"):
+    wrong = {
+        "index": 0,
+        "timings": {"prompt_n": 0},
+        "tokens_predicted": 1,
+        "content": "",
+    }
+    monkeypatch.setattr(loaded.server, "continued", lambda question: iter([wrong]))
+    with pytest.raises(InputError, match=r"read 0 and wrote 1 tokens, due were \d+ and 2"):
+        loaded.run(ask("one"))
+    monkeypatch.setattr(loaded.server, "continued", lambda question: iter([]))
+    with pytest.raises(InputError, match="ended without an answer to 1 prompts"):
+        loaded.run(ask("one"))
+
+
+def test_a_server_that_is_gone_is_said(made):
+    loaded = engine(made(64, "F32")[0])
+    question = {"prompt": [[1] * 5000], "n_predict": 1}
+    with pytest.raises(InputError, match=r"llama.cpp answers to /completion: .*exceeds the avail"):
+        list(loaded.server.continued(question))
+    loaded.server.running = SimpleNamespace(listening_address="http://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"llama.cpp does not answer to /tokenize: .*refused"):
         loaded.run(ask("one"))
 
 
@@ -188,10 +262,16 @@ def test_zeros_of_pruned_weights_stay(made):
 
 
 def test_a_context_that_is_asked_for_is_made_and_too_long_a_prompt_is_a_finding(made, monkeypatch):
-    monkeypatch.setattr(llamacpp, "SLOT", 64)
-    loaded = engine(made(64, "F32")[0], 2)
-    completions = loaded.run(ask("one two three " * 20, "four", new_tokens=3))
-    assert loaded.slot > 64
+    monkeypatch.setattr(llamacpp, "CONTEXT", 256)
+    loaded, cut = engine(made(64, "F32")[0], 2), engine(made(64, "F32")[0], context=256)
+    assert cut.describe()["settings"]["context"] == "256"
+    requests = ask("one two three " * 40, "four", new_tokens=3)
+    with pytest.raises(Unsupported, match="a slot holds 256: context of the engine entry"):
+        cut.run(requests)
+    completions = loaded.run(requests)
+    settings = loaded.describe()["settings"]
+    assert int(settings["context"]) > 256
+    assert settings["slots"] == "2"
     assert [answer.tokens_written for answer in completions] == [3, 3]
     with pytest.raises(
         Unsupported, match=r"prompt and new tokens are \d+ tokens, the model's context is 512"
@@ -202,9 +282,9 @@ def test_a_context_that_is_asked_for_is_made_and_too_long_a_prompt_is_a_finding(
 def test_what_the_engine_cannot_run_is_a_finding(made, tmp_path):
     with pytest.raises(Unsupported, match="GGUF only"):
         engine(tmp_path)
-    if not llamacpp._has_gpu():
+    if not llamacpp.has_gpu():
         with pytest.raises(Unsupported, match="is built for CPUs only here"):
-            llamacpp.load(made(64, "F32")[0], {}, {"device": "cuda"}, {"batch_size": 1})
+            llamacpp.load(made(64, "F32")[0], {}, {"device": "cuda"}, {"slots": 1})
 
 
 def test_a_damaged_file_is_an_error_with_its_reason(made, tmp_path, capfd):

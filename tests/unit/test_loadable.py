@@ -75,6 +75,26 @@ def test_a_sequence_that_is_cut_below_the_answer_is_known_before(on_vllm):
                 assert reason is None
 
 
+def test_what_the_options_of_engines_rule_out_is_known_before(on_vllm):
+    on_vllm["engine"] = {
+        "flash": {"method": "transformers", "attention": "flash_attention_2"},
+        "cut": {"method": "llamacpp", "context": 5},
+    }
+    found = study.from_data(on_vllm, "study")
+    said = {
+        (cell.engine, cell.quantization, cell.hardware): found.unsupported(cell)
+        for cell in found.cells
+        if cell.pruning == "none"
+    }
+    assert said["flash", "fp16", "cpu"] == "flash_attention_2 needs a GPU"
+    assert said["flash", "fp16", "gpus"] is None
+    assert said["flash", "fp32", "gpus"].endswith("bfloat16 or float16 only, not in float32")
+    assert said["cut", "gguf", "cpu"].startswith("context is 5 tokens: no room for a prompt and")
+    on_vllm["engine"]["flash"] |= {"compile": True}
+    with pytest.raises(InputError, match=r"engine\.flash\.compile: .*expected cache: static"):
+        study.from_data(on_vllm, "study")
+
+
 def test_the_machine_decides_on_which_build_of_vllm_it_runs(on_vllm):
     assert METHODS["engine"]["vllm"].environment_on("cuda") == "envs/vllm"
     assert METHODS["engine"]["vllm"].environment_on("cpu") == "envs/vllm-cpu"

@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from conftest import ROOT
+from helpers.greedy import by_transformers
 from joulegrid.engines import Request, vllm
-from joulegrid.errors import OutOfMemory, Unsupported
+from joulegrid.errors import InputError, OutOfMemory, Unsupported
 
 pytestmark = pytest.mark.slow
 
@@ -29,28 +31,16 @@ def ask(*prompts, new_tokens=12, arrival_s=0.0):
     return [Request(prompt, new_tokens, False, arrival_s) for prompt in prompts]
 
 
-def by_transformers(folder, prompts, new_tokens, chat=False):
-    """Greedy texts of one prompt after the other, without padding."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    texts = []
-    for prompt in prompts:
-        if chat:
-            turn = [{"role": "user", "content": prompt}]
-            prompt = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
-        encoded = tokenizer(prompt, return_tensors="pt", add_special_tokens=not chat)
-        output = model.generate(
-            **encoded, max_new_tokens=new_tokens, min_new_tokens=new_tokens, do_sample=False
-        )
-        written = output[0, encoded["input_ids"].shape[1] :]
-        texts.append(tokenizer.decode(written, skip_special_tokens=True))
-    return texts
-
-
-def test_the_first_tokens_are_those_of_transformers(engine, tiny):
-    """In float32; more prompts than fit at a time, of different lengths."""
-    completions = engine.run(ask(*PROMPTS))
-    assert [c.text for c in completions] == by_transformers(tiny, PROMPTS, 12)
+def test_the_prompts_and_the_first_tokens_are_those_of_transformers(engine, tiny):
+    """In float32; more prompts than fit at a time, of different lengths, cut and repeated ones."""
+    asked = [*ask(*PROMPTS), *(replace(*ask(PROMPTS[1]), prompt_tokens=n) for n in (3, 40))]
+    prompts, answers = by_transformers(tiny, asked)
+    completions = engine.run(asked)
+    assert [engine._tokens(request) for request in asked] == prompts
+    assert [c.tokens_read for c in completions[-2:]] == [3, 40]
+    # vLLM keeps back what may be half a character
+    texts = [text.removesuffix("\ufffd") for text, _ in answers]
+    assert [c.text.removesuffix("\ufffd") for c in completions] == texts
 
 
 def test_it_writes_as_many_tokens_as_asked_and_the_same_again(engine, tiny):
@@ -63,7 +53,7 @@ def test_it_writes_as_many_tokens_as_asked_and_the_same_again(engine, tiny):
             len(tokenizer(request.prompt)["input_ids"]) for request in requests
         ]
         for completion in completions:
-            assert 0 < completion.first_token_s < completion.done_s < 60
+            assert 0 < completion.started_s < completion.first_token_s < completion.done_s < 60
         assert completions[0].done_s < completions[1].done_s, "a short answer does not wait"
     assert [c.text for c in runs[0]] == [c.text for c in runs[1]]
 
@@ -73,6 +63,21 @@ def test_requests_start_when_they_arrive(engine):
     completions = engine.run([*late, *ask("three", new_tokens=2)])
     assert completions[0].first_token_s >= 0.4
     assert completions[1].first_token_s < completions[0].first_token_s
+
+
+def test_one_request_follows_the_other_where_only_one_may_run(engine):
+    told = []
+    completions = engine.run(
+        ask("one", "two", "three", new_tokens=3), 1, lambda number, _: told.append(number)
+    )
+    assert told == [0, 1, 2]
+    for before, after in pairwise(completions):
+        assert before.done_s < after.started_s
+
+
+def test_an_empty_prompt_is_said(engine):
+    with pytest.raises(InputError, match="a prompt is empty"):
+        engine.run(ask(""))
 
 
 def test_what_ran_is_read_back(engine, tiny):
@@ -133,10 +138,17 @@ def test_a_real_model_answers_as_with_transformers(inside, tmp_path):
     variables = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
     command = [python, "-c", FETCH, str(tmp_path)]
     subprocess.run(command, check=True, env=variables, cwd=ROOT)
-    asked = ["The capital of France is", "Name three colours.", "What is 2 + 2?"]
+    texts = ["The capital of France is", "Name three colours.", "What is 2 + 2?"]
+    asked = [Request(text, 10) for text in texts]
+    # its answer ends by itself, and goes on where it may not
+    asked += [Request(texts[2], 20, stops=stops) for stops in (True, False)]
+    asked += [Request(texts[0], 8, prompt_tokens=64)]
     loaded = vllm.load(tmp_path, CAST, CPU, {**OPTIONS, "max_model_len": 256})
-    answers = [completion.text for completion in loaded.run([Request(p, 10) for p in asked])]
-    assert answers == by_transformers(tmp_path, asked, 10, chat=True)
+    prompts, answers = by_transformers(tmp_path, asked)
+    found = loaded.run(asked)
+    assert [loaded._tokens(request) for request in asked] == prompts
+    assert [(c.text, c.tokens_written) for c in found] == [(t, len(ids)) for t, ids in answers]
+    assert found[3].tokens_written < found[4].tokens_written == 20
     # 134,515,008 weights, the head tied to the embedding; 49,152 rows need no padding
     assert loaded.describe()["weights_bytes"] == 4 * 134_515_008
 

@@ -44,9 +44,11 @@ class Completion:
     Parameters
     ----------
     tokens_read, tokens_written
-        tokens of the prompt as the model saw it, without padding, and generated ones.
+        tokens of the prompt as the model saw it, without padding, and generated ones; the token
+        that ends an answer is one of them.
     done_s
-        seconds after the start of the run at which it was complete.
+        seconds after the start of the run at which it was complete; in a static batch, at which the
+        last of the batch was.
     first_token_s
         the same for its first token; None where the engine does not say.
     started_s

@@ -11,10 +11,13 @@ from joulegrid.metering.meter import Meter
 from joulegrid.metering.windows import Check
 from joulegrid.records import Spec
 
+# How the engines call the number of sequences at a time
+LIMITS = ("batch_size", "slots", "max_num_seqs")
+
 
 def concurrency(engine: dict[str, Any]) -> int:
     """How many requests an engine entry lets run at once."""
-    return int(engine.get("batch_size") or engine["max_num_seqs"])
+    return int(next(engine[key] for key in LIMITS if key in engine))
 
 
 def plausibility(

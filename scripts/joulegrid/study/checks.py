@@ -22,6 +22,7 @@ def of_entries(data: dict[str, Any]) -> list[str]:
         *_quantizations(data),
         *trainings.problems(data),
         *_quality_tasks(data),
+        *_engines(data),
         *_no_gpus(data),
         *_machines(data),
         *replays.of_replays(data),
@@ -63,6 +64,15 @@ def _dangling_names(data: dict[str, Any]) -> list[str]:
         if name not in known and name not in data["quality"]:
             lines.append(f"ranking.metrics: no metric {name!r}; {nearest(name, known)}")
     return lines
+
+
+def _engines(data: dict[str, Any]) -> list[str]:
+    """Compiled code without the cache that it needs."""
+    return [
+        f"engine.{label}.compile: got true with cache: dynamic; expected cache: static beside it"
+        for label, entry in data["engine"].items()
+        if entry.get("compile") and entry["cache"] == "dynamic"
+    ]
 
 
 def _no_gpus(data: dict[str, Any]) -> list[str]:

@@ -10,6 +10,9 @@ from typing import Any
 from joulegrid.study.methods import METHODS, method_name
 from joulegrid.study.points import least
 
+# How the engines call the number of sequences at a time, and the tokens of the longest one
+LIMITS = ("batch_size", "slots", "max_num_seqs")
+LONGEST = ("context", "max_model_len")
 # Of GPTQ, as vLLM's kernels take it
 GPTQ_BITS = {"cpu": (4,), "cuda": (4, 8)}
 GROUP_SIZES = (-1, 32, 64, 128)
@@ -30,16 +33,17 @@ def why_not(
     if name not in METHODS["quantization"][kind].engines:
         able = sorted(n for n, known in METHODS["quantization"].items() if name in known.engines)
         return f"the engine {name} does not load {kind}; it loads {', '.join(able)}"
-    reason = _too_many(engine, workload)
-    if reason or name != "vllm":
+    reason = _too_many(engine, workload) or _too_short(engine, workload)
+    if reason or name == "llamacpp":
         return reason
-    reason = _OF_VLLM.get(kind, lambda *_: None)(quantization, hardware["device"])
-    return reason or _too_short(engine, workload)
+    if name == "transformers":
+        return _of_flash_attention(engine, quantization, hardware["device"])
+    return _OF_VLLM.get(kind, lambda *_: None)(quantization, hardware["device"])
 
 
 def _too_many(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
     """Of several points the least is looked at: one that cannot run is a finding of that point."""
-    key = "batch_size" if "batch_size" in engine else "max_num_seqs"
+    key = next(key for key in LIMITS if key in engine)
     asked = least(workload.get("concurrency", 1))
     if asked <= engine[key]:
         return None
@@ -47,12 +51,26 @@ def _too_many(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
 
 
 def _too_short(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
-    longest, asked = engine.get("max_model_len"), least(workload["new_tokens"])
-    prompt = least(workload.get("prompt_tokens", 1))
-    if longest is None or prompt + asked <= longest:
-        return None
+    asked, prompt = least(workload["new_tokens"]), least(workload.get("prompt_tokens", 1))
     read = f"{prompt} tokens" if "prompt_tokens" in workload else "a prompt"
-    return f"max_model_len is {longest} tokens: no room for {read} and {asked} new ones"
+    for key in LONGEST:
+        if key in engine and prompt + asked > engine[key]:
+            return f"{key} is {engine[key]} tokens: no room for {read} and {asked} new ones"
+    return None
+
+
+def _of_flash_attention(
+    engine: dict[str, Any], quantization: dict[str, Any], device: str
+) -> str | None:
+    attention = engine.get("attention", "")
+    if not attention.startswith("flash"):
+        return None
+    dtype = quantization.get("dtype") or quantization.get("compute_dtype")
+    if device == "cpu":
+        return f"{attention} needs a GPU"
+    if dtype and dtype not in SIXTEEN_BITS:
+        return f"{attention} computes in {' or '.join(SIXTEEN_BITS)} only, not in {dtype}"
+    return None
 
 
 def _of_bitsandbytes(entry: dict[str, Any], device: str) -> str | None:

@@ -17,6 +17,7 @@ from joulegrid.engines import Completion, Report, Request
 from joulegrid.engines.prompts import check_context, encoder, tokens_of
 from joulegrid.engines.transformers import facts, sparse
 from joulegrid.engines.transformers.batches import generate
+from joulegrid.engines.transformers.options import decoding, set_attention
 from joulegrid.errors import InputError, OutOfMemory
 from joulegrid.jobs.implementation import implementation
 from joulegrid.models.context import context_of
@@ -24,12 +25,15 @@ from joulegrid.models.context import context_of
 
 @dataclass
 class Engine:
-    """A loaded model with its tokenizer; `ends` are the tokens that end an answer."""
+    """A loaded model with its tokenizer; `ends` are the tokens that end an answer, `decoding` is
+    what else generate() is told.
+    """
 
     model: Any
     tokenizer: Any
     batch_size: int
     ends: tuple[int, ...]
+    decoding: dict[str, Any]
     _tokenized: dict[Request, list[int]] = field(default_factory=dict)
 
     def run(
@@ -49,7 +53,9 @@ class Engine:
             time.sleep(max(0, requests[waiting[0]].arrival_s - (time.perf_counter() - began)))
             batch = self._arrived(waiting, requests, prompts, at_once, time.perf_counter() - began)
             of_batch = [prompts[n] for n in batch], [requests[n] for n in batch]
-            completions = generate(self.model, self.tokenizer, *of_batch, self.ends, began)
+            completions = generate(
+                self.model, self.tokenizer, *of_batch, self.ends, self.decoding, began
+            )
             for number, completion in zip(batch, completions, strict=True):
                 done[number] = completion
                 if report:
@@ -103,7 +109,8 @@ def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> En
     OutOfMemory
         where they do not fit on the GPUs.
     Unsupported
-        where sparse kernels are asked for and the device or the weights cannot have them.
+        where sparse kernels, an attention or compiled code are asked for and the device, the model
+        or the weights cannot have them.
     InputError
         where the tokenizer has neither padding nor end token.
     """
@@ -131,11 +138,14 @@ def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> En
         tokenizer.pad_token = tokenizer.eos_token
     if options.get("sparse_kernels"):
         sparse.convert(model)
+    if "attention" in options:
+        set_attention(model, options["attention"])
     ends = _ends(model, tokenizer)
     # A checkpoint's own generation settings (beams, penalties, …) would fill in what generate() is
     # not told
     model.generation_config = GenerationConfig()
-    return Engine(model.eval(), tokenizer, options["batch_size"], ends)
+    batch_size, told = options["batch_size"], decoding(model, options)
+    return Engine(model.eval(), tokenizer, batch_size, ends, told)
 
 
 def _ends(model: Any, tokenizer: Any) -> tuple[int, ...]:

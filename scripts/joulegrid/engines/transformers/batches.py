@@ -64,6 +64,7 @@ def generate(
     prompts: Sequence[list[int]],
     requests: Sequence[Request],
     ends: Sequence[int],
+    decoding: dict[str, Any],
     began: float,
 ) -> list[Completion]:
     """Continue every prompt of a batch greedily; all are given back when the last has ended.
@@ -72,6 +73,8 @@ def generate(
     ----------
     ends
         tokens that end an answer; they count as written.
+    decoding
+        what else generate() is told.
     began
         on `time.perf_counter`: what the times of completions are counted from.
     """
@@ -95,6 +98,7 @@ def generate(
                 max_new_tokens=max(request.new_tokens for request in requests),
                 do_sample=False,
                 pad_token_id=tokenizer.pad_token_id,
+                **decoding,
             ),
             logits_processor=LogitsProcessorList(going_on),
             stopping_criteria=StoppingCriteriaList([until]),

@@ -20,11 +20,13 @@ def of(model: Any) -> dict[str, Any]:
 
 def settings(model: Any) -> dict[str, str]:
     """What else decides how it computes: attention, cache, compilation, threads."""
-    generation = getattr(model, "generation_config", None)
+    # generate() keeps these on the model when it has made a static cache, and when it has compiled
+    static = getattr(model, "_previous_max_cache_length", None)
+    compiled = getattr(model, "_compiled_call", None) is not None
     return {
         "attention": str(getattr(model.config, "_attn_implementation", None)),
-        "cache": str(getattr(generation, "cache_implementation", None) or "dynamic"),
-        "compiled": "yes" if getattr(model, "_compiled_call_impl", None) else "no",
+        "cache": "dynamic" if static is None else f"static, {static} tokens",
+        "compiled": "yes" if compiled else "no",
         "threads": str(torch.get_num_threads()),
     }
 

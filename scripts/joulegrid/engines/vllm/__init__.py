@@ -1,5 +1,5 @@
 """The engine that is vLLM, as it serves: its scheduler and its workers in processes of their own,
-greedy decoding, a fixed number of new tokens.
+greedy decoding, requests joining as there is room.
 
 Those processes are children of this one. The meter counts the children's CPU time and NVML knows
 them; `jobs.orphans` ends them with this process, however it ends.
@@ -7,6 +7,7 @@ them; `jobs.orphans` ends them with this process, however it ends.
 
 import os
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +19,8 @@ from vllm import EngineArgs, LLMEngine, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from joulegrid.engines import Completion, Request
+from joulegrid.engines import Completion, Report, Request
+from joulegrid.engines.prompts import check_context, encoder, tokens_of
 from joulegrid.errors import InputError, OutOfMemory, Unsupported
 from joulegrid.jobs import failures, orphans
 from joulegrid.jobs.devices import gpu_memory_in_use, peak_memory_of_all
@@ -52,64 +54,63 @@ class Engine:
     is_cut: bool
     _tokenized: dict[Request, list[int]] = field(default_factory=dict)
 
-    def run(self, requests: Sequence[Request]) -> list[Completion]:
+    def run(
+        self,
+        requests: Sequence[Request],
+        at_once: int | None = None,
+        report: Report | None = None,
+    ) -> list[Completion]:
         """See `joulegrid.engines.Engine`; a request is handed over when it has arrived, and joins
         those that run as soon as there is room.
         """
         prompts = [self._tokens(request) for request in requests]
-        waiting = sorted(range(len(requests)), key=lambda n: requests[n].arrival_s, reverse=True)
+        waiting = deque(sorted(range(len(requests)), key=lambda n: requests[n].arrival_s))
         done: dict[int, Completion] = {}
         began = time.monotonic()
         try:
             while len(done) < len(requests):
-                self._hand_over(waiting, requests, prompts, began)
+                under_way = len(requests) - len(waiting) - len(done)
+                room = len(waiting) if at_once is None else at_once - under_way
+                self._hand_over(waiting, room, requests, prompts, began)
                 for output in self.llm.step():
                     if output.finished:
                         number = int(output.request_id)
                         done[number] = _completion(output, requests[number], began)
+                        if report:
+                            report(number, done[number])
         except Exception as error:
             raise failures.of_vllm(error, self.log.lines(), "while running") from None
         return [done[number] for number in range(len(requests))]
 
     def _hand_over(
         self,
-        waiting: list[int],
+        waiting: deque[int],
+        room: int,
         requests: Sequence[Request],
         prompts: Sequence[list[int]],
         began: float,
     ) -> None:
-        """Add the requests that have arrived; wait for the next one where nothing runs."""
-        while waiting:
-            left_s = requests[waiting[-1]].arrival_s - (time.monotonic() - began)
+        """Add up to `room` of those that have arrived; wait for the next one where nothing runs."""
+        for _ in range(min(room, len(waiting))):
+            left_s = requests[waiting[0]].arrival_s - (time.monotonic() - began)
             if left_s > 0:
                 if self.llm.has_unfinished_requests():
                     return
                 time.sleep(left_s)
-            number = waiting.pop()
+            number = waiting.popleft()
             prompt = {"prompt_token_ids": prompts[number]}
-            self.llm.add_request(str(number), prompt, _greedy(requests[number].new_tokens))
+            self.llm.add_request(str(number), prompt, _greedy(requests[number]))
 
     def _tokens(self, request: Request) -> list[int]:
         if request not in self._tokenized:
-            tokenizer, text = self.llm.get_tokenizer(), request.prompt
-            chat = request.chat and bool(tokenizer.chat_template)
-            if chat:
-                turns = [{"role": "user", "content": text}]
-                text = tokenizer.apply_chat_template(
-                    turns, add_generation_prompt=True, tokenize=False
-                )
-            tokens = tokenizer(text, add_special_tokens=not chat)["input_ids"]
-            self._check_length(len(tokens) + request.new_tokens)
+            tokens = tokens_of(request, encoder(self.llm.get_tokenizer(), request.chat))
+            self._check_length(tokens, request)
             self._tokenized[request] = tokens
         return self._tokenized[request]
 
-    def _check_length(self, tokens: int) -> None:
-        config = self.llm.vllm_config.model_config
-        context = context_of(config.hf_text_config)
-        if context and tokens > context:
-            raise Unsupported(
-                f"prompt and new tokens are {tokens} tokens, the model's context is {context}"
-            )
+    def _check_length(self, prompt: list[int], request: Request) -> None:
+        config, tokens = self.llm.vllm_config.model_config, len(prompt) + request.new_tokens
+        check_context(prompt, request, context_of(config.hf_text_config))
         if tokens > config.max_model_len:
             if self.is_cut:
                 raise Unsupported(
@@ -181,6 +182,8 @@ def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> En
             )
         except Exception as error:
             raise failures.of_vllm(error, log.lines(), "while loading") from None
+    # the times of tokens are wanted, not the counters and the log that are made of them each step
+    llm.logger_manager = None
     if hasattr(llm.engine_core, "outputs_queue"):  # it runs in a process of its own
         Thread(target=_wake_when_dead, args=(llm.engine_core,), daemon=True).start()
     return Engine(llm, log, "max_model_len" in options)
@@ -235,12 +238,12 @@ def arguments(weights: Path, quantization: dict, hardware: dict, options: dict) 
     return told
 
 
-def _greedy(new_tokens: int) -> SamplingParams:
-    """Exactly so many tokens: until the last of them the end token is not allowed."""
+def _greedy(request: Request) -> SamplingParams:
+    """Exactly so many tokens, none of which may be an end token; or at most so many."""
     return SamplingParams(
         temperature=0.0,
-        max_tokens=new_tokens,
-        min_tokens=new_tokens,
+        max_tokens=request.new_tokens,
+        min_tokens=0 if request.stops else request.new_tokens,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
 
@@ -249,7 +252,8 @@ def _completion(output: Any, request: Request, began: float) -> Completion:
     """A finished request; vLLM's clock of tokens is this machine's monotonic one, as ours."""
     (answer,) = output.outputs
     written = len(answer.token_ids)
-    if written != request.new_tokens:
+    ended = request.stops and answer.finish_reason == "stop" and written <= request.new_tokens
+    if not (ended or written == request.new_tokens):
         raise InputError(f"vLLM wrote {written} tokens, due were {request.new_tokens}")
     return Completion(
         tokens_read=len(output.prompt_token_ids),
@@ -257,4 +261,5 @@ def _completion(output: Any, request: Request, began: float) -> Completion:
         done_s=time.monotonic() - began,
         text=answer.text,
         first_token_s=output.metrics.first_token_ts - began,
+        started_s=output.metrics.scheduled_ts - began,
     )
