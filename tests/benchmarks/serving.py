@@ -3,8 +3,10 @@ environment of the engine.
 
 transformers' generate() of a tokenized batch, llama.cpp's server asked once for all prompts, and
 vllm.LLM.generate; with the same settings and the same numbers of new tokens, in turns. As others
-may compute on the machine, the CPU time that both take is compared too. Without a folder of a model
-(of a model.gguf for llama.cpp), a small random one is run.
+may compute on the machine, the CPU time that both take is compared too; vLLM's holds the waiting of
+its processes, which do not sleep. What a cell adds to a step counts the more, the smaller the model
+is: without a folder of one (of a model.gguf for llama.cpp), a random one of 20 million weights is
+run.
 
     PYTHONPATH=scripts:tests envs/ENV/.venv/bin/python tests/benchmarks/serving.py ENGINE [FOLDER]
 """
@@ -24,7 +26,7 @@ from joulegrid.engines import Engine, Request
 from joulegrid.jobs.orphans import PROC, descendants
 
 CAST, CPU = {"method": "cast", "dtype": "float32"}, {"device": "cpu"}
-PROMPTS, CONTEXT = 16, 512
+PROMPTS, CONTEXT, HIDDEN = 16, 512, 1024
 ROUNDS, NEW_TOKENS = 12, 40
 TEXTS = [f"Write a short story about the number {number}." for number in range(PROMPTS)]
 REQUESTS = [Request(text, NEW_TOKENS, chat=False) for text in TEXTS]
@@ -132,11 +134,11 @@ def compare(name: str, ours: Engine, bare: Bare) -> None:
 def small(name: str, folder: Path) -> Path:
     """A small random model, as an engine loads it."""
     if name != "llamacpp":
-        return tiny_model.make(folder, 256)
+        return tiny_model.make(folder, HIDDEN)
     from joulegrid.compression import making
 
     (made := folder / "gguf").mkdir()
-    source = tiny_model.make_sentencepiece(folder, 256)
+    source = tiny_model.make_sentencepiece(folder, HIDDEN)
     making.quantize(source, made, {"method": "gguf", "type": "F32"}, 0, "cpu")
     return made
 
