@@ -35,7 +35,8 @@ def test_a_new_metric_generates_nothing_and_all_of_them_are_ranked_with_interval
         notes = "of 4 questions 1 longer than the context and left out"
         assert (found.notes == notes).all()
         changes = tree["changes"].to_dataset().sel(metric="saf.chrf", pruning="none").squeeze()
-        assert changes.verdict.sel(quantization="nf4") == VERDICT.index("worse")
+        # three answers of such different lengths tell nothing of their mean difference
+        assert changes.verdict.sel(quantization="nf4").item() == VERDICT.index("same")
         assert changes.difference.sel(quantization="nf4").item() == pytest.approx(-28 * 7 / 3)
         weight = (
             tree["samples/saf"]
