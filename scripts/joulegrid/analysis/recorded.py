@@ -217,9 +217,19 @@ class Validation(Struct):
     energy_j: Components
 
 
+class Bases(Struct):
+    """How the energy of each component was obtained, in a word."""
+
+    cpu: Literal["measured", "estimated", "guess", "absent"]
+    gpu: Literal["measured", "estimated", "guess", "absent"]
+    ram: Literal["measured", "estimated", "guess", "absent"]
+
+
 class Epoch(Struct, kw_only=True):
     """One epoch of a training."""
 
+    host: str
+    basis: Bases
     epoch: Count
     seconds: float
     energy_j: Components
@@ -249,7 +259,6 @@ class Training(Made, kw_only=True):
 
     epochs: Annotated[list[Epoch], Meta(min_length=1)]
     lost: list[Cost]
-    components: Ways
     cost: Cost
     used: Cost
     data: Data

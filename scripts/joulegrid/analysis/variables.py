@@ -247,7 +247,7 @@ TRAINING = {
         extra=_PER_EPOCH,
     ),
     "basis": Variable(
-        "how the energy of the component was obtained", None, _PER_COMPONENT, BASIS, dtype="i1"
+        "how the energy of the component was obtained", None, _OF_EPOCH, BASIS, dtype="i1"
     ),
     "lost_energy": Variable(
         "energy of epochs that were interrupted and begun anew",
@@ -272,7 +272,8 @@ TRAINING = {
         extra=("quantile",),
     ),
     "counted": text("rows and samples that were left out, cut or suspicious, by reason"),
-    "device": text("names of the GPUs that trained, or of the CPU"),
+    "device": text("names of the GPUs that trained last, or of the CPU"),
+    "hosts": text("names of the machines that trained, in their order"),
     "reason": text("why there is no number"),
     "accepted": _ACCEPTED,
 }
