@@ -11,11 +11,11 @@ TRAINING = {
     "precision": "float32",
     "epochs": 1,
     "batch_size": 2,
-    "sequence_length": 256,
+    "sequence_length": 400,
     "too_long": "truncate",
     "data": {
         "file": "config/data/saf/saf.jsonl",
-        "template": "{question}\n{answer}\n",
+        "template": "{verification}: ",
         "answer": "feedback",
         "limit": 6,
     },

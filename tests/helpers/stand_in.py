@@ -49,13 +49,14 @@ if script in ("fetch_model", *MAKING):
         epochs = spec["training"]["epochs"]
         for number in range(1, epochs + 1):
             (weights / f"epoch-{number}").mkdir(exist_ok=True)
-        how = {"basis": "estimated", "method": "stand-in"}
         record |= {
             "epochs": [
                 {
                     **cost,
                     "epoch": number,
                     "codecarbon_j": cost["energy_j"],
+                    "basis": {"cpu": "estimated", "gpu": "absent", "ram": "estimated"},
+                    "host": "stand-in",
                     "training_loss": 3.0 / number,
                     "validation_loss": 3.5 / number,
                     "validation": cost,
@@ -66,7 +67,6 @@ if script in ("fetch_model", *MAKING):
                 for number in range(1, epochs + 1)
             ],
             "lost": [{"epoch": 1, **cost}],
-            "components": {"cpu": how, "gpu": {"basis": "absent", "method": "none"}, "ram": how},
             "used": cost,
             "device": {"cpu": "stand-in", "gpus": []},
             "validation_loss": 4.0,

@@ -42,11 +42,11 @@ def test_a_study_that_was_taken_apart_is_the_same_when_combined(whole):
         "other": part(whole, quantization=["fp32", "gptq4"], zone=["BE"]),
     }
     found = combination.combine(parts)
-    for group in ("energy", "quality", "weights", "ranking", "changes", "carbon"):
+    for group in ("energy", "quality", "training", "weights", "ranking", "changes", "carbon"):
         due, got = whole[group].to_dataset(), found[group].to_dataset()
         xr.testing.assert_equal(due.sortby(list(due.dims)), got.sortby(list(got.dims)))
     assert found["quality"].direction.attrs["flag_meanings"] == "lower_is_better higher_is_better"
-    kept = {"energy", "quality", "samples", "weights", "ranking", "changes", "carbon"}
+    kept = {"energy", "quality", "samples", "training", "weights", "ranking", "changes", "carbon"}
     assert set(found.children) == {*kept, "published"}
     for task, node in whole["samples"].children.items():
         due, got = node.to_dataset(), found[f"samples/{task}"].to_dataset()

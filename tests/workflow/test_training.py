@@ -84,6 +84,7 @@ def test_a_study_with_trainings_from_plan_to_dataset(with_lora, tmp_path):
     assert longer.training_loss.values.tolist() == pytest.approx([3.0, 1.5, 1.0])
     assert longer.energy.sum("component").values.tolist() == [3.0, 3.0, 3.0]
     shorter = training.sel(training="lora-e2")
+    assert shorter.basis.sel(component="cpu").values.tolist() == [1, 1, 3]
     assert shorter.validation_loss.isnull().values.tolist() == [False, False, True]
     assert float(shorter.lost_energy.sum()) == 3.0
     assert float(shorter.merged_loss) == 1.0

@@ -60,7 +60,7 @@ TRAINING = {
         extra=_PER_EPOCH,
     ),
     "basis": Variable(
-        "how the energy of the component was obtained", None, PER_COMPONENT, BASIS, dtype="i1"
+        "how the energy of the component was obtained", None, _OF_EPOCH, BASIS, dtype="i1"
     ),
     "lost_energy": Variable(
         "energy of epochs that were interrupted and begun anew",
@@ -85,7 +85,8 @@ TRAINING = {
         extra=("quantile",),
     ),
     "counted": text("rows and samples that were left out, cut or suspicious, by reason"),
-    "device": text("names of the GPUs that trained, or of the CPU"),
+    "device": text("names of the GPUs that trained last, or of the CPU"),
+    "hosts": text("names of the machines that trained, in their order"),
     "reason": text("why there is no number"),
     "accepted": ACCEPTED,
 }
@@ -122,15 +123,14 @@ def _padded(value: Any, most: int) -> Any:
     """Values by epoch, as long as the longest training of the study."""
     if not isinstance(value, _ByEpoch):
         return value
-    return [*value, *[value.nothing] * (most - len(value))]
+    nothing = [value.fill] * len(value[0]) if isinstance(value[0], list) else value.fill
+    return [*value, *[nothing] * (most - len(value))]
 
 
 class _ByEpoch(list):
-    """Values of the epochs of one training, by component or not."""
+    """Values of the epochs of one training, by component or not; `fill` stands behind the last."""
 
-    @property
-    def nothing(self) -> Any:
-        return [np.nan] * len(self[0]) if isinstance(self[0], list) else np.nan
+    fill: float = np.nan
 
 
 def training_row(record: Training) -> Row:
@@ -140,6 +140,8 @@ def training_row(record: Training) -> Row:
         return _ByEpoch(value(epoch) for epoch in record.epochs)
 
     lost, data = record.lost, record.data
+    basis = of(lambda e: [BASIS.index(getattr(e.basis, c)) for c in COMPONENTS])
+    basis.fill = TRAINING["basis"].fill
     return {
         "energy": of(lambda e: e.energy_j.listed()),
         "duration": of(lambda e: e.seconds),
@@ -153,7 +155,7 @@ def training_row(record: Training) -> Row:
         "peak_gpu_memory": of(lambda e: e.memory_bytes.gpu),
         "disturbed": of(lambda e: float(bool(e.disturbed))),
         "shared": of(lambda e: float(e.shared_with is not None)),
-        "basis": [BASIS.index(getattr(record.components, c).basis) for c in COMPONENTS],
+        "basis": basis,
         "lost_energy": [sum(part.energy_j.get(c, 0.0) for part in lost) for c in COMPONENTS],
         "lost_duration": sum(part.seconds for part in lost),
         "interruptions": float(len(lost)),
@@ -165,6 +167,7 @@ def training_row(record: Training) -> Row:
         "answer_tokens": data.answer_tokens,
         "sample_tokens": data.sample_tokens,
         "counted": ", ".join(f"{count} {reason}" for reason, count in data.counted.items()),
+        "hosts": ", ".join(dict.fromkeys(epoch.host for epoch in record.epochs)),
         "device": ", ".join(gpu.name for gpu in record.device.gpus) or record.device.cpu,
     }
 

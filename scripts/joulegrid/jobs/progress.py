@@ -9,6 +9,7 @@
 import fcntl
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,13 @@ class Progress:
         """Say what the epoch that is being trained took so far."""
         write_json(
             self.folder / "now.json",
-            {"schema_version": SCHEMA_VERSION, "epoch": epoch, "at": now(), **facts},
+            {
+                "schema_version": SCHEMA_VERSION,
+                "epoch": epoch,
+                "at": now(),
+                "host": socket.gethostname(),
+                **facts,
+            },
         )
 
     def finish(self, epoch: int, weights: Path, facts: dict[str, Any], whole: bool) -> None:
@@ -98,7 +105,13 @@ class Progress:
         target = epoch_folder(self.kept, epoch)
         os.rename(weights, target)
         write_json(
-            _facts_of(self.kept, epoch), {"schema_version": SCHEMA_VERSION, "epoch": epoch, **facts}
+            _facts_of(self.kept, epoch),
+            {
+                "schema_version": SCHEMA_VERSION,
+                "epoch": epoch,
+                "host": socket.gethostname(),
+                **facts,
+            },
         )
         (self.folder / "now.json").unlink(missing_ok=True)
         before = epoch_folder(self.kept, epoch - 1)

@@ -44,13 +44,19 @@ class Stopwatch:
         assert self._running is not None
         running, self._running = self._running, None
         self._ended.set()
-        reading: Reading = running.result()[1]
-        return reading.facts()
+        return self._facts(running.result()[1])
 
     def measure(self, work: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
         """Run `work()`: what it gives, and what it took."""
         result, reading = self.meter.measure(work)
-        return result, reading.facts()
+        return result, self._facts(reading)
+
+    def _facts(self, reading: Reading) -> dict[str, Any]:
+        """With the basis of each component: a job that goes on may be on another machine."""
+        return {
+            **reading.facts(),
+            "basis": {c: how["basis"] for c, how in self.meter.basis.items()},
+        }
 
     def close(self) -> None:
         """End a stretch that nobody will ask for, and the thread."""

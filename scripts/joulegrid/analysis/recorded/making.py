@@ -1,10 +1,10 @@
 """Records of models, trainings and weights."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from joulegrid.analysis.recorded import Components, Cost, Count, Device, Header, Memory, Spent, Ways
+from joulegrid.analysis.recorded import Components, Cost, Count, Device, Header, Memory, Spent
 
 
 class Sparsity(Struct):
@@ -34,9 +34,19 @@ class Validation(Struct):
     energy_j: Components
 
 
+class Bases(Struct):
+    """How the energy of each component was obtained, in a word."""
+
+    cpu: Literal["measured", "estimated", "guess", "absent"]
+    gpu: Literal["measured", "estimated", "guess", "absent"]
+    ram: Literal["measured", "estimated", "guess", "absent"]
+
+
 class Epoch(Struct, kw_only=True):
     """One epoch of a training."""
 
+    host: str
+    basis: Bases
     epoch: Count
     seconds: float
     energy_j: Components
@@ -66,7 +76,6 @@ class Training(Made, kw_only=True):
 
     epochs: Annotated[list[Epoch], Meta(min_length=1)]
     lost: list[Cost]
-    components: Ways
     cost: Cost
     used: Cost
     data: Data
