@@ -223,6 +223,7 @@ def second_study(data):
 
 RECORDS = "scripts/joulegrid/records.py"
 SESSION = "scripts/joulegrid/metering/session.py"
+POINTS = "scripts/joulegrid/metering/points.py"
 
 ROWS = {
     # ------------------------------------------------------------ the study
@@ -383,9 +384,9 @@ ROWS = {
     "ranking weight there and back": (analysis_there_and_back, set(), ANALYSIS),
     # ------------------------ upgrades that compute nothing else
     "a comment": (file(SESSION, "import time", "# why\nimport time"), set(), set()),
-    "a docstring": (file(SESSION, "Run until the run time", "Run till the run time"), set(), set()),
+    "a docstring": (file(POINTS, "Run until the run time", "Run till the run time"), set(), set()),
     "a type hint": (file(SESSION, r"-> dict\[str, Any\]:", "-> dict:"), set(), set()),
-    "a message": (file(SESSION, "warm-up", "warming up"), set(), set()),
+    "a message": (file(POINTS, "warm-up", "warming up"), set(), set()),
     "the text of an error": (
         file(
             "scripts/joulegrid/workloads/prompts.py", "the workload asks for", "the workload wants"
@@ -394,7 +395,7 @@ ROWS = {
         set(),
     ),
     "a message of the hub": (
-        file("scripts/joulegrid/models/hub.py", "the model is gated", "this is gated"),
+        file("scripts/joulegrid/models/hub.py", "is gated: accept", "is locked: accept"),
         set(),
         set(),
     ),
@@ -463,7 +464,7 @@ ROWS = {
         STEPS,
     ),
     "another warm-up": (
-        file(SESSION, r"SETTLED, LONGEST_WARM_UP = 0\.05", "SETTLED, LONGEST_WARM_UP = 0.5"),
+        file(POINTS, r"SETTLED, LONGEST_WARM_UP = 0\.05", "SETTLED, LONGEST_WARM_UP = 0.5"),
         energy(ALL),
         STEPS,
     ),
