@@ -156,8 +156,15 @@ def test_a_model_that_keeps_up(tiny, tmp_path):
     assert point["lengths"]["tokens_read"] == found["tokens_read"].to_pylist()
 
 
-def test_a_model_that_falls_behind(tiny, tmp_path):
-    path = tmp_path / "x.requests.parquet"
+def test_a_model_that_falls_behind(tiny, tmp_path, monkeypatch):
+    """Two requests take 50 ms at least, on however fast a machine; ten times as many come."""
+    path, real = tmp_path / "x.requests.parquet", transformers.generate
+
+    def generate(*arguments):
+        time.sleep(0.05)
+        return real(*arguments)
+
+    monkeypatch.setattr(transformers, "generate", generate)
     spec = spec_of(rate_per_s=400, duration_s=1, drain_s=0)
     record = session.measure(spec, tiny, requests=path)
     facts = record["replay"]

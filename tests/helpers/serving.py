@@ -1,0 +1,65 @@
+"""Sessions of requests that keep coming, as every engine that joins them runs them."""
+
+import pyarrow.parquet as pq
+
+from joulegrid.metering import session
+
+PROMPTS = {"path": "config/prompts/questions.jsonl"}
+ASKED = {"prompts": PROMPTS, "new_tokens": 6, "chat": False}
+REPLAY = {
+    **ASKED,
+    "method": "replay",
+    "rate_per_s": 8,
+    "arrivals": "constant",
+    "duration_s": 2,
+    "drain_s": 60,
+    "bin_s": 1,
+    "stop": "natural",
+}
+STEADY = {**ASKED, "method": "steady", "concurrency": 2, "stop": "fixed"}
+PROTOCOL = {
+    "min_seconds": 0.1,
+    "precision": 0.9,
+    "max_windows": 3,
+    "idle_seconds": 0,
+    "tracking": "machine",
+    "disturbed": "accept",
+    "phases": False,
+    "seed": 0,
+}
+
+
+def spec_of(workload, quantization, engine):
+    """The spec of a session on this machine's CPU."""
+    return {
+        "quantization": quantization,
+        "hardware": {"device": "cpu", "threads": 1},
+        "engine": engine,
+        "workload": workload,
+        "protocol": PROTOCOL,
+        "session": 1,
+    }
+
+
+def replayed(weights, quantization, engine, path):
+    """A replay that must keep up: what the record says of it."""
+    record = session.measure(spec_of(REPLAY, quantization, engine), weights, requests=path)
+    facts, rows = record["replay"], pq.read_table(path).to_pylist()
+    assert facts["finished"] == facts["arrived"] == len(rows) == 16
+    for number, row in enumerate(rows):
+        assert row["arrival_s"] == number / 8
+        assert row["arrival_s"] <= row["started_s"] < row["first_token_s"] < row["done_s"]
+        assert 1 <= row["tokens_written"] <= 6
+    assert record["windows"][0]["seconds"] >= 2
+    assert 0 < facts["total_s"]["p50"] <= facts["total_s"]["p99"]
+    return record
+
+
+def kept_full(weights, quantization, engine):
+    """A closed loop of two requests at once: the windows in which the batch is full."""
+    record = session.measure(spec_of(STEADY, quantization, engine), weights)
+    for window in record["windows"]:
+        assert window["seconds"] >= 0.1
+        assert window["tokens_written"] > 0
+        assert window["codecarbon_j"] is None
+    return record

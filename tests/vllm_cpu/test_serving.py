@@ -1,0 +1,26 @@
+"""vLLM under requests that keep coming."""
+
+import pytest
+
+from helpers import serving
+from joulegrid.engines import vllm
+
+pytestmark = pytest.mark.slow
+
+CAST = {"method": "cast", "dtype": "float32"}
+ENGINE = {"method": "vllm", "max_num_seqs": 4, "prefix_caching": False}
+
+
+@pytest.fixture(autouse=True)
+def _loaded(engine, monkeypatch):
+    """One load is enough, and a second model in one process vLLM does not take."""
+    monkeypatch.setattr(vllm, "load", lambda *_: engine)
+
+
+def test_requests_that_arrive_by_themselves_join_those_that_run(tiny, tmp_path):
+    record = serving.replayed(tiny, CAST, ENGINE, tmp_path / "x.requests.parquet")
+    assert record["settings"]["prefix_caching"] == "off"
+
+
+def test_a_closed_loop_is_measured_while_its_batch_is_full(tiny):
+    serving.kept_full(tiny, CAST, ENGINE)
