@@ -9,8 +9,8 @@ Ground, in every environment, the standard library only
     units         conversions
     records       JSON records, the identity of specs, provenance
     jobs          plumbing that entry scripts share: running, outcomes, devices, folders of weights
-    texts.files, texts.questions, texts.rows, texts.traces   reading what studies name: texts and
-                  prompts, questions, data sets of fine-tuning, instants of arrival
+    texts         reading what studies name: texts and prompts, questions and templates,
+                  data sets of fine-tuning, instants of arrival
     judging.arena what a judge is asked
     models.content, models.context   what a model folder holds, and the longest sequence
 

@@ -11,7 +11,8 @@ from joulegrid.errors import InputError
 from joulegrid.study import study
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
-from joulegrid.texts.questions import Question, fields_of, parse_questions
+from joulegrid.texts.questions import Question, parse_questions
+from joulegrid.texts.templates import fields_of
 
 ENTRY = {"template": "{prompt}", "reference": "reference"}
 SAF = {
@@ -56,11 +57,11 @@ def test_a_line_that_is_no_question_is_named(text, message):
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("Answer.", "it names no column"),
+        ("Answer.", "it names no field"),
         ("{prompt", "a brace that is meant as such is written twice"),
-        ("{}", "expected names of columns"),
-        ("{prompt.x}", "expected names of columns"),
-        ("{prompt:>9}", "expected names of columns"),
+        ("{}", "expected names of fields"),
+        ("{prompt.x}", "expected names of fields"),
+        ("{prompt:>9}", "expected names of fields"),
     ],
 )
 def test_a_template_names_columns(template, message):
@@ -111,7 +112,7 @@ def test_a_change_of_a_task_makes_anew_what_it_changes(study_data, changes, anew
     ("changes", "message"),
     [
         ({"template": "{qestion}"}, r"template: no column 'qestion'; .*did you mean 'question'"),
-        ({"template": "Why?"}, r"template: it names no column"),
+        ({"template": "Why?"}, r"template: it names no field"),
         ({"reference": "answer"}, r"reference: no column 'answer', and bleu needs one"),
         ({"metrics": ["meteor"]}, r"wordnet: the key is missing; meteor needs"),
         ({"metrics": ["blue"]}, r"metrics.0: got 'blue'; .*did you mean 'bleu'"),

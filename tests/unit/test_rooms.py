@@ -19,6 +19,7 @@ GROUND = {
     "texts.files",
     "texts.questions",
     "texts.rows",
+    "texts.templates",
     "texts.traces",
     "models.content",
     "models.context",

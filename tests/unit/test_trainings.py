@@ -82,9 +82,13 @@ def test_everything_behind_a_training_is_made_from_its_weights(with_training):
 @pytest.mark.parametrize(
     ("data", "keys", "said"),
     [
-        ({"template": "What?"}, {}, "data.template: expected fields by their names in braces"),
-        ({"template": "{question"}, {}, "data.template: not a template"),
-        ({"template": "{question.x}"}, {}, "data.template: expected fields by their names"),
+        ({"template": "What?"}, {}, "data.template: it names no field"),
+        (
+            {"template": "{question"},
+            {},
+            "lora.data.template: expected '}' before end of string; a brace",
+        ),
+        ({"template": "{question.x}"}, {}, "data.template: expected names of fields"),
         ({"template": "{question} {feedback}"}, {}, "holds {feedback}, the answer"),
         ({"template": "{questoin}"}, {}, "data.questoin: no row of config/data/saf/saf.jsonl has"),
         ({"template": "{questoin}"}, {}, "did you mean 'question'?"),
@@ -93,7 +97,11 @@ def test_everything_behind_a_training_is_made_from_its_weights(with_training):
         ({"optional": {"feedback": "none"}}, {}, "optional.feedback: the answer cannot be left"),
         ({"file": "config/data/saf/README.md"}, {}, "expected a .jsonl file"),
         ({"file": "config/data/saf/sfa.jsonl"}, {}, "no such file 'config/data/saf/sfa.jsonl'"),
-        ({}, {"sequence_length": 100_000}, "lora-e5.sequence_length: got 100000; the context"),
+        (
+            {},
+            {"sequence_length": 100_000},
+            "training.lora.sequence_length: got 100000; the",
+        ),
         ({}, {"epochs": 0}, "training.lora.epochs: got 0; expected a number of epochs"),
         ({}, {"precision": "int8"}, "training.lora.precision: got 'int8'"),
         ({}, {"ranks": 4}, "training.lora.ranks: unknown key"),
@@ -103,6 +111,7 @@ def test_what_is_wrong_is_said(with_training, data, keys, said):
     with pytest.raises(InputError) as found:
         with_training(data, **keys)
     assert said in str(found.value)
+    assert len(str(found.value).splitlines()) == 1, "once, whatever numbers of epochs there are"
 
 
 def test_a_label_that_epochs_would_make_twice_is_refused(study_data):

@@ -11,7 +11,8 @@ from joulegrid.records import ROOT
 from joulegrid.study.methods import GENERATION
 from joulegrid.study.validation import nearest
 from joulegrid.texts.files import decode
-from joulegrid.texts.questions import fields_of, parse_lines, parse_questions
+from joulegrid.texts.questions import parse_lines, parse_questions
+from joulegrid.texts.templates import fields_of
 
 # Metrics that need no reference
 WITHOUT = {"form"}

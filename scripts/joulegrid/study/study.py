@@ -124,10 +124,11 @@ def load(paths: Sequence[str | Path], overrides: dict | None = None) -> Study:
 
 def from_data(data: dict, source: str) -> Study:
     """Validate a study that is already read; see `load`."""
-    data = _with_epochs(check("study", benchmarks.expand(data, source), source), source)
+    written = check("study", benchmarks.expand(data, source), source)
+    data = _with_epochs(written, source)
     data.setdefault("carbon", {"zones": {}})
     found, missing = files.resolve(data)
-    problems = [*checks.of_entries(data), *missing]
+    problems = trainings.as_written([*checks.of_entries(data), *missing], written)
     if problems:
         raise InputError("\n".join(f"{source}: {line}" for line in problems))
     data["ranking"]["metrics"] = checks.ranking_metrics(data)  # one form, however the study puts it

@@ -9,7 +9,8 @@ from typing import Any
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
 from joulegrid.study.validation import nearest
-from joulegrid.texts.rows import SUFFIX, content_of, fields_in, rows_in
+from joulegrid.texts.rows import SUFFIX, content_of, rows_in
+from joulegrid.texts.templates import fields_of
 
 # So many rows of a data set are looked at before its jobs are
 LOOKED_AT = 2000
@@ -34,7 +35,7 @@ def expanded(data: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(entry.get("epochs"), list):
             entries[label] = entry
             continue
-        made[label] = [f"{label}-e{epochs}" for epochs in sorted(entry["epochs"])]
+        made[label] = _labels(label, entry)
         for name, epochs in zip(made[label], sorted(entry["epochs"]), strict=True):
             if name in data["training"]:
                 raise InputError(
@@ -47,6 +48,23 @@ def expanded(data: dict[str, Any]) -> dict[str, Any]:
         kind: [_with_labels(rule, made) for rule in rules] for kind, rules in data["grid"].items()
     }
     return {**data, "training": entries, "grid": grid}
+
+
+def _labels(label: str, entry: dict[str, Any]) -> list[str]:
+    return [f"{label}-e{epochs}" for epochs in sorted(entry["epochs"])]
+
+
+def as_written(lines: list[str], written: dict[str, Any]) -> list[str]:
+    """What is wrong with a study that was `expanded`, by the labels of the file, each once."""
+    for label, entry in written["training"].items():
+        for name in _labels(label, entry) if isinstance(entry.get("epochs"), list) else ():
+            lines = [
+                f"training.{label}.{line.removeprefix(f'training.{name}.')}"
+                if line.startswith(f"training.{name}.")
+                else line
+                for line in lines
+            ]
+    return list(dict.fromkeys(lines))
 
 
 def _with_labels(rule: dict[str, Any], made: dict[str, list[str]]) -> dict[str, Any]:
@@ -84,7 +102,7 @@ def problems(data: dict[str, Any]) -> list[str]:
 
 def _of_data(asked: dict[str, Any]) -> list[str]:
     try:
-        fields = fields_in(asked["template"])
+        fields = fields_of(asked["template"])
     except InputError as error:
         return [f"template: {error}"]
     if asked["answer"] in fields:

@@ -6,13 +6,13 @@ reference column holds a text, or a list of texts of which any is right.
 """
 
 import json
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from joulegrid.errors import InputError
 from joulegrid.texts.files import FileReference, text_in
+from joulegrid.texts.templates import fields_of, filled
 
 # Words that a reference needs for its presence in a prompt to say anything
 TELLING = 3
@@ -78,7 +78,7 @@ def parse_questions(text: str, name: str, entry: Mapping[str, Any]) -> list[Ques
             if column not in row:
                 raise InputError(f"{at}: no column {column!r}; it has {', '.join(row)}")
         values = {column: _text(row[column], column, at) for column in wanted}
-        prompt, right = entry["template"].format_map(values), entry["reference"]
+        prompt, right = filled(entry["template"], values), entry["reference"]
         references = _references(row[right], right, at) if answered else ()
         found.append(Question(number, prompt, references))
     return found
@@ -127,27 +127,3 @@ def _references(value: Any, column: str, at: str) -> tuple[str, ...]:
     if not several:
         raise InputError(f"{at}: the column {column!r} is empty")
     return tuple(_text(each, column, at) for each in several)
-
-
-def fields_of(template: str) -> list[str]:
-    """The columns that a template names.
-
-    Raises
-    ------
-    InputError
-        where it names none, or holds anything else in braces.
-    """
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise InputError(f"{error}; a brace that is meant as such is written twice") from None
-    fields = [field for _, field, _, _ in parts if field is not None]
-    wrong = [field for field in fields if not field or set(field) & set(".[]")]
-    if wrong or any(form or convert for _, _, form, convert in parts):
-        raise InputError("expected names of columns in braces, such as {question}, and no more")
-    if not fields:
-        raise InputError(
-            "it names no column: all prompts would be the same; write one in braces, such as "
-            "{prompt}"
-        )
-    return list(dict.fromkeys(fields))

@@ -9,7 +9,6 @@ Importable in every environment: the standard library only.
 import hashlib
 import json
 import random
-import string
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
+from joulegrid.texts.templates import fields_of, filled
 
 SUFFIX = ".jsonl"
 # An answer that is shorter than this, "Correct." say, may stand in its prompt by chance
@@ -69,37 +69,6 @@ def rows_in(content: bytes) -> tuple[list[dict[str, Any]], Counter[str]]:
     return rows, dropped
 
 
-def fields_in(template: str) -> list[str]:
-    """The names of the fields of a template such as `Question: {question}`.
-
-    Raises
-    ------
-    InputError
-        where it is no template of plain fields, or has none.
-    """
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise InputError(f"not a template ({error}); a brace is written twice: {{{{") from None
-    fields = [name for _, name, _, _ in parts if name is not None]
-    plain = all(
-        (name or "").isidentifier() and not form and not conversion
-        for _, name, form, conversion in parts
-        if name is not None
-    )
-    if not fields or not plain:
-        raise InputError("expected fields by their names in braces, such as {question}")
-    return list(dict.fromkeys(fields))
-
-
-def filled(template: str, values: dict[str, str]) -> str:
-    """A template with its fields replaced; what the values hold is never read as a template."""
-    return "".join(
-        text + (values[name] if name is not None else "")
-        for text, name, _, _ in string.Formatter().parse(template)
-    )
-
-
 def samples_of(
     rows: Iterable[dict[str, Any]], data: dict[str, Any]
 ) -> tuple[list[Sample], Counter[str]]:
@@ -122,7 +91,7 @@ def samples_of(
         where an answer has leaked and the data set refuses that.
     """
     samples, dropped = [], Counter[str]()
-    asked = fields_in(data["template"])
+    asked = fields_of(data["template"])
     by = data.get("split_by")
     for row in rows:
         wanted = [*asked, data["answer"], *([by] if by else [])]
