@@ -44,11 +44,9 @@ class Table:
             return np.array([row.get(name) for row in self._rows], "f8")
         fill = np.full(shape, variable.fill, variable.dtype).tolist() if shape else variable.fill
         values = [fill if (value := row.get(name)) is None else value for row in self._rows]
-        if variable.extra != ("component",):
-            return np.array(values, variable.dtype)
-        # no value lacks here; a list of lists takes NumPy three times as long
-        flat = chain.from_iterable(values)
-        return np.fromiter(flat, variable.dtype, len(values) * shape[0]).reshape(-1, *shape)
+        if len(shape) == 1:  # a list of lists takes NumPy twice as long
+            values = list(chain.from_iterable(values))
+        return np.array(values, variable.dtype).reshape(-1, *shape)
 
     def dataset(self) -> xr.Dataset:
         """All rows over the axes; NaN, an empty text or the last flag where there is no row."""
