@@ -319,12 +319,14 @@ def test_cores_are_those_of_the_machine_unless_said_otherwise(own, options, prov
     assert said(done).count("Provided ") == 1
 
 
+@pytest.mark.slow
 def test_what_computes_something_else_is_not_offered(own):
     place, data = own
     study(lambda s: s["quantization"]["gptq4"].update(bits=3))(place, data)
     assert "nothing to accept" in said(house.snakemake(place, "accept"))
 
 
+@pytest.mark.slow
 def test_an_upgrade_of_a_package_is_listed_with_its_versions(own):
     place, _ = own
     lock = place / "envs/llm/uv.lock"

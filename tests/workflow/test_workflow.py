@@ -110,7 +110,10 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("damage", ["cut", "key", "list"])
+OTHERS = [pytest.param(damage, marks=pytest.mark.slow) for damage in ("key", "list")]
+
+
+@pytest.mark.parametrize("damage", ["cut", *OTHERS])
 def test_damaged_records_stop_the_merge_and_are_named(own, damage):
     place, _ = own
     paths = {kind: house.record(place, folder) for kind, folder in KINDS.items()}
@@ -194,6 +197,7 @@ def test_boards_that_mix_under_one_label_are_seen(own):
     assert "NVIDIA A100-PCIE-40GB; NVIDIA A100-SXM4-80GB <strong>(mixed)</strong>" in page
 
 
+@pytest.mark.slow
 def test_snakemakes_own_report_holds_the_tables_figures_and_report(own):
     place, _ = own
     done = house.snakemake(place, "--report", "all.html", check=False)
