@@ -233,7 +233,9 @@ def test_a_study_without_zones_and_without_a_single_success_still_has_its_report
     with open(place / "results/studies/small/ranking.csv", newline="") as stream:
         assert {row["note"] for row in csv.DictReader(stream)} == {"oom"}
     assert "too big" not in (place / "results/studies/small/carbon.csv").read_text()
-    assert (place / "results/studies/small/report.html").exists()
+    page = (place / "results/studies/small/report.html").read_text()
+    assert "The study names no zone of an electricity grid" in page
+    assert 'id="zones"' not in page
 
 
 def commands(place):
