@@ -2,10 +2,11 @@
 
 import pytest
 
-from joulegrid.planning import cells, ranges
+from joulegrid.planning import cells, plan, ranges
 from joulegrid.planning.cells import Run, judged
 from joulegrid.planning.posterior import expected
-from joulegrid.study import study
+from joulegrid.study import frozen, study
+from joulegrid.study.specs import Specs
 
 REVISION = "0" * 40
 
@@ -135,3 +136,48 @@ def test_sizes_are_read_where_a_config_is(tmp_path, monkeypatch):
     (folder / "config.json").write_text(config + ', "vocab_size": 100, "intermediate_size": 128}')
     assert cells.architecture_of(entry).layers == 3
     assert cells.architecture_of({"wheel": "tiny==1.0"}) is None
+
+
+def test_a_model_of_random_weights_has_the_sizes_of_its_configuration():
+    assert cells.architecture_of({"random": "llama-3-8b", "seed": 0}).layers == 32
+
+
+def test_a_sweep_is_said_not_to_be_predicted(data):
+    data["workload"]["questions"]["new_tokens"] = [8, 32]
+    found = by_labels(judged(study.from_data(data, "test"), {}))
+    each = found["mistral-7b", "fp16", "large", "transformers"]
+    assert each.unknown == "a sweep is not predicted"
+
+
+def test_requests_under_way_are_those_that_the_workload_and_the_engine_allow(data):
+    data["engine"]["vllm"]["max_num_seqs"] = 6
+    data["workload"]["questions"]["concurrency"] = 2
+    found = by_labels(judged(study.from_data(data, "test"), {}))
+    assert found["mistral-7b", "fp16", "large", "vllm"].case.work.at_once == 2
+    del data["workload"]["questions"]["concurrency"]
+    found = by_labels(judged(study.from_data(data, "test"), {}))
+    assert found["mistral-7b", "fp16", "large", "vllm"].case.work.at_once == 6
+
+
+def test_prompts_that_were_chosen_and_frozen_are_those_that_are_asked(data, monkeypatch):
+    made = study.from_data(data, "test")
+    monkeypatch.setattr(frozen, "file_of", lambda name: "config/prompts/questions.jsonl")
+    monkeypatch.setitem(made.data["workload"]["questions"], "prompts", "chosen.yaml")
+    each = by_labels(judged(made, {}))["mistral-7b", "fp16", "large", "transformers"]
+    assert each.case.work.requests > 1
+
+
+def test_every_kind_of_job_that_a_study_has_is_counted(data):
+    task = {
+        "method": "generation",
+        "data": "config/data/saf/questions.jsonl",
+        "template": "{question}",
+        "reference": "reference",
+        "new_tokens": 8,
+        "metrics": ["bleu"],
+    }
+    data["quality"]["answers"] = task
+    made = plan.of_study(Specs(study.from_data(data, "test")), "results")
+    counted = {jobs.kind: jobs for jobs in made.jobs}
+    assert counted["texts"].jobs == counted["scores"].jobs == counted["texts"].to_run > 0
+    assert sum(jobs.to_run for kind, jobs in counted.items() if kind != "steps") == len(made.to_run)

@@ -20,15 +20,17 @@ from joulegrid.planning.posterior import Belief, Case, Row, defaults, fit
 from joulegrid.planning.prediction import Machine, Workload
 from joulegrid.planning.ranges import Forecast, forecast
 from joulegrid.records import ROOT
+from joulegrid.study.architectures import config_of
+from joulegrid.study.frozen import prompts_in
 from joulegrid.study.grid import Cell
+from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
+from joulegrid.study.points import least, number_of
 from joulegrid.study.study import Study
-from joulegrid.texts.files import decode, parse_prompts
 
 # Assumed where only a run can tell
 BYTES_PER_TOKEN = 4.0  # of English prompts
 TEMPLATE_TOKENS = 30.0  # of a chat template
-SEQUENCES_OF_VLLM = 256  # its own limit
 WARM_UP_RUNS, WINDOWS, FEW_AND_MANY = 3, 5, (3, 12)
 IDLE_PHASES = 3  # before loading, loaded, at the end
 START_S, LOAD_BYTES_PER_S = 30.0, 1e9
@@ -133,8 +135,9 @@ def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
     workload = study.data["workload"][cell.workload]
     if not boards:
         return Judged(cell, gpus, unknown=f"no board {name!r} in the table")
-    if workload["method"] != "batch":
-        return Judged(cell, gpus, unknown=f"a workload {workload['method']} is not predicted")
+    if workload["method"] != "batch" or number_of(workload) > 1:
+        what = "sweep" if workload["method"] == "batch" else f"workload {workload['method']}"
+        return Judged(cell, gpus, unknown=f"a {what} is not predicted")
     model = model_of(cell.model)
     if model is None:
         return Judged(cell, gpus, unknown=f"the sizes of {cell.model} are not known here")
@@ -144,8 +147,8 @@ def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
     # where a study does not say which board of a name, what fits the largest is not forbidden
     largest = max(boards, key=lambda board: board.memory)
     reason = why_not(model, quantization, engine, hardware, workload, largest, tokens_in)
-    at_once = _at_once(engine, prompts)
-    slow = tuple(slower(quantization, engine, boards[0], at_once))
+    under_way = min(at_once(engine), prompts, least(workload.get("concurrency", prompts)))
+    slow = tuple(slower(quantization, engine, boards[0], under_way))
     found = Judged(cell, gpus, infeasible=reason or "", slower=slow)
     form = format_of(quantization, engine, boards[0])
     if form is None:
@@ -153,7 +156,7 @@ def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
     if reason:
         return replace(found, unknown="does not run")
     machine = Machine(boards[0], method_name("engine", engine), gpus)
-    work = Workload(prompts, tokens_in, workload["new_tokens"], at_once)
+    work = Workload(prompts, tokens_in, least(workload["new_tokens"]), under_way)
     return replace(found, case=Case(work, model, form, machine))
 
 
@@ -210,6 +213,8 @@ def architecture_of(entry: dict[str, Any]) -> Architecture | None:
     """The sizes of a model of a study: by its config.json, where that is in its folder or in the
     hub's cache, or by the table of public models.
     """
+    if "random" in entry:
+        return from_config(config_of(entry["random"]))
     if "path" in entry:
         folder = ROOT / str(entry["path"])
     elif "hub" in entry:
@@ -227,13 +232,7 @@ def architecture_of(entry: dict[str, Any]) -> Architecture | None:
 
 def _prompts(workload: dict[str, Any]) -> tuple[int, float]:
     """How many prompts a workload has, and their mean tokens, by their bytes."""
-    path = workload["prompts"]
-    found = parse_prompts(decode((ROOT / path).read_bytes(), path), path)
+    found = prompts_in(workload["prompts"])
     mean = sum(len(prompt.encode()) for prompt in found) / len(found) / BYTES_PER_TOKEN
     chat = TEMPLATE_TOKENS if workload["chat"] else 0.0
     return workload.get("count", len(found)), mean + chat
-
-
-def _at_once(engine: dict[str, Any], prompts: int) -> int:
-    limit = engine.get("max_num_seqs", SEQUENCES_OF_VLLM)
-    return min(limit if engine["method"] == "vllm" else engine.get("batch_size", 1), prompts)

@@ -6,8 +6,10 @@ from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import GIGA, Device
 from joulegrid.planning.formats import FP8_FROM, MARLIN_FROM, Format, of
 from joulegrid.planning.memory import USABLE, Need, to_run
+from joulegrid.study.loadable import at_once
 from joulegrid.study.loadable import why_not as not_loadable
 from joulegrid.study.methods import method_name
+from joulegrid.study.points import least
 
 # The first compute capability that has what a method needs
 BF16_FROM = (8, 0)
@@ -52,8 +54,8 @@ def why_not(
     if reason or model is None or form is None:
         return reason
     boards = hardware.get("gpus", 1)
-    at_once = engine.get("batch_size", 1) if name == "transformers" else 1
-    need = to_run(model, form, name, at_once, tokens_in, workload["new_tokens"], boards)
+    tokens_out = least(workload["new_tokens"])
+    need = to_run(model, form, name, at_once(engine), tokens_in, tokens_out, boards)
     return too_large(need, device, boards, margin)
 
 

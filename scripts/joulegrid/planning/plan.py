@@ -22,11 +22,10 @@ from joulegrid.study.accept import taken_over
 from joulegrid.study.conclusions import conclusions
 from joulegrid.study.grid import Cell
 from joulegrid.study.shelf import Shelf, jobs_of
-from joulegrid.study.specs import Job, Specs
+from joulegrid.study.specs import KINDS, Job, Specs
 from joulegrid.study.zones import resolve
 from joulegrid.units import J_PER_KWH
 
-KINDS = ("models", "pruned", "weights", "energy", "quality")
 PER_HOUR = 3600.0
 
 
@@ -106,7 +105,8 @@ def of_study(specs: Specs, artifacts: str) -> Plan:
         )
         for label in study.labels("hardware")
     ]
-    counted = [_counted(kind, jobs, missing, to_run, accepted) for kind in KINDS]
+    kinds = {job.kind for job in jobs}
+    counted = [_counted(k, jobs, missing, to_run, accepted) for k in KINDS if k in kinds]
     steps = conclusions(study, jobs)
     late = [
         name

@@ -11,6 +11,7 @@ from joulegrid.errors import InputError
 from joulegrid.records import ROOT, Spec, identity
 from joulegrid.study.validation import check
 from joulegrid.study.yaml import read_yaml
+from joulegrid.texts.files import decode, parse_prompts
 
 FOLDER = "results/prompts"
 COMMAND = "python scripts/freeze_prompts.py"
@@ -67,3 +68,17 @@ def file_of(name: str) -> str:
     if not (ROOT / found).is_file():
         raise InputError(f"{name}: what it chooses is not frozen yet; run: {COMMAND} {name}")
     return found
+
+
+def prompts_in(name: str) -> list[str]:
+    """The prompts that a study means by `name`.
+
+    Raises
+    ------
+    InputError
+        as `file_of` does, and where the file holds something else.
+    OSError
+        where it cannot be read.
+    """
+    file = file_of(name)
+    return parse_prompts(decode((ROOT / file).read_bytes(), file), file)

@@ -11,9 +11,8 @@ from joulegrid.errors import InputError
 from joulegrid.models.context import context_of
 from joulegrid.records import ROOT
 from joulegrid.study.architectures import config_of
-from joulegrid.study.frozen import file_of
+from joulegrid.study.frozen import prompts_in
 from joulegrid.study.points import least
-from joulegrid.texts.files import decode, parse_prompts
 
 
 def of_texts(data: dict[str, Any]) -> list[str]:
@@ -28,8 +27,7 @@ def _too_many_prompts(data: dict[str, Any]) -> list[str]:
         if repeats or "count" not in workload or "prompts" not in workload:
             continue
         try:
-            name = file_of(workload["prompts"])
-            there = len(parse_prompts(decode((ROOT / name).read_bytes(), name), name))
+            there = len(prompts_in(workload["prompts"]))
         except (OSError, InputError):  # the file itself is named where it is resolved
             continue
         if workload["count"] > there:

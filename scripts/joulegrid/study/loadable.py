@@ -41,9 +41,18 @@ def why_not(
     return _OF_VLLM.get(kind, lambda *_: None)(quantization, hardware["device"])
 
 
+def at_once(engine: dict[str, Any]) -> int:
+    """How many requests an engine entry lets run at once."""
+    return int(engine[_limit(engine)])
+
+
+def _limit(engine: dict[str, Any]) -> str:
+    return next(key for key in LIMITS if key in engine)
+
+
 def _too_many(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
     """Of several points the least is looked at: one that cannot run is a finding of that point."""
-    key = next(key for key in LIMITS if key in engine)
+    key = _limit(engine)
     asked = least(workload.get("concurrency", 1))
     if asked <= engine[key]:
         return None

@@ -29,6 +29,7 @@ CALLS = {
     "scores": ("joulegrid.quality.scoring:score",),
     "judgments": (),
 }
+KINDS = ("models", *CALLS)  # in the order of making
 
 # What of a task concerns the metrics of its texts, and not the texts
 OF_METRICS = frozenset({"metrics", *(k for m in METHODS["metric"].values() for k in m.asks)})

@@ -13,10 +13,8 @@ from joulegrid.errors import InputError
 from joulegrid.records import ROOT
 from joulegrid.study import accept, study
 from joulegrid.study.shelf import ID, MARKERS, RESULTS, Shelf, jobs_of, results_below
-from joulegrid.study.specs import Job, Specs
+from joulegrid.study.specs import KINDS, Job, Specs
 from joulegrid.study.yaml import read_yaml
-
-KINDS = (*MARKERS, "energy", "quality", "texts", "scores", "judgments")
 
 
 @dataclass(frozen=True)
