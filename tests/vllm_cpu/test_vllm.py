@@ -213,9 +213,10 @@ from joulegrid.engines import Request, vllm
 from joulegrid.errors import InputError
 if __name__ == "__main__":
     vllm.KV_CACHE_ON_CPU = 64 << 20
-    engine = vllm.load(Path(sys.argv[1]), {CAST}, {CPU}, {OPTIONS})
-    print("memory", engine.memory()["ram"], flush=True)
+    vllm.READY_S = float(sys.argv[2])
     try:
+        engine = vllm.load(Path(sys.argv[1]), {CAST}, {CPU}, {OPTIONS})
+        print("memory", engine.memory()["ram"], flush=True)
         while True:
             engine.run([Request("one two", 8, False)] * 4)
             print("running", flush=True)
@@ -251,7 +252,7 @@ def jobs(tiny, tmp_path_factory):
         log = script.with_name(f"{number}.log")
         variables = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
         with open(log, "w") as stream:
-            command = [sys.executable, str(script), str(tiny)]
+            command = [sys.executable, str(script), str(tiny), "1800"]
             job = subprocess.Popen(command, stdout=stream, stderr=stream, env=variables)
         started.append((job, log))
     for job, log in started:
@@ -289,5 +290,19 @@ def test_an_engine_that_dies_ends_the_job_with_the_end_of_its_log(jobs):
     assert job.wait(60) == 1
     said = log.read_text().rpartition("error: ")[2]
     assert said.startswith("vLLM failed while running: EngineDeadError")
+    assert "the log ends with" in said
+    assert "Traceback" not in said.partition("the log ends with")[0]
+
+
+def test_an_engine_that_is_never_ready_ends_the_job_with_the_end_of_its_log(tiny, tmp_path):
+    """Ready within two seconds it is not: it imports for longer."""
+    script = tmp_path / "job.py"
+    script.write_text(JOB)
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    command = [sys.executable, str(script), str(tiny), "2"]
+    job = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=120)
+    assert job.returncode == 1
+    said = job.stderr.rpartition("error: ")[2]
+    assert said.startswith("vLLM failed to be ready within 2 s: ")
     assert "the log ends with" in said
     assert "Traceback" not in said.partition("the log ends with")[0]

@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Timer
 
 INTERVAL_S = 1.0
 PROC = Path("/proc")
@@ -28,6 +30,30 @@ def end_with_me() -> None:
         # a signal to the job's group shall not end it
         start_new_session=True,
     )
+
+
+@contextmanager
+def ended_after(seconds: float) -> Iterator[Callable[[], bool]]:
+    """Kill what was started within the block, and is below this process, when it takes longer than
+    that; yields whether it did.
+    """
+    before = set(descendants(os.getpid()))
+    killed: list[int] = []
+
+    def kill() -> None:
+        for pid in descendants(os.getpid()):
+            if pid not in before and SPARED not in command(pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+
+    timer = Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda: bool(killed)
+    finally:
+        timer.cancel()
 
 
 def watch(job: int) -> None:

@@ -39,6 +39,9 @@ KEPT = "VLLM_CACHE_ROOT"
 # What vLLM took on a CPU before it went by shares of the whole machine's memory
 KV_CACHE_ON_CPU = 4 << 30
 LIVENESS_S = 0.5
+# It waits for its processes for ever. They compile and capture graphs for minutes, and read weights
+# at no less than a slow shared disk gives
+READY_S, SLOWEST_READ = 1800.0, 20e6
 # It quantizes to NF4 with double quantization, and to nothing else, while loading
 WHILE_LOADING = {"bitsandbytes-4bit": "bitsandbytes"}
 
@@ -171,17 +174,19 @@ def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> En
     OutOfMemory
         where the weights, or a KV cache for one sequence, do not fit.
     InputError
-        where vLLM fails otherwise, with the last lines of its log.
+        where vLLM fails otherwise, or is not ready in time, with the last lines of its log.
     """
     _set_up(hardware)
     orphans.end_with_me()
-    with Overheard() as log:
+    ready_s = READY_S + sum(file.stat().st_size for file in weights.iterdir()) / SLOWEST_READ
+    with Overheard() as log, orphans.ended_after(ready_s) as were_ended:
         try:
             llm = LLMEngine.from_engine_args(
                 EngineArgs(**arguments(weights, quantization, hardware, options))
             )
         except Exception as error:
-            raise failures.of_vllm(error, log.lines(), "while loading") from None
+            when = f"to be ready within {ready_s:.0f} s" if were_ended() else "while loading"
+            raise failures.of_vllm(error, log.lines(), when) from None
     # the times of tokens are wanted, not the counters and the log that are made of them each step
     llm.logger_manager = None
     if hasattr(llm.engine_core, "outputs_queue"):  # it runs in a process of its own
