@@ -74,7 +74,13 @@ def test_a_baseline_that_names_a_machine_is_compared_across_machines(tree):
     frame = changes.change_frame(tree, namer(tree))
     whole = frame[(frame["pruning"] == "none") & (frame["quantization"] == "fp32")]
     assert whole.set_index("setup").change.to_dict() == {"here": 0, "there": pytest.approx(1)}
-    assert "across_setups" in figures.draw(tree)
+    drawn = figures.draw(tree)
+    assert "across_setups" in drawn
+    # machines that compete are lines of one panel
+    weights = drawn["weight_sensitivity"].to_dict()
+    (points,) = weights["datasets"].values()
+    assert any("here" in row["configuration"] for row in points)
+    assert not any("here" in row["place"] for row in points)
 
 
 def test_figures_without_data_are_left_out(tree):

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 import xarray as xr
 
+from joulegrid.analysis import comparison
 from joulegrid.report import changes as against
 from joulegrid.report import latency, levers
 from joulegrid.report.frames import (
@@ -47,6 +48,7 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
     """All figures by name."""
     alt.data_transformers.disable_max_rows()
     names = namer(tree)
+    rivals = namer(tree, comparison.chosen_in(tree["ranking"].attrs)["baseline"])
     ranking = ranking_frame(tree, names)
     changes, components, emitted, moved, parts = (
         best_cells(frame, ranking)
@@ -60,7 +62,7 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
     )
     charts = {
         "energy_quality": energy_quality(ranking, _is_plane(tree)),
-        "weight_sensitivity": weight_sensitivity(plain(ranking, LINE)),
+        "weight_sensitivity": weight_sensitivity(plain(rivals(ranking), LINE)),
         "metric_changes": metric_changes(plain(changes, CHANGE)),
         "energy_components": energy_components(plain(components, COMPONENT)),
         "carbon_zones": carbon_zones(plain(emitted, EMISSION)),

@@ -1,6 +1,6 @@
 """The tables behind the figures: one row per point, with short names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import numpy as np
 import pandas as pd
@@ -36,13 +36,13 @@ def plain(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return rounded
 
 
-def namer(tree: xr.DataTree) -> Namer:
+def namer(tree: xr.DataTree, compared: Container[str] = ()) -> Namer:
     """A function from a frame with the axes as columns to short names: only the axes with a choice
-    are named.
+    are named. A machine, engine or workload that is `compared` names a configuration, not a place.
     """
     varying = [axis for axis in CELL_AXES if tree["energy"].sizes[axis] > 1]
-    configuration = [axis for axis in varying if axis not in PLACE_AXES] or ["quantization"]
-    place = [axis for axis in varying if axis in PLACE_AXES]
+    place = [axis for axis in varying if axis in PLACE_AXES and axis not in compared]
+    configuration = [axis for axis in varying if axis not in place] or ["quantization"]
 
     def name(frame: pd.DataFrame) -> pd.DataFrame:
         return frame.assign(
