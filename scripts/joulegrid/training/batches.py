@@ -81,6 +81,11 @@ def packed(samples: list[Tokens], longest: int) -> list[Tokens]:
     return rows
 
 
+def padding_of(tokenizer: Any) -> int:
+    """The token that batches are filled up with: the padding token, or the one that ends."""
+    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+
 def collator(padding: int) -> Callable[[list[Tokens]], dict[str, torch.Tensor]]:
     """A function that makes a batch: tensors (samples, tokens) as long as the longest sample.
 
