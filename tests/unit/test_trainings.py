@@ -122,17 +122,17 @@ def test_rows_that_a_yaml_file_chooses_are_known_by_what_is_in_them(
     choice = tmp_path / "tutors.yaml"
     columns = ["question", "answer", "feedback"]
     choice.write_text(yaml.safe_dump({"path": "data", "files": "*.parquet", "columns": columns}))
-    with pytest.raises(InputError, match="not frozen yet; run: python scripts/freeze_prompts.py"):
+    with pytest.raises(InputError, match=r"not frozen yet; run: python scripts/freeze_prompts\.py"):
         with_training({"file": str(choice)})
     target = ROOT / frozen.place(str(choice), frozen.kind_of(str(choice)))
     target.parent.mkdir(parents=True)
     shutil.copy(ROOT / DATA["file"], target)
     chosen = Specs(with_training({"file": str(choice)}, epochs=1)).training("tiny", "lora")
     assert chosen.id == Specs(with_training(epochs=1)).training("tiny", "lora").id
-    with pytest.raises(InputError, match="tutors.yaml has a column 'tutor'"):
+    with pytest.raises(InputError, match=r"tutors\.yaml has a column 'tutor'"):
         with_training({"file": str(choice), "columns": {"feedback": "tutor"}})
     choice.write_text(yaml.safe_dump({"path": "data", "files": "*.parquet", "columns": "question"}))
-    with pytest.raises(InputError, match="tutors.yaml: columns: got 'question'; expected a list"):
+    with pytest.raises(InputError, match=r"tutors\.yaml: columns: got 'question'; expected a list"):
         with_training({"file": str(choice)})
 
 

@@ -55,9 +55,11 @@ def telling(job: Job) -> bool:
     return job.kind not in ("energy", "quality") or (
         job.labels[1] == "none"
         and "none" in job.labels[2]
-        and (job.kind == "energy"
+        and (
+            job.kind == "energy"
             or job.labels[3] in ("fp32", "gptq")
-            or job.labels[3:] == ("gguf", "text"))
+            or job.labels[3:] == ("gguf", "text")
+        )
     )
 
 

@@ -117,4 +117,5 @@ def chart(frame: pd.DataFrame, width: int) -> alt.LayerChart:
 
 def table(tree: xr.DataTree) -> list[dict[str, Any]]:
     """The rows of `length_frame` as the page shows them."""
-    return length_frame(tree).to_dict("records")
+    rows = length_frame(tree).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]

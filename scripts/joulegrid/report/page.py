@@ -34,7 +34,7 @@ CAPTIONS = {
     "energy_components": "Pale bars are estimates of a model, full ones are readings of a counter.",
     "component_shares": "Shares of the whole energy, estimates included. The number in a bar is "
     "the change of the share, cell minus baseline of the place, in percentage points.",
-    "trainings": "Loss after each epoch over the energy of all epochs until then, of all components, "
+    "trainings": "Loss after each epoch over the energy of the epochs until then, all components, "
     "estimates included; validating is not in it. The first point of validation is the loss before "
     "training; that of training is the mean over the steps of its epoch. Epochs that two trainings "
     "share lie on each other.",

@@ -81,9 +81,7 @@ def chart(frame: pd.DataFrame, width: int) -> alt.Chart:
         alt.Chart(points.assign(of=points.of.map(LOSSES)))
         .mark_line(point=True)
         .encode(
-            x=alt.X(
-                "joules:Q", title="energy of training so far (J)", axis=alt.Axis(format="~s")
-            ),
+            x=alt.X("joules:Q", title="energy of training so far (J)", axis=alt.Axis(format="~s")),
             y=alt.Y("loss:Q", title="loss (nats per token)", scale=alt.Scale(zero=False)),
             color=alt.Color("line:N", title=None, legend=below),
             strokeDash=alt.StrokeDash("of:N", legend=None),
@@ -105,4 +103,5 @@ def chart(frame: pd.DataFrame, width: int) -> alt.Chart:
 def table(tree: xr.DataTree) -> list[dict[str, Any]]:
     """The rows of `epoch_frame` as the page shows them: None where there is no number."""
     frame = epoch_frame(tree)
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
