@@ -14,7 +14,7 @@ from snakemake.utils import available_cpu_count
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from joulegrid.errors import InputError
 from joulegrid.records import canonical_json, digest
-from joulegrid.study import accept, conclusions, judges, methods, sites, study
+from joulegrid.study import accept, answering, conclusions, judges, methods, sites, study
 from joulegrid.study.grid import Configuration
 from joulegrid.study.points import number_of
 from joulegrid.study.shelf import MARKERS, Shelf, jobs_of
@@ -246,6 +246,11 @@ def check_site():
 def of_models(wildcards):
     """The environment in which models are obtained, pruned and evaluated."""
     return methods.LLM
+
+
+def of_texts(path):
+    """The environment of the engine with which the job at `path` answers questions."""
+    return lambda wildcards: answering.environment_of(job_at(path, wildcards).parts)
 
 
 def of_judge(wildcards):

@@ -39,7 +39,7 @@ rule generate_texts:
     resources:
         **SITE.stage("evaluate_quality"),
     params:
-        command=command("generate_texts", TEXTS, of_models),
+        command=command("generate_texts", TEXTS, of_texts(TEXTS)),
     message:
         "Generate {output}"
     shell:

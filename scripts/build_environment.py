@@ -7,7 +7,7 @@ from pathlib import Path
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT, Spec, provenance, read_json, write_json
-from joulegrid.study.specs import environment
+from joulegrid.study.packages import environment
 
 EXPLANATIONS = {
     "needs to be updated": "uv.lock does not match pyproject.toml: run `uv lock --project {0}` and "

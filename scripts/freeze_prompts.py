@@ -1,7 +1,8 @@
-"""Freeze the prompts that a YAML file chooses out of a data set: freeze_prompts.py CHOICE.yaml.
+"""Freeze the prompts, or the rows, that a YAML file chooses out of a data set: freeze_prompts.py
+CHOICE.yaml.
 
-They are written to a JSONL file in results/prompts/, with a record of where they come from beside
-it. A study names the YAML file, or a copy of the JSONL file.
+They are written to a JSONL file in results/prompts/ or results/rows/, with a record of where they
+come from beside it. A study names the YAML file, or a copy of the JSONL file.
 """
 
 import argparse
@@ -24,25 +25,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("choice", help="a YAML file, see docs/prompts.md")
+    parser.add_argument("choice", help="a YAML file, see docs/prompts.md and docs/training.md")
     parser.add_argument("--to", type=Path, help="a .jsonl file of your own to copy them to")
     arguments = parser.parse_args()
     name, own = arguments.choice, arguments.to
     if own is not None and own.suffix != ".jsonl":
         raise InputError(f"{own}: expected the name of a .jsonl file")
-    target = ROOT / frozen.place(name)
+    kind = frozen.kind_of(name)
+    target = ROOT / frozen.place(name, kind)
     if target.exists():
         print("frozen already; to choose again, delete it")
     else:
-        fetch(frozen.spec_of(name), target)
+        fetch(frozen.spec_of(name, kind), target)
     record = read_json(target.with_suffix(".json"))
     if own is not None:
         own.parent.mkdir(parents=True, exist_ok=True)
         for path in (target, target.with_suffix(".json")):
             shutil.copyfile(path, own.with_suffix(path.suffix))
-    print(f"{target.relative_to(ROOT)}: {record['count']} prompts, SHA-256 {record['sha256']}")
+    print(f"{target.relative_to(ROOT)}: {record['count']} {kind}, SHA-256 {record['sha256']}")
     print(f"{record['suitable']} of {record['rows']} rows are suitable")
-    print(f"for a workload of a study:\n  prompts: {own or name}")
+    uses = {
+        frozen.PROMPTS: "a workload of a study:\n  prompts",
+        frozen.ROWS: "the data of a training:\n  file",
+    }
+    print(f"for {uses[kind]}: {own or name}")
 
 
 def fetch(spec: Spec, target: Path) -> None:

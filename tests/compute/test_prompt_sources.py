@@ -145,8 +145,73 @@ def test_damaged_files_are_named(tmp_path, content, part):
         sources.prompts(entry(tmp_path, files=name))
 
 
-def fetched(tmp_path, chosen):
-    spec = {"kind": "prompts", "prompts": chosen}
+TICKETS = [
+    {"problem": "Link down", "solution": "A splice", "team": "fibre", "seen": 3},
+    {"problem": "No route", "solution": "A reset", "team": "core", "seen": None},
+    {"problem": "Alarm", "solution": None, "team": "fibre", "seen": 1},
+]
+
+
+def rows_of(place, **changes):
+    first = {"path": str(place), "files": "*.parquet", "columns": ["problem", "solution"]}
+    return {**first, "where": {}, "seed": 0, **changes}
+
+
+def test_rows_have_the_columns_that_are_named_of_those_that_are_wanted(tmp_path):
+    parquet.write_table(pa.Table.from_pylist(TICKETS), tmp_path / "t.parquet")
+    found, facts = sources.rows(rows_of(tmp_path, where={"team": "fibre"}))
+    assert found == [
+        {"problem": "Link down", "solution": "A splice"},
+        {"problem": "Alarm", "solution": None},
+    ]
+    assert (facts["rows"], facts["suitable"], list(facts["files"])) == (3, 2, ["t.parquet"])
+    both = rows_of(tmp_path, columns=["team", "seen"], where={"team": ["core"]})
+    assert sources.rows(both)[0] == [{"team": "core", "seen": None}]
+    assert len(sources.rows(rows_of(tmp_path, count=2))[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"columns": ["problem", "cause"]}, "t.parquet: no column 'cause'; there: problem, sol"),
+        ({"where": {"tean": "fibre"}}, "t.parquet: no column 'tean'"),
+        ({"where": {"team": "radio"}}, "0 rows are suitable, expected 1; ask for fewer, or loosen"),
+        ({"count": 4}, "3 rows are suitable, expected 4"),
+        ({"columns": ["raw"]}, "t.parquet: row 1: raw: Object of type bytes is not JSON"),
+        ({"columns": ["share"]}, "t.parquet: row 1: share: Out of range float values are not JSON"),
+    ],
+)
+def test_rows_that_cannot_be_had_are_said(tmp_path, changes, part):
+    odd = [{**row, "raw": b"\xff", "share": float("nan")} for row in TICKETS]
+    parquet.write_table(pa.Table.from_pylist(odd), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=re.escape(part)) as caught:
+        sources.rows(rows_of(tmp_path, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_come_out_of_the_cache_of_the_hub_without_a_network(tmp_path, monkeypatch):
+    """As snapshot_download leaves a data set: links to files that are called by their hash."""
+    kept = tmp_path / "cache/datasets--team--tickets"
+    blob, place = kept / "blobs/abc", kept / f"snapshots/{REVISION}/data"
+    for folder in (blob.parent, place, kept / "refs"):
+        folder.mkdir(parents=True)
+    parquet.write_table(pa.Table.from_pylist(TICKETS), blob)
+    (place / "train-0.parquet").symlink_to(blob)
+    (place.parent / "tickets.py").write_text("raise SystemExit('ran')")
+    (kept / "refs/main").write_text(REVISION)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    chosen = rows_of("", hub="team/tickets", revision=REVISION, files="data/train-*.parquet")
+    del chosen["path"]
+    done, target = fetched(tmp_path, chosen, "rows")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [json.loads(line) for line in target.read_text().splitlines()]
+    assert rows == [{k: row[k] for k in ("problem", "solution")} for row in TICKETS]
+    assert json.loads(target.with_suffix(".json").read_text())["count"] == 3
+
+
+def fetched(tmp_path, chosen, kind="prompts"):
+    spec = {"kind": kind, kind: chosen}
     target = tmp_path / f"out/{identity(spec)}.jsonl"
     record = target.with_suffix(".json")
     options = ["--spec", json.dumps(spec), "--prompts", target, "--output", record]

@@ -78,6 +78,8 @@ STUDY = {
         # loading takes vLLM a minute, and no code of ours differs by what it loads
         "exclude": [
             {"engine": "vllm", "quantization": ["nf4", "gptq", "awq", "fp8"]},
+            # so that llama.cpp answers the questions of a task
+            {"engine": "transformers", "quantization": "gguf"},
             {"training": "lora", "pruning": BUT_PLAIN["pruning"]},
             {"training": "lora", "quantization": BUT_PLAIN["quantization"]},
             {"training": "lora", "engine": ["llamacpp", "vllm"]},

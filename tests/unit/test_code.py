@@ -480,7 +480,12 @@ ANEW = {
         kind == "quality" and labels[4] == "facts"
     ),
     "joulegrid.models.random:fetch": lambda _, labels: "drawn" in labels,
-    "joulegrid.quality.generation:generate": lambda kind, _: kind in OF_ANSWERS,
+    "joulegrid.quality.generation:generate": lambda kind, labels: (
+        kind == "judgments" or (kind in OF_ANSWERS and labels[3] != "gguf")
+    ),
+    "joulegrid.quality.answering:answer_questions": lambda kind, labels: (
+        kind in OF_ANSWERS and labels[3] == "gguf"
+    ),
     "joulegrid.judging.arena:requests": lambda kind, _: kind == "judgments",
     "joulegrid.judging.client:ask_all": lambda *_: False,
     "joulegrid.quality.metrics.rouge:score": lambda kind, labels: (
@@ -495,7 +500,9 @@ ANEW = {
     "joulegrid.training.recovery:recover": lambda _, labels: "layers" in labels,
     "joulegrid.compression.quantization.awq:quantize": lambda _, labels: "awq" in labels,
     "joulegrid.engines.transformers.loading.llm_int8:load": lambda _, labels: "int8" in labels,
-    "joulegrid.engines.llamacpp:load": lambda _, labels: "llamacpp" in labels,
+    "joulegrid.engines.llamacpp:load": lambda kind, labels: (
+        "llamacpp" in labels or (kind in OF_ANSWERS and labels[3] == "gguf")
+    ),
     "joulegrid.engines.vllm:load": lambda _, labels: "vllm" in labels,
     "joulegrid.metering.session:measure": lambda kind, _: kind == "energy",
     "joulegrid.workloads.batch:points": lambda kind, labels: (

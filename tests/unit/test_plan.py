@@ -161,7 +161,7 @@ def test_requests_under_way_are_those_that_the_workload_and_the_engine_allow(dat
 
 def test_prompts_that_were_chosen_and_frozen_are_those_that_are_asked(data, monkeypatch):
     made = study.from_data(data, "test")
-    monkeypatch.setattr(frozen, "file_of", lambda name: "config/prompts/questions.jsonl")
+    monkeypatch.setattr(frozen, "file_of", lambda *_: "config/prompts/questions.jsonl")
     monkeypatch.setitem(made.data["workload"]["questions"], "prompts", "chosen.yaml")
     each = by_labels(judged(made, {}))["mistral-7b", "fp16", "large", "transformers"]
     assert each.case.work.requests > 1

@@ -52,7 +52,7 @@ def test_separators_of_unicode_inside_a_prompt_end_no_line():
 @pytest.fixture
 def chosen(tmp_path, monkeypatch):
     """A function that writes a choice, and one that freezes prompts for it."""
-    monkeypatch.setattr(frozen, "FOLDER", str(tmp_path / "frozen"))
+    monkeypatch.setitem(frozen.FOLDERS, frozen.PROMPTS, str(tmp_path / "frozen"))
 
     def write(**changes):
         path = tmp_path / "talk.yaml"
@@ -61,7 +61,7 @@ def chosen(tmp_path, monkeypatch):
         return path
 
     def freeze(path, *prompts):
-        target = tmp_path / frozen.place(str(path))
+        target = tmp_path / frozen.place(str(path), frozen.PROMPTS)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in prompts))
         return target

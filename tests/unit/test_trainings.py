@@ -3,10 +3,11 @@
 import shutil
 
 import pytest
+import yaml
 
 from conftest import ROOT
 from joulegrid.errors import InputError
-from joulegrid.study import study
+from joulegrid.study import frozen, study
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
 from joulegrid.texts import rows
@@ -112,6 +113,27 @@ def test_what_is_wrong_is_said(with_training, data, keys, said):
         with_training(data, **keys)
     assert said in str(found.value)
     assert len(str(found.value).splitlines()) == 1, "once, whatever numbers of epochs there are"
+
+
+def test_rows_that_a_yaml_file_chooses_are_known_by_what_is_in_them(
+    with_training, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(frozen.FOLDERS, frozen.ROWS, str(tmp_path))
+    choice = tmp_path / "tutors.yaml"
+    columns = ["question", "answer", "feedback"]
+    choice.write_text(yaml.safe_dump({"path": "data", "files": "*.parquet", "columns": columns}))
+    with pytest.raises(InputError, match=r"not frozen yet; run: python scripts/freeze_prompts\.py"):
+        with_training({"file": str(choice)})
+    target = ROOT / frozen.place(str(choice), frozen.kind_of(str(choice)))
+    target.parent.mkdir(parents=True)
+    shutil.copy(ROOT / DATA["file"], target)
+    chosen = Specs(with_training({"file": str(choice)}, epochs=1)).training("tiny", "lora")
+    assert chosen.id == Specs(with_training(epochs=1)).training("tiny", "lora").id
+    with pytest.raises(InputError, match=r"tutors\.yaml has a column 'tutor'"):
+        with_training({"file": str(choice), "columns": {"feedback": "tutor"}})
+    choice.write_text(yaml.safe_dump({"path": "data", "files": "*.parquet", "columns": "question"}))
+    with pytest.raises(InputError, match=r"tutors\.yaml: columns: got 'question'; expected a list"):
+        with_training({"file": str(choice)})
 
 
 def test_a_label_that_epochs_would_make_twice_is_refused(study_data):

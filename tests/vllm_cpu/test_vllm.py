@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from transformers import AutoTokenizer
@@ -18,6 +19,7 @@ from conftest import ROOT
 from helpers.greedy import by_transformers
 from joulegrid.engines import Request, vllm
 from joulegrid.errors import InputError, OutOfMemory, Unsupported
+from joulegrid.quality import answering
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +43,33 @@ def test_the_prompts_and_the_first_tokens_are_those_of_transformers(engine, tiny
     # vLLM keeps back what may be half a character
     texts = [text.removesuffix("\ufffd") for text, _ in answers]
     assert [c.text.removesuffix("\ufffd") for c in completions] == texts
+
+
+def test_it_answers_the_questions_of_a_task(engine, tiny, tmp_path, monkeypatch):
+    """What is too long for the model is left out and counted, and no other answer with it."""
+    rows = [{"prompt": text} for text in (PROMPTS[0], "word " * 600, PROMPTS[1])]
+    path = tmp_path / "questions.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    task = {
+        "data": {"path": str(path)},
+        "template": "{prompt}",
+        "reference": "reference",
+        "new_tokens": 12,
+        "chat": False,
+        "too_long": "skip",
+    }
+    monkeypatch.setattr(answering, "implementation", lambda *_: SimpleNamespace(load=loaded))
+
+    def loaded(*_):
+        return engine
+
+    spec = {"quality": task, "quantization": CAST, "engine": {"method": "vllm", **OPTIONS}}
+    found = answering.answer_questions(spec, tiny, CPU)
+    assert (found["counts"]["questions"], found["counts"]["too_long"]) == (3, 1)
+    assert [answer["line"] for answer in found["answers"]] == [1, 3]
+    requests = [replace(request, stops=True) for request in ask(*PROMPTS[:2])]
+    texts = [text.removesuffix("\ufffd") for text, _ in by_transformers(tiny, requests)[1]]
+    assert [answer["text"].removesuffix("\ufffd") for answer in found["answers"]] == texts
 
 
 def test_it_writes_as_many_tokens_as_asked_and_the_same_again(engine, tiny):

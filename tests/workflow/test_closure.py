@@ -50,11 +50,16 @@ SCRIPTS = (
 def telling(job: Job) -> bool:
     """Whether a job runs code that no other one does: not all combinations are needed."""
     if job.kind in ("texts", "scores"):
-        return job.labels[2:4] == ("none", "fp32")
+        answered = ("fp32", "gguf") if job.kind == "texts" else ("fp32",)
+        return job.labels[2] == "none" and job.labels[3] in answered
     return job.kind not in ("energy", "quality") or (
         job.labels[1] == "none"
         and "none" in job.labels[2]
-        and (job.kind == "energy" or job.labels[3] in ("fp32", "gptq"))
+        and (
+            job.kind == "energy"
+            or job.labels[3] in ("fp32", "gptq")
+            or job.labels[3:] == ("gguf", "text")
+        )
     )
 
 

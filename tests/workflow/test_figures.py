@@ -5,7 +5,10 @@ import xarray as xr
 
 from joulegrid.analysis import comparison, published, storage
 from joulegrid.analysis.replays import Replays
-from joulegrid.report import changes, figures
+from joulegrid.analysis.table import Table
+from joulegrid.analysis.trained import TRAINING
+from joulegrid.analysis.variables import COMPONENTS, QUANTILES
+from joulegrid.report import changes, figures, lengths, trainings
 from joulegrid.report.data import page_data
 from joulegrid.report.frames import namer
 from joulegrid.study.grid import CELL_AXES
@@ -109,6 +112,60 @@ def test_latencies_of_replays_have_columns_and_limits(tree):
     (limit,) = [limit for limit in after["limits"] if limit not in before["limits"]]
     assert limit["id"] == "max-latency_p95"
     assert limit["title"] == "latency p95, s at most"
+
+
+def test_epochs_are_drawn_over_the_energy_of_all_until_then(tree):
+    assert not {"trainings", "lengths"} & set(figures.draw(tree))
+    epochs = {"model": ["tiny"], "training": ["lora", "none"], "epoch": [1, 2, 3]}
+    table = Table(
+        {key: epochs[key] for key in ("model", "training")},
+        TRAINING,
+        {"epoch": epochs["epoch"], "component": COMPONENTS, "quantile": QUANTILES},
+    )
+    nan = float("nan")
+    row = {
+        "energy": [[3.0, 0.0, 1.0], [2.0, 0.0, 1.0], [nan] * 3],
+        "basis": [[0, 3, 1], [0, 3, 1], [3, 3, 3]],
+        "duration": [5.0, 4.0, nan],
+        "training_loss": [2.5, 1.5, nan],
+        "validation_loss": [2.0, 1.0, nan],
+        "initial_loss": 3.0,
+        "disturbed": [0.0, 1.0, nan],
+        "shared": [1.0, 0.0, nan],
+        "sample_tokens": [4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 90.0],
+    }
+    table.add(("tiny", "lora"), row)
+    tree["training"] = xr.DataTree(table.dataset())
+    frame = trainings.epoch_frame(tree)
+    assert frame.epoch.tolist() == [0, 1, 2]
+    assert frame.joules.tolist() == [0, 4, 7]
+    assert frame.validation_loss.tolist() == [3, 2, 1]
+    assert frame.basis.tolist() == ["estimated and measured"] * 3
+    assert frame.note.tolist()[1:] == ["shared with a shorter training", "disturbed"]
+    assert trainings.table(tree)[0]["training_loss"] is None
+    drawn = figures.draw(tree)
+    (points,) = drawn["trainings"].to_dict()["datasets"].values()
+    assert [p["joules"] for p in points if p["of"] == "training"] == [4, 7]
+    (row,) = lengths.table(tree)
+    assert (row["what"], row["of"]) == ("training samples", "lora")
+    assert (row["least"], row["median"], row["most"]) == (4, 7, 90)
+    assert "lengths" in drawn
+
+
+def test_prompts_of_one_workload_are_one_row_and_answers_that_differ_have_their_names(tree):
+    known = tree["lengths"].to_dataset()
+    spread = xr.DataArray([1.0, 1, 2, 3, 4, 5, 6], dims="quantile")
+    known.prompt_tokens.loc[:] = spread
+    known.new_tokens.loc[:] = spread
+    known.new_tokens.loc[{"quantization": "nf4", "pruning": "half"}] = 2 * spread
+    known.new_tokens.loc[{"quantization": "gptq4"}] = 8.0  # all of one length
+    tree["lengths"] = xr.DataTree(known)
+    rows = lengths.table(tree)
+    assert [(row["what"], row["of"]) for row in rows[:1]] == [("prompts", "questions")]
+    of = {(row["what"], row["most"]): row["of"] for row in rows}
+    assert of["answers", 12] == "half · nf4 · here, half · nf4 · there"
+    assert of["answers", 6].endswith(" and 3 more")
+    assert len(rows) == 3
 
 
 def test_a_limit_without_data_is_no_control(tree):

@@ -13,6 +13,7 @@ from joulegrid.analysis.reading import Records
 from joulegrid.analysis.recorded.quality import Evaluation, Metric, Texts
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import DIRECTION, NOT_MEANINGFUL, QUALITY
+from joulegrid.study.answering import engine_of
 from joulegrid.study.checks import metric_names
 from joulegrid.study.grid import Configuration
 from joulegrid.study.job import Job
@@ -77,7 +78,8 @@ def _evaluations(
         if entry["method"] != GENERATION:
             yield task, _evaluation(specs.quality(configuration, task), records, task, names[task])
             continue
-        texts = records.row(specs.texts(configuration, task), Texts, _notes)
+        made = specs.texts(configuration, task)
+        texts = records.row(made, Texts, partial(_notes, engine=engine_of(made.parts)))
         for metric in entry["metrics"]:
             job = specs.scores(configuration, task, metric)
             own = [f"{task}.{name}" for name in METHODS["metric"][metric].metrics]
@@ -85,8 +87,9 @@ def _evaluations(
             yield task, {**row, "notes": texts.get("notes")}
 
 
-def _notes(record: Texts) -> dict[str, Any]:
-    return {"notes": record.counts.notes}
+def _notes(record: Texts, engine: str | None) -> dict[str, Any]:
+    by = f"answered by {engine}" if engine else ""
+    return {"notes": "; ".join(filter(None, (by, record.counts.notes)))}
 
 
 def _evaluation(job: Job, records: Records, task: str, names: list[str]) -> dict[str, Any]:

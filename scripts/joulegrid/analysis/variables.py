@@ -229,7 +229,7 @@ QUALITY = {
     "signature": text(
         "how the metric was computed, as its library says it", "empty where a task says it all"
     ),
-    "notes": text("what was counted of the answers of a generation task"),
+    "notes": text("what was counted of generated answers, and their engine if not transformers"),
     "reason": text("why there is no number"),
     "accepted": ACCEPTED,
 }

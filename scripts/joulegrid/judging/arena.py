@@ -3,7 +3,6 @@ alone.
 """
 
 import re
-import string
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from joulegrid.errors import InputError, Unsupported
 from joulegrid.records import digest
 from joulegrid.texts.files import text_in
 from joulegrid.texts.questions import questions_in
+from joulegrid.texts.templates import fields_of, filled
 
 FIELDS = ("question", "answer_a", "answer_b")
 # Divides the system message of a template from the user's
@@ -44,7 +44,7 @@ class Comparison:
         values = {"question": self.question, "answer_a": first, "answer_b": second}
         *system, user = DIVIDER.split(template, maxsplit=1)
         said = [{"role": "system", "content": text.strip()} for text in system]
-        return [*said, {"role": "user", "content": user.strip().format_map(values)}]
+        return [*said, {"role": "user", "content": filled(user.strip(), values)}]
 
 
 def requests(
@@ -110,14 +110,11 @@ def check_template(template: str) -> None:
     InputError
         where the user's part lacks a field, has another, or has a brace that is none of a field.
     """
-    user = DIVIDER.split(template, maxsplit=1)[-1]
+    expected = "expected {question}, {answer_a} and {answer_b} in the user's part, and no other"
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(user) if field is not None]
-    except ValueError as error:
-        raise InputError(f"{error}; a brace that is meant as such is written twice") from None
+        fields = fields_of(DIVIDER.split(template, maxsplit=1)[-1])
+    except InputError as error:
+        raise InputError(f"{expected}: {error}") from None
     wrong = sorted(set(FIELDS) ^ set(fields))
     if wrong:
-        raise InputError(
-            "expected {question}, {answer_a} and {answer_b} in the user's part, and no other "
-            f"field; see {', '.join(map(repr, wrong))}"
-        )
+        raise InputError(f"{expected}; see {', '.join(map(repr, wrong))}")

@@ -1,12 +1,13 @@
 """Answers of a model to the questions of a file: the texts that metrics are computed of later."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 import torch
 from transformers import GenerationConfig
 
+from joulegrid.engines.prompts import encoder
 from joulegrid.errors import Unsupported
 from joulegrid.jobs.run import say
 from joulegrid.models.context import context_of
@@ -29,8 +30,8 @@ def generate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, An
     """
     torch.manual_seed(seed)
     questions = questions_in(entry["data"], entry)
-    chat = entry["chat"] and bool(tokenizer.chat_template)
-    asked = [(q, _tokens(tokenizer, q.prompt, chat)) for q in questions]
+    encode = encoder(tokenizer, entry["chat"])
+    asked = [(question, encode(question.prompt)) for question in questions]
     context = context_of(model.config)
     fitting = [
         each for each in asked if not context or len(each[1]) + entry["new_tokens"] <= context
@@ -41,26 +42,25 @@ def generate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, An
             f"{left_out} of {len(asked)} prompts with {entry['new_tokens']} new tokens are longer "
             f"than the model's context of {context}"
         )
+    ends = _end_tokens(model, tokenizer)
     answers: list[dict[str, Any]] = []
     for batch in _batches(fitting, entry["batch_size"]):
-        answers += _answers(model, tokenizer, batch, entry)
+        answers += _answers(model, tokenizer, batch, ends, entry)
         say(f"generation: {len(answers)}/{len(fitting)} answers")
+    return told(questions, answers)
+
+
+def told(questions: Sequence[Question], answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a record says of the answers to some questions; those that have none were too long."""
     counts = {
-        "questions": len(asked),
-        "too_long": left_out,
-        "leaked": sum(q.leaks for q in questions),
+        "questions": len(questions),
+        "too_long": len(questions) - len(answers),
+        "leaked": sum(question.leaks for question in questions),
         "empty": sum(not answer["text"].strip() for answer in answers),
         "cut": sum(not answer["ended"] for answer in answers),
     }
-    return {"answers": answers, "counts": counts, "lines": [q.line for q in questions]}
-
-
-def _tokens(tokenizer: Any, prompt: str, chat: bool) -> list[int]:
-    """What the model reads of a prompt."""
-    if chat:
-        turn = [{"role": "user", "content": prompt}]
-        prompt = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
-    return tokenizer(prompt, add_special_tokens=not chat)["input_ids"]
+    lines = [question.line for question in questions]
+    return {"answers": [*answers], "counts": counts, "lines": lines}
 
 
 def _batches(asked: list, size: int) -> Iterator[list]:
@@ -70,10 +70,13 @@ def _batches(asked: list, size: int) -> Iterator[list]:
 
 
 def _answers(
-    model: Any, tokenizer: Any, batch: list[tuple[Question, list[int]]], entry: dict
+    model: Any,
+    tokenizer: Any,
+    batch: list[tuple[Question, list[int]]],
+    ends: list[int],
+    entry: dict,
 ) -> list[dict[str, Any]]:
     padded = tokenizer.pad({"input_ids": [tokens for _, tokens in batch]}, return_tensors="pt")
-    ends = _end_tokens(model, tokenizer)
     sampling = entry.get("sampling")
     how = GenerationConfig(
         max_new_tokens=entry["new_tokens"],

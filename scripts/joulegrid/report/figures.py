@@ -8,7 +8,7 @@ import xarray as xr
 
 from joulegrid.analysis import comparison
 from joulegrid.report import changes as against
-from joulegrid.report import latency, levers
+from joulegrid.report import latency, lengths, levers, trainings
 from joulegrid.report.frames import (
     COMPONENT_NAMES,
     WIDTH,
@@ -79,6 +79,10 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
         charts["carbon_levers"] = levers.chart(shown, WIDTH)
     if "replay" in tree.children and len(frame := latency.rate_frame(tree)):
         charts["replays"] = latency.chart(plain(frame, latency.DRAWN), WIDTH)
+    if len(epochs := trainings.epoch_frame(tree)):
+        charts["trainings"] = trainings.chart(plain(epochs, trainings.DRAWN), WIDTH)
+    if len(known := lengths.length_frame(tree)):
+        charts["lengths"] = lengths.chart(plain(known, lengths.DRAWN), WIDTH)
     if "grid" in tree.children:
         charts["grid_profile"] = grid_profile(tree["grid"].profile)
     return {name: _themed(chart) for name, chart in charts.items()}

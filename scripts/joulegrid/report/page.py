@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from joulegrid.analysis import carbon, comparison
 from joulegrid.analysis.variables import COMPONENTS
-from joulegrid.report import beside, evaluated, levers, tokens
+from joulegrid.report import beside, evaluated, lengths, levers, tokens, trainings
 from joulegrid.report.data import page_data
 from joulegrid.units import J_PER_KWH
 
@@ -34,6 +34,14 @@ CAPTIONS = {
     "energy_components": "Pale bars are estimates of a model, full ones are readings of a counter.",
     "component_shares": "Shares of the whole energy, estimates included. The number in a bar is "
     "the change of the share, cell minus baseline of the place, in percentage points.",
+    "trainings": "Loss after each epoch over the energy of the epochs until then, all components, "
+    "estimates included; validating is not in it. The first point of validation is the loss before "
+    "training; that of training is the mean over the steps of its epoch. Epochs that two trainings "
+    "share lie on each other.",
+    "lengths": "How long texts are for the model, chat template included: a line from the shortest "
+    "to the longest, a bar over the middle half, a tick at the median. Samples of trainings are "
+    "prompt and answer together, before any is dropped or cut. What is of one length alone is not "
+    "drawn.",
     "replays": "Requests arrive by themselves; latency counts from the arrival, with the time that "
     "a request waits, for half, 95 % and 99 % of them (no point where that many were not "
     "finished). Energy is that of the whole replay, idling included, by finished request.",
@@ -79,6 +87,9 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         cost=cost(tree),
         footprint=beside.footprint(tree),
         tokens=tokens.costs(tree),
+        epochs=trainings.table(tree),
+        lengths=lengths.table(tree),
+        quantiles=lengths.QUANTILES,
         break_even=levers.sentences(tree),
         starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
         begins=beside.begins(tree),

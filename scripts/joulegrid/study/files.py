@@ -44,9 +44,9 @@ def reference(kind: str, name: str) -> dict[str, Any]:
     Parameters
     ----------
     kind
-        `prompts`, `questions`, `text` and `trace` are files that are read here once (prompts also
-        those that a YAML file chooses), `folder` and `model` are folders, `config` is the
-        configuration of a model of random weights, `rows` is a file or a folder of rows.
+        `prompts`, `questions`, `text` and `trace` are files that are read here once, `folder` and
+        `model` are folders, `config` is the configuration of a model of random weights, `rows` is
+        a file or a folder of rows; of prompts and rows also those that a YAML file chooses.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def reference(kind: str, name: str) -> dict[str, Any]:
     """
     if kind == "config":
         return architectures.reference(name)
-    if kind == "prompts":
-        name = frozen.file_of(name)
+    if kind in frozen.FOLDERS:
+        name = frozen.file_of(name, kind)
     path = ROOT / name
     there = path.is_dir() if kind in ("folder", "model") else path.is_file()
     there |= kind == "rows" and path.is_dir()
@@ -84,7 +84,7 @@ def _text_hash(path: Path, name: str) -> str:
 @cache
 def _prompts_hash(path: Path, name: str) -> str:
     if not name.endswith(".jsonl"):
-        raise InputError(f"{name}: {frozen.EXPECTED}")
+        raise InputError(f"{name}: {frozen.EXPECTED[frozen.PROMPTS]}")
     return _text_hash(path, name)
 
 
@@ -129,9 +129,7 @@ def _model_hash(path: Path, name: str) -> str:
 @cache
 def _rows_hash(path: Path, name: str) -> str:
     if not is_data(path):
-        raise InputError(
-            f"{name}: expected a .jsonl file with one JSON object per line, or a folder of such"
-        )
+        raise InputError(f"{name}: {frozen.EXPECTED[frozen.ROWS]}")
     content = content_of(path)
     if not rows_in(content)[0]:
         raise InputError(f"{name}: no line of it is a JSON object in UTF-8")

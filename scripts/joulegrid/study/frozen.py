@@ -1,7 +1,8 @@
-"""Prompts that are chosen out of a data set by a YAML file, and frozen into a file of results/.
+"""Prompts of workloads, and rows of trainings, that are chosen out of a data set by a YAML file and
+frozen into a file of results/.
 
-Where the file lies follows from what the YAML file says. What is in it is the prompts' identity, as
-of any file of prompts: who freezes them again and gets the same has the same cells.
+Where the file lies follows from what the YAML file says. What is in it is its identity, as of any
+file: who freezes again and gets the same has the same cells, and the same trainings.
 """
 
 from pathlib import Path
@@ -13,16 +14,26 @@ from joulegrid.study.validation import check
 from joulegrid.study.yaml import read_yaml
 from joulegrid.texts.files import decode, parse_prompts
 
-FOLDER = "results/prompts"
+PROMPTS, ROWS = "prompts", "rows"
+FOLDERS = {PROMPTS: "results/prompts", ROWS: "results/rows"}
 COMMAND = "python scripts/freeze_prompts.py"
-EXPECTED = (
-    'expected a .jsonl file with one {"prompt": "…"} per line, or a YAML file that chooses prompts '
-    "out of a data set"
-)
+EXPECTED = {
+    PROMPTS: 'expected a .jsonl file with one {"prompt": "…"} per line, or a YAML file that '
+    "chooses prompts out of a data set",
+    ROWS: "expected a .jsonl file with one JSON object per line, a folder of such, or a YAML file "
+    "that chooses rows out of a data set",
+}
+KEYS = {PROMPTS: "column", ROWS: "columns"}
 SUFFIXES = (".yaml", ".yml")
 
 
-def choice(name: str) -> dict[str, Any]:
+def kind_of(name: str) -> str:
+    """Whether the YAML file `name` chooses prompts or rows."""
+    data = read_yaml(ROOT / name)
+    return ROWS if isinstance(data, dict) and KEYS[ROWS] in data else PROMPTS
+
+
+def choice(name: str, kind: str) -> dict[str, Any]:
     """What the YAML file `name` chooses, with defaults.
 
     Raises
@@ -32,30 +43,30 @@ def choice(name: str) -> dict[str, Any]:
     """
     data = read_yaml(ROOT / name)
     if not isinstance(data, dict) or not {"hub", "path"} & set(data):
-        raise InputError(f"{name}: {EXPECTED}: hub or path, files, column")
-    return check("prompts", data, name)
+        raise InputError(f"{name}: {EXPECTED[kind]}: hub or path, files, {KEYS[kind]}")
+    return check(kind, data, name)
 
 
-def spec_of(name: str) -> Spec:
-    """What determines the prompts that the YAML file `name` chooses; no code is in it: what is
-    frozen stays, whatever chose it. Raises as `choice` does.
+def spec_of(name: str, kind: str) -> Spec:
+    """What determines what the YAML file `name` chooses; no code is in it: what is frozen stays,
+    whatever chose it. Raises as `choice` does.
     """
-    return {"kind": "prompts", "prompts": choice(name)}
+    return {"kind": kind, kind: choice(name, kind)}
 
 
-def place(name: str) -> str:
-    """Where the prompts that the YAML file `name` chooses are frozen, relative to the repository.
+def place(name: str, kind: str) -> str:
+    """Where what the YAML file `name` chooses is frozen, relative to the repository.
 
     Raises
     ------
     InputError
         as `choice` does.
     """
-    return f"{FOLDER}/{Path(name).stem}/{identity(spec_of(name))}.jsonl"
+    return f"{FOLDERS[kind]}/{Path(name).stem}/{identity(spec_of(name, kind))}.jsonl"
 
 
-def file_of(name: str) -> str:
-    """The file of prompts that a study means by `name`: itself, or what it froze.
+def file_of(name: str, kind: str) -> str:
+    """The file that a study means by `name`: itself, or what it froze.
 
     Raises
     ------
@@ -64,7 +75,7 @@ def file_of(name: str) -> str:
     """
     if Path(name).suffix not in SUFFIXES or not (ROOT / name).is_file():
         return name
-    found = place(name)
+    found = place(name, kind)
     if not (ROOT / found).is_file():
         raise InputError(f"{name}: what it chooses is not frozen yet; run: {COMMAND} {name}")
     return found
@@ -80,5 +91,5 @@ def prompts_in(name: str) -> list[str]:
     OSError
         where it cannot be read.
     """
-    file = file_of(name)
+    file = file_of(name, PROMPTS)
     return parse_prompts(decode((ROOT / file).read_bytes(), file), file)

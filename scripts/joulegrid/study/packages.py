@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from joulegrid.errors import InputError
-from joulegrid.records import digest
+from joulegrid.records import ROOT, Spec, digest
 
 # import name -> distribution name, where they differ in more than - and _; of several, the first
 # that is locked counts
@@ -115,3 +115,8 @@ def _table(lock: Path) -> dict[str, tuple[list[str], list[str]]]:
 def lock_digest(lock: Path) -> str:
     """A digest over everything that is locked: when it changes, the environment is built anew."""
     return digest(sorted([name, sorted(versions)] for name, (versions, _) in _table(lock).items()))
+
+
+def environment(folder: str) -> Spec:
+    """The spec of an environment below envs/: all that its lock holds."""
+    return {"lock": lock_digest(ROOT / folder / "uv.lock")}

@@ -6,11 +6,9 @@ are made from, so that a result is never taken for one of other weights. Labels,
 and whatever concerns analysis are in none of them.
 """
 
-from functools import cache
-from pathlib import Path
+from functools import cache, cached_property
 
-from joulegrid.records import ROOT, Spec
-from joulegrid.study import judges, packages, trainings
+from joulegrid.study import answering, judges, trainings
 from joulegrid.study.grid import Cell, Configuration
 from joulegrid.study.job import Job, Part, part
 from joulegrid.study.methods import ARENA, GENERATION, LLM, METHODS, Weights
@@ -30,9 +28,6 @@ CALLS = {
     "judgments": (),
 }
 KINDS = ("models", *CALLS)  # in the order of making
-
-# What of a task concerns the metrics of its texts, and not the texts
-OF_METRICS = frozenset({"metrics", *(k for m in METHODS["metric"].values() for k in m.asks)})
 
 
 class Specs:
@@ -206,7 +201,16 @@ class Specs:
 
     def _texts(self, configuration: Configuration, task: str) -> Job:
         """The answers of a configuration to the questions of one task."""
-        return self._task("texts", GENERATION, configuration, task, OF_METRICS)
+        engine = self._answering.get(configuration)
+        if engine is None or not answering.is_by_engine(self.study.data["quality"][task]):
+            return self._task("texts", GENERATION, configuration, task, answering.OF_METRICS)
+        own = engine.parts(self._parts, task)
+        parts = {"kind": _KINDS["texts"], **self._loaded(configuration), **own}
+        return Job("texts", (*configuration, task), parts, self.holder(configuration))
+
+    @cached_property
+    def _answering(self) -> dict[Configuration, answering.Answering]:
+        return answering.engines(self.study)
 
     def _task(
         self,
@@ -293,8 +297,3 @@ class Specs:
 _ENERGY = part("energy")
 _KINDS = {kind: part(kind) for kind in ("quality", "texts", "scores", "judgments")}
 _session = cache(part)
-
-
-def environment(folder: str) -> Spec:
-    """The spec of an environment below envs/: all that its lock holds."""
-    return {"lock": packages.lock_digest(ROOT / Path(folder) / "uv.lock")}

@@ -8,6 +8,7 @@ from typing import Any
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
+from joulegrid.study import frozen
 from joulegrid.study.validation import nearest
 from joulegrid.texts.rows import SUFFIX, content_of, rows_in
 from joulegrid.texts.templates import fields_of
@@ -116,7 +117,10 @@ def _of_data(asked: dict[str, Any]) -> list[str]:
     ]
     if asked["answer"] in asked.get("optional", {}):
         lines.append(f"optional.{asked['answer']}: the answer cannot be left out")
-    path = ROOT / asked["file"]
+    try:
+        path = ROOT / frozen.file_of(asked["file"], frozen.ROWS)
+    except InputError:  # it is named where files are resolved
+        return lines
     if path.exists():
         lines += _lacking(asked, wanted, _columns(path))
     return lines

@@ -1,4 +1,5 @@
-"""Prompts out of a data set: a folder of Parquet or JSON files, here or on the Hugging Face hub.
+"""Prompts and rows out of a data set: a folder of Parquet or JSON files, here or on the hub of
+Hugging Face.
 
 Files are read as data; no code of a data set runs. What comes of it is frozen into a file, and what
 studies know is that file's content.
@@ -48,6 +49,68 @@ def prompts(entry: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         where there is no such data, a row is not what `take` expects, or fewer than `count` are
         suitable.
     """
+    folder, files = _files(entry)
+    found, read = [], 0
+    for path in files:
+        for number, row in enumerate(_rows(path, [entry["column"], *entry["where"]]), start=1):
+            read += 1
+            text = _prompt(row, entry, f"{path.relative_to(folder)}: row {number}")
+            if text is not None:
+                found.append(text)
+    return _drawn(found, entry), _facts(folder, files, read, len(found))
+
+
+def rows(entry: dict[str, Any]) -> tuple[list[Row], dict[str, Any]]:
+    """The rows that `entry` chooses, with the columns that it names, in the order of the files.
+
+    Parameters
+    ----------
+    entry
+        `hub` and `revision`, or `path`; `files` (a pattern), `columns` (a list), `where` (column ->
+        value, or a list of them), `count`, `seed`.
+
+    Returns
+    -------
+    As `prompts`, rows in their place.
+
+    Raises
+    ------
+    InputError
+        where there is no such data, a row lacks a column, holds what JSON has no word for, or fewer
+        than `count` are suitable.
+    """
+    folder, files = _files(entry)
+    columns = list(dict.fromkeys([*entry["columns"], *entry["where"]]))
+    found: list[Row] = []
+    read = 0
+    for path in files:
+        for number, row in enumerate(_rows(path, columns), start=1):
+            read += 1
+            if _is_wanted(row, entry):
+                found.append({name: row[name] for name in entry["columns"]})
+                _require_json(found[-1], f"{path.relative_to(folder)}: row {number}")
+    return _drawn(found, entry), _facts(folder, files, read, len(found))
+
+
+def _require_json(row: Row, where: str) -> None:
+    for name, value in row.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{where}: {name}: {error}; leave the column out of columns") from None
+
+
+def _facts(folder: Path, files: list[Path], read: int, suitable: int) -> dict[str, Any]:
+    """What a record says of the files that were read."""
+    say(f"{read} rows read, {suitable} of them suitable")
+    hashes = {str(path.relative_to(folder)): sha256_file(path) for path in files}
+    return {"files": hashes, "rows": read, "suitable": suitable}
+
+
+def _files(entry: dict[str, Any]) -> tuple[Path, list[Path]]:
+    """The folder of a data set, and those of its files that are named, in the order of their
+    names.
+    """
     folder = _folder(entry)
     files = [path for path in sorted(folder.rglob("*")) if _is_named(path, folder, entry["files"])]
     if not files:
@@ -56,16 +119,7 @@ def prompts(entry: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
             f"{entry['files']}: no {', '.join(FORMATS)} file of that name in {_name(entry)}; "
             f"there: {', '.join(there[:6]) or 'nothing'}{', …' if len(there) > 6 else ''}"
         )
-    found, rows = [], 0
-    for path in files:
-        for number, row in enumerate(_rows(path, [entry["column"], *entry["where"]]), start=1):
-            rows += 1
-            text = _prompt(row, entry, f"{path.relative_to(folder)}: row {number}")
-            if text is not None:
-                found.append(text)
-    say(f"{rows} rows read, {len(found)} of them suitable")
-    hashes = {str(path.relative_to(folder)): sha256_file(path) for path in files}
-    return _drawn(found, entry), {"files": hashes, "rows": rows, "suitable": len(found)}
+    return folder, files
 
 
 def _name(entry: dict[str, Any]) -> str:
@@ -124,14 +178,21 @@ def _with(row: Any, columns: list[str], where: str) -> Row:
 
 def _prompt(row: Row, entry: dict[str, Any], where: str) -> str | None:
     """The prompt in a row, None where it is not one of those that are wanted."""
-    for column, wanted in entry["where"].items():
-        if row[column] not in (wanted if isinstance(wanted, list) else [wanted]):
-            return None
+    if not _is_wanted(row, entry):
+        return None
     text = _taken(row[entry["column"]], entry["take"], f"{where}: {entry['column']}")
     longest = entry.get("max_characters")
     if text is None or len(text) < entry["min_characters"] or (longest and len(text) > longest):
         return None
     return text
+
+
+def _is_wanted(row: Row, entry: dict[str, Any]) -> bool:
+    """Whether the columns of `where` have one of their values."""
+    return all(
+        row[column] in (wanted if isinstance(wanted, list) else [wanted])
+        for column, wanted in entry["where"].items()
+    )
 
 
 def _taken(value: Any, take: str, where: str) -> str | None:
@@ -155,13 +216,15 @@ def _is_human(turn: Any) -> bool:
     return isinstance(turn, dict) and any(turn.get(key) in HUMANS for key in SPEAKERS)
 
 
-def _drawn(found: list[str], entry: dict[str, Any]) -> list[str]:
+def _drawn(found: list[Any], entry: dict[str, Any]) -> list[Any]:
     """All, or `count` of them by the seed."""
     count = entry.get("count", len(found))
     if not found or count > len(found):
+        of_rows = "columns" in entry
+        more = "" if of_rows else ", min_characters, max_characters"
         raise InputError(
-            f"{_name(entry)}: {len(found)} prompts are suitable, expected {max(count, 1)}; ask for "
-            "fewer, or loosen where, min_characters, max_characters"
+            f"{_name(entry)}: {len(found)} {'rows' if of_rows else 'prompts'} are suitable, "
+            f"expected {max(count, 1)}; ask for fewer, or loosen where{more}"
         )
     chosen = sorted(random.Random(entry["seed"]).sample(range(len(found)), count))
     return [found[n] for n in chosen]

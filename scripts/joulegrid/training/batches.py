@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from bitsandbytes.nn import Linear4bit
 
+from joulegrid.engines.prompts import encoder
 from joulegrid.errors import InputError
 from joulegrid.texts.rows import REFUSE, Sample
 
@@ -21,13 +22,7 @@ def tokens_of(sample: Sample, tokenizer: Any, entry: dict[str, Any]) -> Tokens:
     The prompt stands in the model's chat template where it has one and the entry does not say
     otherwise. With `loss: answers` the labels of the prompt are ignored.
     """
-    if entry["chat"] and tokenizer.chat_template:
-        messages = [{"role": "user", "content": sample.prompt}]
-        asked = tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_dict=True
-        )["input_ids"]
-    else:
-        asked = tokenizer(sample.prompt)["input_ids"]
+    asked = encoder(tokenizer, entry["chat"])(sample.prompt)
     answered = tokenizer(sample.answer, add_special_tokens=False)["input_ids"]
     answered = [*answered, tokenizer.eos_token_id]
     ignored = [IGNORED] * len(asked)
@@ -84,6 +79,11 @@ def packed(samples: list[Tokens], longest: int) -> list[Tokens]:
         rows[-1]["labels"] += [IGNORED, *each["labels"][1:]]
         rows[-1]["position_ids"] += range(size)
     return rows
+
+
+def padding_of(tokenizer: Any) -> int:
+    """The token that batches are filled up with: the padding token, or the one that ends."""
+    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
 
 def collator(padding: int) -> Callable[[list[Tokens]], dict[str, torch.Tensor]]:

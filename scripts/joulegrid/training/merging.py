@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from joulegrid.jobs.progress import epoch_folder, epochs_in
 from joulegrid.models.context import context_of
 from joulegrid.training.base import merged
-from joulegrid.training.batches import collator, mean_loss
+from joulegrid.training.batches import collator, mean_loss, padding_of
 from joulegrid.training.data import load
 
 
@@ -43,8 +43,7 @@ def merge(source: Path, base: Path, folder: Path, entry: dict[str, Any], device:
     tokenizer.save_pretrained(folder)
     del model
     data = load(entry, tokenizer, context_of(config))
-    padding = tokenizer.pad_token_id
-    collate = collator(tokenizer.eos_token_id if padding is None else padding)
+    collate = collator(padding_of(tokenizer))
     saved = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=torch.float32 if device == "cpu" else "auto",

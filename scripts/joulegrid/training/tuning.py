@@ -26,7 +26,7 @@ from joulegrid.jobs.progress import Progress
 from joulegrid.jobs.run import say
 from joulegrid.models.context import context_of
 from joulegrid.training.base import prepared
-from joulegrid.training.batches import collator, mean_loss
+from joulegrid.training.batches import collator, mean_loss, padding_of
 from joulegrid.training.data import Data, load
 
 # How long a training computes before it writes down again what its epoch took so far
@@ -69,8 +69,7 @@ def tune(
     data = load(entry, tokenizer, context_of(AutoConfig.from_pretrained(source)))
     set_seed(entry["seed"])
     model = prepared(source, entry, device)
-    padding = tokenizer.pad_token_id
-    collate = collator(tokenizer.eos_token_id if padding is None else padding)
+    collate = collator(padding_of(tokenizer))
 
     def validate() -> float:
         return mean_loss(model, data.validation, entry["batch_size"], collate)
