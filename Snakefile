@@ -18,6 +18,7 @@ min_version("9.27")
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/steps.smk"
 
 

@@ -1,4 +1,4 @@
-# Functions of the rules that conclude from records and keep house; those of jobs are in common.smk.
+# Functions of the rules that conclude from records and keep house; those of jobs are in common.smk and inputs.smk.
 
 
 def told(*options):
