@@ -1,6 +1,7 @@
 # Load and validate the study; what the rules share.
 import functools
 import inspect
+import json
 import os
 import re
 import shlex
@@ -13,8 +14,8 @@ from snakemake.utils import available_cpu_count
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from joulegrid.errors import InputError
-from joulegrid.records import canonical_json, digest
-from joulegrid.study import accept, conclusions, judges, methods, sites, study
+from joulegrid.records import canonical_json, digest, identity
+from joulegrid.study import accept, conclusions, judges, methods, selection, sites, study
 from joulegrid.study.grid import Configuration
 from joulegrid.study.points import number_of
 from joulegrid.study.shelf import MARKERS, Shelf, jobs_of
@@ -58,6 +59,7 @@ def load_study():
 
 use_all_cores()
 STEP_RULES = {
+    "select": "select_trained",
     "merge": "merge_measurements",
     "analyse": "analyse_study",
     "draw": "draw_figures",
@@ -70,6 +72,8 @@ FOLDER = f"results/studies/{STUDY.name}"
 LOGS = "results/logs"
 JOB_AT = {job.path: job for job in JOBS}
 SHELF = Shelf(SITE.artifacts, JOBS)
+LOOPS = STUDY.loops
+DECIDED = []  # who goes on, once that is known
 
 
 def session_by_session(path):

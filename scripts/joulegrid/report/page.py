@@ -12,7 +12,7 @@ import xarray as xr
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from joulegrid.analysis import carbon, comparison
+from joulegrid.analysis import carbon, comparison, selected
 from joulegrid.analysis.variables import COMPONENTS
 from joulegrid.report import beside, evaluated, levers, tokens
 from joulegrid.report.data import page_data
@@ -80,6 +80,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         footprint=beside.footprint(tree),
         tokens=tokens.costs(tree),
         break_even=levers.sentences(tree),
+        selection=selected.sentences(tree.attrs),
         starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
         begins=beside.begins(tree),
         charts=[
