@@ -90,9 +90,8 @@ RANKING = {
         "what the selection of trained models makes of the cell",
         None,
         flags=SELECTION,
-        comment="apart: nothing; candidate: not decided yet; goes_on, stays_behind: a candidate; "
-        "second_loop: made for one that goes on; fell_out: measured for an earlier selection, it "
-        "has no R and no rank; left_out: not made",
+        comment="fell_out: measured for an earlier selection; it has no R and no rank; the others: "
+        "docs/selection.md",
         dtype="i1",
     ),
 }
