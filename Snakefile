@@ -18,6 +18,7 @@ min_version("9.27")
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/steps.smk"
 
 
@@ -37,6 +38,7 @@ include: "rules/training.smk"
 include: "rules/compression.smk"
 include: "rules/energy.smk"
 include: "rules/quality.smk"
+include: "rules/selection.smk"
 include: "rules/analysis.smk"
 include: "rules/planning.smk"
 include: "rules/housekeeping.smk"

@@ -11,6 +11,8 @@ FIGURES = {
 }
 # Where a workload has several points, what a token costs is told from them
 SWEEPS = any(number_of(entry) > 1 for entry in STUDY.data["workload"].values())
+# What says which trained models go on, where a study selects
+SELECTION = f"--selection {FOLDER}/{selection.FILE}" if LOOPS is not None else ""
 
 
 localrules:
@@ -35,10 +37,11 @@ rule merge_measurements:
         "../envs/python.yaml"
     params:
         spec=lambda wildcards: checked(CONCLUSIONS["merge"].spec),
+        selection=SELECTION,
     message:
         "Merge all records"
     shell:
-        "python scripts/merge_measurements.py --spec {params.spec:q} --output {output.measurements:q}"
+        "python scripts/merge_measurements.py --spec {params.spec:q} {params.selection} --output {output.measurements:q}"
         " --stamp {output.stamp:q} > {log:q} 2>&1"
 
 
@@ -159,12 +162,13 @@ rule partial:
         draw=lambda wildcards: checked(CONCLUSIONS["draw"].spec),
         report=lambda wildcards: checked(CONCLUSIONS["report"].spec),
         folder=f"{FOLDER}/partial",
+        selection=SELECTION,
         tokens=f"--tokens {FOLDER}/partial/tokens.csv" if SWEEPS else "",
     message:
         "Merge and rank what is there: {params.folder}"
     shell:
         "mkdir -p {params.folder:q}/figures && ("
-        "python scripts/merge_measurements.py --spec {params.merge:q} --missing {params.folder:q}/missing.csv"
+        "python scripts/merge_measurements.py --spec {params.merge:q} {params.selection} --missing {params.folder:q}/missing.csv"
         " --output {params.folder:q}/measurements.nc &&"
         " python scripts/analyse_study.py --spec {params.analyse:q} --measurements {params.folder:q}/measurements.nc"
         " --study {params.folder:q}/study.nc --ranking {params.folder:q}/ranking.csv --carbon {params.folder:q}/carbon.csv {params.tokens} &&"

@@ -1,4 +1,4 @@
-# Functions of the rules that conclude from records and keep house; those of jobs are in common.smk.
+# Functions of the rules that conclude from records and keep house; those of jobs are in common.smk and inputs.smk.
 
 
 def told(*options):
@@ -67,7 +67,7 @@ def from_step(path, before, step):
 
     def file(wildcards):
         force_unless_stamped(step)
-        behind = wanted(wildcards) or not os.path.exists(stamp_of(before))
+        behind = selects_anew() or wanted(wildcards) or not os.path.exists(stamp_of(before))
         return path if behind else ancient(path)
 
     return file
@@ -78,7 +78,7 @@ def records_for(step):
 
     def files(wildcards):
         force_unless_stamped(step)
-        return wanted(wildcards)
+        return [*selection_made(wildcards), *wanted(wildcards)]
 
     return files
 

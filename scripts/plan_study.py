@@ -35,23 +35,10 @@ def main() -> None:
 def lines(plan: planning.Plan) -> list[str]:
     """The plan for people; ranges are what 80 % of outcomes lie between."""
     found = [f"{'jobs':10} {'all':>7} {'there':>7} {'accepted':>9} {'to run':>7}"]
-    for jobs in plan.jobs:
-        found.append(
-            f"{jobs.kind:10} {jobs.jobs:7} {jobs.there:7} {jobs.accepted:9} {jobs.to_run:7}"
-        )
-    for share in plan.shares:
-        found.append(
-            f"{share.hardware}: {share.cells} cells, {share.unsupported} unsupported, "
-            f"{share.infeasible} expected not to run; {share.sessions} sessions, {share.there} "
-            f"there, {share.to_run} to run"
-        )
-        if share.predicted:
-            found.append(
-                f"    {share.predicted} of them predicted: {text(share.hours)} h, "
-                f"{text(share.gpu_hours)} GPU hours, {text(share.gpu_kwh)} kWh of the GPUs; "
-                f"{share.rests_on}"
-            )
-            found += [f"    {zone}: {text(grams)} g CO2e" for zone, grams in share.grams.items()]
+    found += [*map(line_of, plan.jobs), *lines_of(plan.shares)]
+    if plan.open is not None:
+        found.append("open until trained models are selected; beside the above at most:")
+        found += [*map(line_of, plan.open.jobs), *lines_of(plan.open.shares)]
     for title, key in (
         ("unsupported, no job is sent", "unsupported"),
         ("expected not to run", "infeasible"),
@@ -68,6 +55,30 @@ def lines(plan: planning.Plan) -> list[str]:
     for (hardware, engine, kernel), chosen in first.items():
         found.append(f"    {hardware}, {engine}, {kernel}:")
         found += [f"        {'/'.join(cell)}" for cell in chosen]
+    return found
+
+
+def line_of(jobs: planning.Jobs) -> str:
+    """How many jobs of a kind there are."""
+    return f"{jobs.kind:10} {jobs.jobs:7} {jobs.there:7} {jobs.accepted:9} {jobs.to_run:7}"
+
+
+def lines_of(shares: list[planning.Share]) -> list[str]:
+    """What each hardware entry has to do."""
+    found = []
+    for share in shares:
+        found.append(
+            f"{share.hardware}: {share.cells} cells, {share.unsupported} unsupported, "
+            f"{share.infeasible} expected not to run; {share.sessions} sessions, {share.there} "
+            f"there, {share.to_run} to run"
+        )
+        if share.predicted:
+            found.append(
+                f"    {share.predicted} of them predicted: {text(share.hours)} h, "
+                f"{text(share.gpu_hours)} GPU hours, {text(share.gpu_kwh)} kWh of the GPUs; "
+                f"{share.rests_on}"
+            )
+            found += [f"    {zone}: {text(grams)} g CO2e" for zone, grams in share.grams.items()]
     return found
 
 

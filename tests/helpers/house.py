@@ -40,7 +40,13 @@ TWO_PROMPTS = {
 }
 JOB = re.compile(r"scripts/(\w+)\.py --spec .*? --output (?:results/)?(\S+)")
 TARGETS = re.compile(r"scripts/(accept_records|list_unused)\.py ")
-CONCLUSIONS = {"merge_measurements", "analyse_study", "draw_figures", "write_report"}
+CONCLUSIONS = {
+    "select_trained",
+    "merge_measurements",
+    "analyse_study",
+    "draw_figures",
+    "write_report",
+}
 # Lists what a dry-run would want, by the same functions as the rules, without starting Snakemake
 WANTED = """
 import json, sys

@@ -284,6 +284,7 @@ NOT_REACHED = {
             "joulegrid.planning.feasibility",
             "joulegrid.planning.formats",
             "joulegrid.planning.memory",
+            "joulegrid.planning.open_cells",
             "joulegrid.planning.pilot",
             "joulegrid.planning.plan",
             "joulegrid.planning.posterior",
@@ -326,6 +327,10 @@ def study_of_all_methods():
         "rate_per_s": 1,
         "duration_s": 10,
         "new_tokens": 2,
+    }
+    data["selection"] = {
+        "candidates": [{"training": "lora", "workload": "questions"}],
+        "count": 1,
     }
     judge = {"model": "umpire", "endpoint": "http://127.0.0.1:1/v1"}
     task = {"method": "arena", "answers": "saf", "baseline": {"quantization": "fp32"}}

@@ -87,6 +87,7 @@ def test_arrows_between_rooms(name, path):
 
 def test_login_node_scripts_start_without_torch():
     for script in (
+        "select_trained",
         "merge_measurements",
         "analyse_study",
         "draw_figures",
@@ -186,6 +187,7 @@ def test_docs_name_every_method():
     [
         "training",
         "grid",
+        "selection",
         "protocol",
         "hardware",
         "engine",

@@ -25,6 +25,7 @@ from joulegrid.analysis import (
     relative,
     replays,
     samples,
+    selected,
     statistics,
 )
 from joulegrid.analysis.concluded import RANKING
@@ -92,19 +93,21 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
     phi, half, saves, error, freedom = _saving(sessions, board, baseline)
     phi, rho = xr.broadcast(phi, relative.relative_quality(quality, baseline, metrics))
     valued = relative.better_is_more(quality.quality, quality, metrics)
-    term = normalisation.terms(chosen["normalisation"], phi, rho, valued, list(baseline))
+    roles = selected.roles(tree)
+    own = roles != selected.FELL_OUT  # what fell out changes nothing of what is ranked
+    term = normalisation.terms(chosen["normalisation"], phi.where(own), rho, valued, list(baseline))
     drawn, samples_freedom = relative.resampled_quality(tree, metrics)
     changes = relative.changes(drawn, baseline).mean("metric", skipna=False)
     rho_error = samples.error_of(changes, samples_freedom)
-    drawn = relative.drawn_term(chosen, drawn, changes, valued.where(phi.notnull()))
+    drawn = relative.drawn_term(chosen, drawn, changes, valued.where(term.energy.notnull()))
     base_joules = joules["mean"].sel(baseline, drop=True)
     costs = {
-        "energy": joules["mean"],
+        "energy": joules["mean"].where(own),
         "quality": -rho,
         "latency": replays.objective(tree, seconds_per_token(energy), baseline),
         "memory": peak_bytes(energy),
     }
-    meets = decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy))
+    meets = decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy)).where(own)
     winning = term.energy.where(meets == 1), term.quality
     known = {
         "energy_per_token": joules["mean"],
@@ -130,6 +133,7 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
         "other_basis": unlike.astype("f8"),
         "disturbed": energy.disturbed.mean("session"),
         "other_board": _on_other_board(board, baseline),
+        "selection": roles,
     }
     return Compared(
         chosen,

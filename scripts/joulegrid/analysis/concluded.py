@@ -3,6 +3,16 @@
 from joulegrid.analysis.variables import Variable, text
 
 VERDICT = ("worse", "same", "better", "unknown")
+# What the selection of trained models makes of a cell
+SELECTION = (
+    "apart",
+    "candidate",
+    "goes_on",
+    "stays_behind",
+    "second_loop",
+    "fell_out",
+    "left_out",
+)
 
 # dims: model, training, pruning, quantization, metric
 CHANGES = {
@@ -76,6 +86,14 @@ RANKING = {
     ),
     "disturbed": Variable("share of the windows that count although the machine was disturbed"),
     "other_board": Variable("1 if some session ran on another board than its baseline"),
+    "selection": Variable(
+        "what the selection of trained models makes of the cell",
+        None,
+        flags=SELECTION,
+        comment="fell_out: measured for an earlier selection; it has no R and no rank; the others: "
+        "docs/selection.md",
+        dtype="i1",
+    ),
 }
 # dims: the cell's axes; of workloads that are sweeps. J of one request are the sum of the first
 # times its prompt tokens, the second times its generated ones, and the third times both

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from joulegrid.analysis import energies
+from joulegrid.analysis import energies, selected
 from joulegrid.analysis.comparison import peak_bytes, speed
 from joulegrid.analysis.variables import NOT_MEANINGFUL, STATUS
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
@@ -23,6 +23,7 @@ NOTED = [
     "other_basis",
     "guessed_share",
     "meets",
+    "selection",
 ]
 NO_BASELINE = "no energy of the baseline in this place"
 # Why nothing is compared, by what the study compares
@@ -36,6 +37,7 @@ GUESSED = "a part of the energy is a guess"
 DISTURBED = "measured while disturbed"
 OTHER_BOARD = "on another board than the baseline"
 NOT_MET = "does not meet what the study requires"
+FELL_OUT = "fell out of the selection"
 NO_METRIC = "a quality metric is missing here or for the baseline"
 
 
@@ -55,6 +57,7 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     )
     columns = {name: _flat(ranking[name]) for name in ranking.data_vars}
     frame = pd.DataFrame({"rank": columns.pop("rank"), **columns}, index=index)
+    frame["selection"] = selected.words(columns["selection"])
     frame["sessions"] = _flat((energy.status == STATUS.index("ok")).sum("session"))
     frame["tokens_per_s"] = _flat(speed(energy))
     frame["all_energy_per_token"] = _flat(energies.per_token(energy).mean("session"))
@@ -106,6 +109,8 @@ def _note(row: Any, nothing: str) -> str:
         said.append(nothing)
     elif np.isnan(row.quality_term):
         said.append(NOT_MEANINGFUL if row.random else NO_METRIC)
+    if row.selection == "fell out":
+        said.append(FELL_OUT)
     if row.meets == 0:
         said.append(NOT_MET)
     if row.disturbed > 0:

@@ -18,8 +18,8 @@ from joulegrid.records import Spec, identity, provenance, write_json
 BEGAN = time.monotonic()
 # What a file system without space for a result says
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# The cheap end of a study, in order
-STEPS = ("merge", "analyse", "draw", "report")
+# The cheap end of a study, in order; only some studies select
+STEPS = ("select", "merge", "analyse", "draw", "report")
 
 
 def run(

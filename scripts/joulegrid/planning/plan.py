@@ -14,7 +14,7 @@ from joulegrid.analysis.reading import Records
 from joulegrid.analysis.recorded.session import Session
 from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.variables import BASIS
-from joulegrid.planning import ranges
+from joulegrid.planning import open_cells, ranges
 from joulegrid.planning.cells import Judged, Run, judged, measured_first
 from joulegrid.planning.ranges import Forecast, Range
 from joulegrid.records import ROOT
@@ -23,6 +23,7 @@ from joulegrid.study.conclusions import conclusions
 from joulegrid.study.grid import Cell
 from joulegrid.study.shelf import Shelf, jobs_of
 from joulegrid.study.specs import KINDS, Job, Specs
+from joulegrid.study.study import Study
 from joulegrid.study.zones import resolve
 from joulegrid.units import J_PER_KWH
 
@@ -76,51 +77,85 @@ class Share(NamedTuple):
     rests_on: str
 
 
+class Open(NamedTuple):
+    """The most that a selection of trained models may add, which is not decided yet."""
+
+    jobs: list[Jobs]
+    shares: list[Share]
+    cells: frozenset[Cell]
+
+
 class Plan(NamedTuple):
-    """All of it; `to_run` are the paths of records that a run would make."""
+    """All of it; `to_run` are the paths of records that a run would make. `open` is None where
+    nothing is.
+    """
 
     study: str
     jobs: list[Jobs]
     shares: list[Share]
     cells: list[Judged]
     to_run: list[str]
+    open: Open | None = None
 
 
 def of_study(specs: Specs, artifacts: str) -> Plan:
     """The plan of a study, given where its weights lie."""
-    study, jobs = specs.study, list(jobs_of(specs))
-    shelf = Shelf(artifacts, jobs)
-    missing = {job.path for job in shelf.missing(jobs)}
+    study, every = specs.study, list(jobs_of(specs))
+    shelf, steps = Shelf(artifacts, every), conclusions(study, every)
+    decided, most = open_cells.split(specs, shelf, steps)
+    jobs = list(jobs_of(specs, decided))
+    own, now = {job.path for job in jobs}, {*decided}
+    both = list(jobs_of(specs, [*decided, *most]))
+    missing = {job.path for job in shelf.missing(both)}
     to_run = {job.path for job in shelf.to_make(jobs)}
-    accepted = {taken.job.path for taken in taken_over(jobs, shelf)}
-    sessions = [job for job in jobs if job.kind == "energy"]
-    cells = judged(study, measured(sessions, shelf, missing))
-    shares = [
-        _share(
-            label,
-            [each for each in cells if each.cell.hardware == label],
-            [job for job in sessions if Cell(*job.labels[:-1]).hardware == label],
-            (missing, to_run, accepted),
-            _factors(study, label),
-        )
-        for label in study.labels("hardware")
-    ]
-    kinds = {job.kind for job in jobs}
-    counted = [_counted(k, jobs, missing, to_run, accepted) for k in KINDS if k in kinds]
-    steps = conclusions(study, jobs)
+    accepted = {taken.job.path for taken in taken_over(both, shelf)}
+    found = judged(study.of_cells([*decided, *most]), measured(both, shelf, missing))
+    states = (missing, to_run, accepted)
+    counted, shares = _both(study, jobs, [each for each in found if each.cell in now], states)
     late = [
         name
         for name, step in steps.items()
         if missing or not (ROOT / "results/studies" / study.name / step.stamp).exists()
     ]
     counted.append(Jobs("steps", len(steps), len(steps) - len(late), 0, len(late)))
-    return Plan(study.name, counted, shares, cells, sorted(to_run))
+    plan = Plan(study.name, counted, shares, found, sorted(to_run))
+    if not most:
+        return plan
+    later = [job for job in both if job.path not in own]
+    states = (missing, {job.path for job in shelf.to_make(both)} - to_run, accepted)
+    cells = frozenset(most)
+    waiting = [each for each in found if each.cell in cells]
+    return plan._replace(open=Open(*_both(study, later, waiting, states), cells))
 
 
-def measured(sessions: list[Job], shelf: Shelf, missing: set[str]) -> dict[Cell, list[Run]]:
+States = tuple[set[str], set[str], set[str]]
+
+
+def _both(
+    study: Study, jobs: list[Job], cells: list[Judged], states: States
+) -> tuple[list[Jobs], list[Share]]:
+    """The jobs of each kind, and what each hardware entry has to do."""
+    sessions = [job for job in jobs if job.kind == "energy"]
+    shares = [
+        _share(
+            label,
+            [each for each in cells if each.cell.hardware == label],
+            [job for job in sessions if Cell(*job.labels[:-1]).hardware == label],
+            states,
+            _factors(study, label),
+        )
+        for label in study.labels("hardware")
+    ]
+    kinds = {job.kind for job in jobs}
+    return [_counted(kind, jobs, *states) for kind in KINDS if kind in kinds], shares
+
+
+def measured(jobs: list[Job], shelf: Shelf, missing: set[str]) -> dict[Cell, list[Run]]:
     """What the sessions that are there say, findings and damaged ones left out."""
     records, found = Records(shelf), dict[Cell, list[Run]]()
-    for job in sessions:
+    for job in jobs:
+        if job.kind != "energy":
+            continue
         row = {} if job.path in missing else records.row(job, Session, session_row)
         if "energy" in row:
             runs, (_, gpu, _) = row["runs"], row["energy"]
@@ -135,7 +170,7 @@ def measured(sessions: list[Job], shelf: Shelf, missing: set[str]) -> dict[Cell,
     return found
 
 
-def _factors(study: Any, hardware: str) -> dict[str, float]:
+def _factors(study: Study, hardware: str) -> dict[str, float]:
     """Zone -> g of CO2e per J of a machine, of zones with one figure for the year."""
     pue = study.data["hardware"][hardware].get("pue", 1.0)
     found = resolve(study.zones, study.source)
@@ -158,7 +193,7 @@ def _share(
     label: str,
     cells: list[Judged],
     sessions: list[Job],
-    states: tuple[set[str], set[str], set[str]],
+    states: States,
     factors: dict[str, float],
 ) -> Share:
     counted = _counted("energy", sessions, *states)
@@ -196,10 +231,10 @@ def _times(values: Range, factor: float) -> Range:
 
 
 # ---------------------------------------------------------------- what is written
-def rows(plan: Plan) -> list[dict[str, Any]]:
+def rows(shares: list[Share]) -> list[dict[str, Any]]:
     """A row per hardware entry, ranges in three columns each."""
     found = []
-    for share in plan.shares:
+    for share in shares:
         row: dict[str, Any] = {}
         for name, value in share._asdict().items():
             if isinstance(value, Range):
@@ -225,6 +260,7 @@ def cell_rows(plan: Plan) -> list[dict[str, Any]]:
             "session_s": each.session.seconds if each.session else None,
             "session_gpu_j": each.session.joules if each.session else None,
             "not_predicted": each.unknown,
+            "open": plan.open is not None and each.cell in plan.open.cells,
         }
         for each in plan.cells
     ]
@@ -233,15 +269,15 @@ def cell_rows(plan: Plan) -> list[dict[str, Any]]:
 def write(plan: Plan, folder: Path) -> None:
     """plan.tsv (per machine), cells.tsv (per cell) and plan.json (all) in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (("plan.tsv", rows(plan)), ("cells.tsv", cell_rows(plan))):
+    for name, table in (("plan.tsv", rows(plan.shares)), ("cells.tsv", cell_rows(plan))):
         with open(folder / name, "w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, list(table[0]), delimiter="\t", lineterminator="\n")
             writer.writeheader()
             writer.writerows(table)
-    content = {
+    content: dict[str, Any] = {
         "study": plan.study,
         "jobs": [each._asdict() for each in plan.jobs],
-        "hardware": rows(plan),
+        "hardware": rows(plan.shares),
         "cells": cell_rows(plan),
         "measure_first": [
             {"hardware": hardware, "engine": engine, "kernel": kernel, "cells": list(chosen)}
@@ -249,5 +285,10 @@ def write(plan: Plan, folder: Path) -> None:
         ],
         "to_run": plan.to_run,
     }
+    if plan.open is not None:
+        content["open"] = {
+            "jobs": [each._asdict() for each in plan.open.jobs],
+            "hardware": rows(plan.open.shares),
+        }
     text = json.dumps(content, indent=1, ensure_ascii=False)
     (folder / "plan.json").write_text(text + "\n", encoding="utf-8")

@@ -153,6 +153,13 @@ RANKING = (
         scale=1e9,
         brief=False,
     ),
+    Column(
+        "selection",
+        "selection",
+        "",
+        "",
+        "whether a trained model goes on to the second loop, and what is made for one that does",
+    ),
     Column("kernel", "kernels", "", "", "what the linear layers computed with", brief=False),
     Column("gpu", "GPU", "", "", "names of the GPUs that measured", brief=False),
 )

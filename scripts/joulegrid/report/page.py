@@ -12,7 +12,7 @@ import xarray as xr
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from joulegrid.analysis import carbon, comparison
+from joulegrid.analysis import carbon, comparison, selected
 from joulegrid.analysis.variables import COMPONENTS
 from joulegrid.report import beside, evaluated, lengths, levers, tokens, trainings
 from joulegrid.report.data import page_data
@@ -91,6 +91,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         lengths=lengths.table(tree),
         quantiles=lengths.QUANTILES,
         break_even=levers.sentences(tree),
+        selection=selected.sentences(tree.attrs),
         starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
         begins=beside.begins(tree),
         charts=[

@@ -1,4 +1,5 @@
-"""The cheap end of a study: merge, analysis, figures, report. It is under the study's name.
+"""The cheap end of a study: merge, analysis, figures, report; before them the selection, where a
+study has one. It is under the study's name.
 
 Each of its steps has a spec too. A step's outputs have plain names; that they were made from its
 spec is said by a stamp, a small file beside them with the spec's id in its name, written last.
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from joulegrid.records import ROOT, Spec, digest, identity, sha256_file
-from joulegrid.study import embodied, packages, sites, zones
+from joulegrid.study import embodied, packages, selection, sites, zones
 from joulegrid.study.code import Source
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.study.specs import Job
@@ -16,7 +17,8 @@ from joulegrid.study.study import Study
 
 # step -> what it computes with, in the order of the steps
 CALLS = {
-    "merge": ("joulegrid.analysis.dataset:merge",),
+    "select": ("joulegrid.analysis.selecting:select",),
+    "merge": ("joulegrid.analysis.dataset:merge", "joulegrid.analysis.selecting:merged"),
     "analyse": (
         "joulegrid.analysis.comparison:compare",
         "joulegrid.analysis.metric_changes:account",
@@ -85,17 +87,22 @@ def _settings(study: Study) -> dict[str, dict[str, Any]]:
     timed = any("series" in zone for zone in study.zones.values())
     measured = {key: data[key] for key in ("study", *CELL_AXES, "grid", "protocol", "quality")}
     measured["hardware"] = {label: study.entry("hardware", label) for label in data["hardware"]}
+    reading = {
+        "study": measured,
+        # what its annotations say is read, and annotations are in no digest of code
+        "shapes": [sha256_file(path) for path in sorted((ROOT / SHAPES).glob("*.py"))],
+        "files": [
+            [list(keys), ref] for keys, ref in sorted(study.files.items()) if keys[0] in measured
+        ],
+    }
+    selecting = {}
+    if "selection" in data:
+        measured["selection"] = data["selection"]
+        ranking = {**data["ranking"], "weight": selection.weight_of(data)}
+        selecting["select"] = {**reading, "ranking": ranking}
     return {
-        "merge": {
-            "study": measured,
-            # what its annotations say is read, and annotations are in no digest of code
-            "shapes": [sha256_file(path) for path in sorted((ROOT / SHAPES).glob("*.py"))],
-            "files": [
-                [list(keys), ref]
-                for keys, ref in sorted(study.files.items())
-                if keys[0] in measured
-            ],
-        },
+        **selecting,
+        "merge": reading,
         "analyse": {
             "ranking": data["ranking"],
             "zones": zones.resolve(study.zones, study.source),

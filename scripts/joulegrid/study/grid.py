@@ -54,6 +54,12 @@ def cells(axes: dict[str, dict], include: list[dict], exclude: list[dict]) -> li
     ]
 
 
+def matching(found: Iterable[Cell], rules: list[dict]) -> list[Cell]:
+    """The cells that match one of the rules, see `cells`."""
+    matchers = [_matcher(rule) for rule in rules]
+    return [cell for cell in found if any(matches(cell) for matches in matchers)]
+
+
 def _matcher(rule: dict) -> Callable[[Cell], bool]:
     wanted = [
         (CELL_AXES.index(axis), {v} if isinstance(v, str) else set(v)) for axis, v in rule.items()

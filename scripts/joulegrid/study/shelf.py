@@ -14,6 +14,7 @@ from pathlib import Path
 from joulegrid.jobs.weights import is_whole
 from joulegrid.records import ROOT
 from joulegrid.study import judges
+from joulegrid.study.grid import Cell
 from joulegrid.study.methods import ARENA, GENERATION
 from joulegrid.study.specs import Job, Specs
 
@@ -30,9 +31,11 @@ MARKERS = {
 ID = re.compile(r"[0-9a-f]{16}")
 
 
-def jobs_of(specs: Specs) -> Iterator[Job]:
-    """Every job of a study that leaves a record, those of cells that no engine runs left out."""
-    study = specs.study
+def jobs_of(specs: Specs, cells: Iterable[Cell] | None = None) -> Iterator[Job]:
+    """Every job of a study that leaves a record, or of some of its cells; those of cells that no
+    engine runs are left out.
+    """
+    study = specs.study if cells is None else specs.study.of_cells(cells)
     sessions = study.data["protocol"]["sessions"]
     seen: dict[str, Job] = {}
     for configuration in study.configurations:
@@ -122,6 +125,12 @@ class Shelf:
                 found[source.path] = source
                 todo.append(source)
         return list(found.values())
+
+    def forget(self) -> None:
+        """Look again for all that was looked for: jobs have run meanwhile."""
+        self._whole.clear()
+        self._records.clear()
+        self._folders.clear()
 
     def _find(
         self, job: Job, root: str, suffix: str, index: dict[str, dict[str, list[str]]]

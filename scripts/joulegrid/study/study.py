@@ -1,15 +1,15 @@
 """A study: read, validated, with defaults, and with the hashes of the files that it names."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
-from joulegrid.study import benchmarks, checks, files, grid, loadable, trainings
+from joulegrid.study import benchmarks, checks, files, grid, loadable, selection, trainings
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.methods import method_name
 from joulegrid.study.validation import check
@@ -31,11 +31,14 @@ class Study:
         the files it comes from, for messages.
     files
         the files that it names, by their keys, as `{path, sha256}`.
+    only
+        the cells that it has, where these are not all that the grid keeps.
     """
 
     data: dict[str, Any]
     source: str
     files: dict[tuple[str, ...], dict[str, Any]] = field(repr=False)
+    only: tuple[Cell, ...] | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -45,12 +48,23 @@ class Study:
     @cached_property
     def cells(self) -> list[Cell]:
         """The cells that the grid keeps, those that no engine runs included."""
+        if self.only is not None:
+            return list(self.only)
         return grid.cells({axis: self.data[axis] for axis in CELL_AXES}, **self.data["grid"])
 
     @cached_property
     def configurations(self) -> list[Configuration]:
         """The configurations of all cells."""
         return list(dict.fromkeys(cell.configuration for cell in self.cells))
+
+    @cached_property
+    def loops(self) -> selection.Loops | None:
+        """What its selection of trained models decides; None where it has none."""
+        return selection.loops(self.data, self.cells)
+
+    def of_cells(self, cells: Iterable[Cell]) -> "Study":
+        """The same with these cells alone."""
+        return replace(self, only=tuple(cells))
 
     def labels(self, axis: str) -> list[str]:
         """The labels of an axis, as the file orders them."""

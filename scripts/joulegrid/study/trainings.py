@@ -22,8 +22,8 @@ SHARING = ("constant",)
 def expanded(data: dict[str, Any]) -> dict[str, Any]:
     """A study in which every training has one number of epochs.
 
-    `lora` with `epochs: [5, 10]` becomes `lora-e5` and `lora-e10`; rules of the grid that name
-    `lora` mean both.
+    `lora` with `epochs: [5, 10]` becomes `lora-e5` and `lora-e10`; rules of the grid and of the
+    selection that name `lora` mean both.
 
     Raises
     ------
@@ -48,7 +48,11 @@ def expanded(data: dict[str, Any]) -> dict[str, Any]:
     grid = {
         kind: [_with_labels(rule, made) for rule in rules] for kind, rules in data["grid"].items()
     }
-    return {**data, "training": entries, "grid": grid}
+    found = {**data, "training": entries, "grid": grid}
+    if "selection" in data:
+        rules = [_with_labels(rule, made) for rule in data["selection"]["candidates"]]
+        found["selection"] = {**data["selection"], "candidates": rules}
+    return found
 
 
 def _labels(label: str, entry: dict[str, Any]) -> list[str]:

@@ -1,0 +1,210 @@
+"""A study of two loops: what its selection leaves open, decides, and makes run."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+import xarray as xr
+
+from helpers import house
+
+DATA = {
+    "file": "config/data/saf/saf.jsonl",
+    "template": "{question}\n{answer}\n",
+    "answer": "feedback",
+}
+LORA = {"method": "lora", "precision": "float32", "epochs": [1, 2], "data": DATA}
+QLORA = {"method": "qlora", "precision": "nf4", "epochs": 1, "data": DATA}
+# Prunings and quantizations of the second loop of each
+SECOND = {
+    "lora-e1": [("none", "nf4"), ("half", "fp32"), ("half", "nf4")],
+    "qlora": [("none", "fp32"), ("half", "fp32"), ("half", "nf4")],
+}
+SECOND["lora-e2"] = SECOND["lora-e1"]
+
+
+@pytest.fixture
+def two_loops(own):
+    """A complete house, and its study with trainings of which one goes on."""
+    place, data = own
+    data["training"] = {"none": {"method": "none"}, "lora": dict(LORA), "qlora": dict(QLORA)}
+    data["grid"] = {
+        "exclude": [
+            {"training": ["lora", "qlora"], "quantization": "gptq4"},
+            {"training": ["lora", "qlora"], "hardware": "there"},
+        ]
+    }
+    data["selection"] = {
+        "candidates": [
+            {"training": "lora", "pruning": "none", "quantization": "fp32"},
+            {"training": "qlora", "pruning": "none", "quantization": "nf4"},
+        ],
+        "count": 1,
+    }
+    house.write_study(place, data)
+    return place, data
+
+
+def of_cells(training, cells):
+    """The jobs of cells, beside those that make weights."""
+    places = [f"tiny/{training}/{pruning}/{quantization}" for pruning, quantization in cells]
+    return {
+        *(
+            ("measure_energy", f"energy/{p}/here/transformers/questions/{s}")
+            for p in places
+            for s in (1, 2)
+        ),
+        *(
+            ("evaluate_quality", f"quality/{p}/{task}")
+            for p in places
+            for task in ("text", "facts")
+        ),
+    }
+
+
+def second(training):
+    """The jobs of the second loop of a training."""
+    pruned = {("prune_weights", f"pruned/tiny/{training}/half")}
+    return of_cells(training, SECOND[training]) | pruned
+
+
+def first():
+    """Those of the first loop that a finished study without trainings lacks."""
+    jobs = {
+        (script, f"{kind}/tiny/{training}")
+        for training in SECOND
+        for script, kind in (("train_model", "training"), ("merge_training", "trained"))
+    }
+    for training in SECOND:
+        jobs |= of_cells(training, [("none", "nf4" if training == "qlora" else "fp32")])
+    return jobs
+
+
+# What `snakemake plan` says would run, and what it says is open, by the same function and faster
+PLAN = """
+import json, sys
+sys.path.insert(0, "scripts")
+from joulegrid.planning import plan
+from joulegrid.study import sites, study
+from joulegrid.study.specs import Specs
+made = study.load(["config/study.yaml"])
+found = plan.of_study(Specs(made), sites.artifacts_of(made.data.get("site")))
+later = {each.kind: each.to_run for each in found.open.jobs} if found.open else None
+print(json.dumps([found.to_run, later]))
+"""
+
+
+def planned(place):
+    """Where the records lie that the plan would make; and how many more of each kind at most."""
+    command = [sys.executable, "-c", PLAN]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
+    paths, later = json.loads(done.stdout)
+    return {path.rpartition("/")[0] for path in paths}, later
+
+
+def places(jobs):
+    return {path for _, path in jobs}
+
+
+def dry_run(place):
+    """What a dry-run says, and the jobs that compute in it."""
+    said = house.snakemake(place, "--dry-run", "--printshellcmds").stdout
+    found = {(script, path.rpartition("/")[0]) for script, path in house.JOB.findall(said)}
+    return said, {job for job in found if job[0] not in house.CONCLUSIONS}
+
+
+def selected(place):
+    return json.loads((place / "results/studies/small/selection.json").read_text())
+
+
+def changed(place, data, **selection):
+    data["selection"] |= selection
+    house.write_study(place, data)
+
+
+def roles(place):
+    """Role -> the cells that have it, as training/pruning/quantization."""
+    with xr.open_datatree(place / "results/studies/small/study.nc") as tree:
+        codes = tree["ranking"].selection.load()
+    meanings = codes.attrs["flag_meanings"].split()
+    assert codes.attrs["flag_values"].tolist() == list(range(len(meanings)))
+    found = {}
+    for labels, code in codes.to_series().items():
+        if labels[4] == "here":
+            found.setdefault(meanings[code], set()).add("/".join(labels[1:4]))
+    return found
+
+
+def cells_of(training):
+    return {f"{training}/{pruning}/{quantization}" for pruning, quantization in SECOND[training]}
+
+
+STUDY, SELECTION = (f"results/studies/small/{name}" for name in ("study.nc", "selection.json"))
+
+
+@pytest.mark.slow
+def test_the_best_go_on_and_nothing_is_made_twice(two_loops):
+    place, data = two_loops
+    # before the first loop: the most that it may be, and what is open
+    said, jobs = dry_run(place)
+    assert "of 3 trained models the best 1 will go on" in said
+    assert "at most 3 cells with 6 sessions, out of 9 cells with 18 sessions" in said
+    assert "scripts/select_trained.py" in said
+    assert jobs == first()
+    assert planned(place) == (places(first()), {"pruned": 1, "energy": 6, "quality": 6})
+    # one call runs both loops
+    house.snakemake(place, STUDY, "--cores", "2")
+    names = [(each["training"], each["goes_on"]) for each in selected(place)["candidates"]]
+    assert names == [("qlora", True), ("lora-e1", False), ("lora-e2", False)]
+    assert selected(place)["candidates"][1]["why"] == "place 2 of 3, 1 goes on"
+    assert planned(place) == (set(), None)
+    found = roles(place)
+    assert found["goes_on"] == {"qlora/none/nf4"}
+    assert found["second_loop"] == cells_of("qlora")
+    assert found["left_out"] == cells_of("lora-e1") | cells_of("lora-e2")
+    # another weight: a dry-run shows what is new, exactly, and writes nothing
+    changed(place, data, weight=0)
+    before = selected(place)
+    _, jobs = dry_run(place)
+    assert jobs == second("lora-e1")
+    assert planned(place) == (places(second("lora-e1")), None)
+    assert selected(place) == before
+    house.snakemake(place, STUDY, "--cores", "2")
+    found = roles(place)
+    assert found["second_loop"] == cells_of("lora-e1")
+    assert found["fell_out"] == cells_of("qlora")
+    with open(place / "results/studies/small/ranking.csv", newline="") as stream:
+        rows = {
+            f"{row['training']}/{row['pruning']}/{row['quantization']}": row
+            for row in csv.DictReader(stream)
+            if row["hardware"] == "here"
+        }
+    out = rows["qlora/half/nf4"]
+    assert (out["selection"], out["rank"], out["score"]) == ("fell out", "", "")
+    assert "fell out of the selection" in out["note"]
+    assert float(out["efficiency"]) > 0.5
+    assert rows["lora-e1/half/nf4"]["rank"]
+    assert rows["qlora/none/nf4"]["selection"] == "stays behind"
+    # back, and more of them: what was made is found again
+    del data["selection"]["weight"]
+    changed(place, data)
+    assert planned(place) == (set(), None)
+    changed(place, data, count=3)
+    assert planned(place) == (places(second("lora-e2")), None)
+    # a finding never goes on, and a candidate's record that is gone opens the selection again
+    for path in (place / "results/energy/tiny/qlora/none/nf4").rglob("*.json"):
+        record = {k: v for k, v in json.loads(path.read_text()).items() if k in HEADER}
+        path.write_text(json.dumps(record | {"status": "oom", "reason": "no memory left"}))
+    house.snakemake(place, SELECTION, "--cores", "2")
+    last = selected(place)["candidates"][-1]
+    assert (last["training"], last["goes_on"]) == ("qlora", False)
+    assert last["why"] == "no rank: oom: no memory left"
+    assert "3 were wanted, and no more have a rank" in selected(place)["said"][0]
+    house.record(place, "quality/tiny/qlora/none/nf4/text").unlink()
+    assert planned(place)[0] == {"quality/tiny/qlora/none/nf4/text"}
+    assert planned(place)[1] is not None
+
+
+HEADER = ("schema_version", "id", "spec", "started", "elapsed_s", "host")
