@@ -8,6 +8,7 @@ from joulegrid.analysis import dataset, storage
 from joulegrid.errors import InputError
 from joulegrid.jobs import run
 from joulegrid.study.conclusions import study_of
+from joulegrid.study.infeasible import unpacked
 from joulegrid.study.shelf import Shelf, jobs_of
 from joulegrid.study.specs import Specs
 
@@ -19,7 +20,7 @@ def main(arguments, spec):
     gc.disable()  # nothing here is garbage: looking for it takes a third of the time
     specs = Specs(study_of(spec))
     shelf = Shelf(own=jobs_of(specs))
-    tree, missing = dataset.merge(specs, shelf)
+    tree, missing = dataset.merge(specs, shelf, unpacked(spec))
     lost = [row for row in missing if row["status"] == "missing"]
     if lost and not arguments.missing:
         lines = "\n".join(f"{row['path']}: {row['status']} {row['reason']}" for row in lost[:20])

@@ -42,7 +42,7 @@ def lines(plan: planning.Plan) -> list[str]:
     for share in plan.shares:
         found.append(
             f"{share.hardware}: {share.cells} cells, {share.unsupported} unsupported, "
-            f"{share.infeasible} expected not to run; {share.sessions} sessions, {share.there} "
+            f"{share.infeasible} infeasible; {share.sessions} sessions, {share.there} "
             f"there, {share.to_run} to run"
         )
         if share.predicted:
@@ -54,7 +54,8 @@ def lines(plan: planning.Plan) -> list[str]:
             found += [f"    {zone}: {text(grams)} g CO2e" for zone, grams in share.grams.items()]
     for title, key in (
         ("unsupported, no job is sent", "unsupported"),
-        ("expected not to run", "infeasible"),
+        ("known not to fit, no job is sent (protocol.infeasible: try sends them)", "infeasible"),
+        ("expected not to run, but sent", "doubtful"),
         ("slower than the format promises", "slower"),
         ("not predicted", "not_predicted"),
     ):

@@ -14,14 +14,14 @@ from joulegrid.analysis.reading import Records
 from joulegrid.analysis.recorded.session import Session
 from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.variables import BASIS
-from joulegrid.planning import ranges
+from joulegrid.planning import infeasible, ranges
 from joulegrid.planning.cells import Judged, Run, judged, measured_first
 from joulegrid.planning.ranges import Forecast, Range
 from joulegrid.records import ROOT
 from joulegrid.study.accept import taken_over
 from joulegrid.study.conclusions import conclusions
 from joulegrid.study.grid import Cell
-from joulegrid.study.shelf import Shelf, jobs_of
+from joulegrid.study.shelf import Shelf, jobs_of, sent
 from joulegrid.study.specs import KINDS, Job, Specs
 from joulegrid.study.zones import resolve
 from joulegrid.units import J_PER_KWH
@@ -47,8 +47,8 @@ class Share(NamedTuple):
     Parameters
     ----------
     cells, unsupported, infeasible
-        cells, and of them those that no job is sent for, and those whose jobs are expected to
-        find that they do not run.
+        cells, and of them those that no engine runs and those that are known not to fit: no job is
+        sent for either.
     sessions, there, accepted, to_run, predicted
         sessions; those that are done and of these those that were accepted; those that a run would
         make and of these those that the ranges are of.
@@ -88,13 +88,15 @@ class Plan(NamedTuple):
 
 def of_study(specs: Specs, artifacts: str) -> Plan:
     """The plan of a study, given where its weights lie."""
-    study, jobs = specs.study, list(jobs_of(specs))
-    shelf = Shelf(artifacts, jobs)
+    study = specs.study
+    unfit = infeasible.of_study(specs)
+    every = list(jobs_of(specs))
+    jobs, shelf = sent(every, unfit), Shelf(artifacts, every)
     missing = {job.path for job in shelf.missing(jobs)}
     to_run = {job.path for job in shelf.to_make(jobs)}
     accepted = {taken.job.path for taken in taken_over(jobs, shelf)}
     sessions = [job for job in jobs if job.kind == "energy"]
-    cells = judged(study, measured(sessions, shelf, missing))
+    cells = judged(study, measured(sessions, shelf, missing), unfit)
     shares = [
         _share(
             label,
@@ -107,7 +109,7 @@ def of_study(specs: Specs, artifacts: str) -> Plan:
     ]
     kinds = {job.kind for job in jobs}
     counted = [_counted(k, jobs, missing, to_run, accepted) for k in KINDS if k in kinds]
-    steps = conclusions(study, jobs)
+    steps = conclusions(study, jobs, unfit)
     late = [
         name
         for name, step in steps.items()
@@ -221,6 +223,7 @@ def cell_rows(plan: Plan) -> list[dict[str, Any]]:
             **each.cell._asdict(),
             "unsupported": each.unsupported,
             "infeasible": each.infeasible,
+            "doubtful": each.doubtful,
             "slower": "; ".join(each.slower),
             "session_s": each.session.seconds if each.session else None,
             "session_gpu_j": each.session.joules if each.session else None,

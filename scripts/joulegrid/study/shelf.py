@@ -7,13 +7,14 @@ or another study that calls the same thing differently, costs nothing.
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
 from joulegrid.jobs.weights import is_whole
 from joulegrid.records import ROOT
 from joulegrid.study import judges
+from joulegrid.study.grid import Cell
 from joulegrid.study.methods import ARENA, GENERATION
 from joulegrid.study.specs import Job, Specs
 
@@ -28,6 +29,24 @@ MARKERS = {
     "weights": "made.json",
 }
 ID = re.compile(r"[0-9a-f]{16}")
+
+
+def place_of(job: Job) -> str:
+    """The path of the record of a job under its own labels."""
+    return f"{ROOT}/{RESULTS}/{job.path}.json"
+
+
+def sent(jobs: Iterable[Job], infeasible: Collection[Cell]) -> list[Job]:
+    """`jobs` without the sessions of cells that are known not to fit, as far as these were not
+    tried: a record that is there stays.
+    """
+    return [
+        job
+        for job in jobs
+        if job.kind != "energy"
+        or Cell(*job.labels[:-1]) not in infeasible
+        or os.path.exists(place_of(job))
+    ]
 
 
 def jobs_of(specs: Specs) -> Iterator[Job]:
