@@ -6,6 +6,7 @@
 #   snakemake --configfile config/studies/quickstart.yaml …    another study
 #   snakemake -n                                               the plan: what would run, and nothing else
 #   snakemake plan                                             what that would take, and what cannot run
+#   snakemake pilot …                                          measure what makes the plan surest, and say it again
 #   snakemake partial …                                        merge and rank what is there, list what is missing
 #   snakemake export …                                         CSV, Parquet, Markdown, LaTeX, a data-set card
 #   snakemake combine …                                        several studies in one dataset

@@ -14,6 +14,7 @@ from snakemake.utils import available_cpu_count
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from joulegrid.errors import InputError
+from joulegrid.planning import infeasible, scheduling
 from joulegrid.records import canonical_json, digest, identity
 from joulegrid.study import (
     accept,
@@ -27,7 +28,7 @@ from joulegrid.study import (
 )
 from joulegrid.study.grid import Configuration
 from joulegrid.study.points import number_of
-from joulegrid.study.shelf import MARKERS, Shelf, jobs_of
+from joulegrid.study.shelf import MARKERS, Shelf, jobs_of, sent
 from joulegrid.study.specs import Specs
 
 # Analysis scripts and uv run with the interpreter that runs snakemake, activated or not.
@@ -37,6 +38,8 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.ge
 OFFLINE = "env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false"
 # bash takes one argument of at most 128 KiB, and a spec is part of one
 LONGEST_SPEC = 120_000
+# What a Slurm job gets that nobody says anything of, as profiles/slurm does: minutes, MB
+OTHERWISE = {"runtime": 60, "mem_mb": 16000}
 
 
 def use_all_cores():
@@ -59,8 +62,12 @@ def load_study():
         found = study.load(files, own)
         site = sites.load(found.data.get("site"), found)
         specs = Specs(found)
-        jobs = list(jobs_of(specs))
-        return found, site, specs, jobs, conclusions.conclusions(found, jobs)
+        # a job that was sent is not asked again by the node that runs it
+        unfit = {} if workflow.remote_exec else infeasible.of_study(specs)
+        every = list(jobs_of(specs))
+        jobs = sent(every, unfit) if unfit else every
+        steps = conclusions.conclusions(found, jobs, unfit)
+        return found, site, specs, every, jobs, unfit, steps
     except InputError as error:
         # the message and nothing else: an exception would come with Snakemake's lines around it
         sys.exit(f"error: {error}")
@@ -76,11 +83,12 @@ STEP_RULES = {
 }
 # What --config tells the targets accept, retract, combine and fetch_intensity, and is nothing of a study
 COMMANDS = {"accept", "combine", "fetch"}
-STUDY, SITE, SPECS, JOBS, CONCLUSIONS = load_study()
+# UNFIT are cells that are known not to fit: no job is sent, so that they are not among JOBS
+STUDY, SITE, SPECS, EVERY_JOB, JOBS, UNFIT, CONCLUSIONS = load_study()
 FOLDER = f"results/studies/{STUDY.name}"
 LOGS = "results/logs"
-JOB_AT = {job.path: job for job in JOBS}
-SHELF = Shelf(SITE.artifacts, JOBS)
+JOB_AT = {job.path: job for job in EVERY_JOB}
+SHELF = Shelf(SITE.artifacts, EVERY_JOB)
 LOOPS = STUDY.loops
 DECIDED = []  # who goes on, once that is known
 
@@ -201,6 +209,30 @@ def threads_of(resources, share=1):
     return resources.get("cpus_per_task") or max(
         (workflow.resource_settings.cores or 1) // share, 1
     )
+
+
+def of_stage(name):
+    """Resources of the jobs of a stage: the site's; run time and memory that it leaves out as predicted."""
+    left_out = SITE.left_out("stages", name)
+    found = scheduling.making(STUDY, name, OTHERWISE) if left_out else {}
+    return completed(SITE.stage(name), found, left_out)
+
+
+def of_hardware(label):
+    """The same of the measurements on a hardware entry."""
+    left_out = SITE.left_out("hardware", label)
+    found = scheduling.measuring(STUDY, label, OTHERWISE) if left_out else {}
+    return completed(SITE.hardware(label), found, left_out)
+
+
+def completed(given, predicted, left_out):
+    """What the site says, and what is predicted in the place of what it leaves out: more at each attempt."""
+    return {**given, **{key: growing(predicted[key]) for key in left_out & set(predicted)}}
+
+
+def growing(value):
+    """`value` for the first attempt, twice as much for the second …"""
+    return lambda wildcards, attempt: value * attempt
 
 
 def one_of(labels):

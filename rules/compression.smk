@@ -21,7 +21,7 @@ rule prune_weights:
         "../envs/python.yaml"
     threads: threads_of(SITE.stage("prune_weights"))
     resources:
-        **SITE.stage("prune_weights"),
+        **of_stage("prune_weights"),
     params:
         command=command("prune_weights", PRUNED, of_models),
     message:
@@ -44,7 +44,7 @@ rule quantize_weights:
         "../envs/python.yaml"
     threads: threads_of(SITE.stage("quantize_weights"))
     resources:
-        **SITE.stage("quantize_weights"),
+        **of_stage("quantize_weights"),
     params:
         command=command("quantize_weights", WEIGHTS, of_method("quantization")),
     message:

@@ -29,7 +29,7 @@ def missing(forced, goes_on):
 @functools.cache
 def jobs_with(goes_on):
     """The jobs of the study where these trained models go on; without an answer those of the first loop."""
-    return JOBS if LOOPS is None else list(jobs_of(SPECS, LOOPS.cells(goes_on or ())))
+    return JOBS if LOOPS is None else sent(jobs_of(SPECS, LOOPS.cells(goes_on or ())), UNFIT)
 
 
 def signed(function):
@@ -154,7 +154,7 @@ def has_compared():
 def compared():
     """The jobs that the selection is decided by."""
     cells = LOOPS.compared(STUDY.data["ranking"]["baseline"])
-    return list(jobs_of(SPECS, cells))
+    return sent(jobs_of(SPECS, cells), UNFIT)
 
 
 def worked_out():

@@ -16,7 +16,7 @@ rule evaluate_quality:
         "../envs/python.yaml"
     threads: threads_of(SITE.stage("evaluate_quality"), share=2)
     resources:
-        **SITE.stage("evaluate_quality"),
+        **of_stage("evaluate_quality"),
     params:
         command=command("evaluate_quality", QUALITY, of_models),
     message:
@@ -37,7 +37,7 @@ rule generate_texts:
         "../envs/python.yaml"
     threads: threads_of(SITE.stage("evaluate_quality"), share=2)
     resources:
-        **SITE.stage("evaluate_quality"),
+        **of_stage("evaluate_quality"),
     params:
         command=command("generate_texts", TEXTS, of_texts(TEXTS)),
     message:
@@ -57,7 +57,7 @@ rule score_texts:
         "../envs/python.yaml"
     threads: threads_of(SITE.stage("score_texts"), share=2)
     resources:
-        **SITE.stage("score_texts"),
+        **of_stage("score_texts"),
     params:
         command=command("score_texts", SCORES, of_models),
     message:

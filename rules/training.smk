@@ -18,7 +18,7 @@ rule train_model:
         "../envs/python.yaml"
     threads: threads_of(SITE.stage("train_model"))
     resources:
-        **SITE.stage("train_model"),
+        **of_stage("train_model"),
     params:
         command=command("train_model", TRAINING, of_models),
     message:
@@ -42,7 +42,7 @@ rule merge_training:
         "../envs/python.yaml"
     threads: threads_of(SITE.stage("merge_training"))
     resources:
-        **SITE.stage("merge_training"),
+        **of_stage("merge_training"),
     params:
         command=command("merge_training", TRAINED, of_models),
     message:

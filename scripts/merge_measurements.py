@@ -8,6 +8,7 @@ from joulegrid.analysis import dataset, selecting, storage
 from joulegrid.errors import InputError
 from joulegrid.jobs import run
 from joulegrid.study.conclusions import study_of
+from joulegrid.study.infeasible import unpacked
 from joulegrid.study.selection import content_of
 from joulegrid.study.shelf import Shelf, jobs_of
 from joulegrid.study.specs import Specs
@@ -26,9 +27,9 @@ def main(arguments, spec):
             raise InputError(
                 f"{arguments.selection}: it is not what decides this study; run snakemake again"
             )
-        tree, missing = selecting.merged(specs, shelf, content)
+        tree, missing = selecting.merged(specs, shelf, content, unpacked(spec))
     else:
-        tree, missing = dataset.merge(specs, shelf)
+        tree, missing = dataset.merge(specs, shelf, unpacked(spec))
     lost = [row for row in missing if row["status"] == "missing"]
     if lost and not arguments.missing:
         lines = "\n".join(f"{row['path']}: {row['status']} {row['reason']}" for row in lost[:20])

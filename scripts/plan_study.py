@@ -41,7 +41,8 @@ def lines(plan: planning.Plan) -> list[str]:
         found += [*map(line_of, plan.open.jobs), *lines_of(plan.open.shares)]
     for title, key in (
         ("unsupported, no job is sent", "unsupported"),
-        ("expected not to run", "infeasible"),
+        ("known not to fit, no job is sent (protocol.infeasible: try sends them)", "infeasible"),
+        ("expected not to run, but sent", "doubtful"),
         ("slower than the format promises", "slower"),
         ("not predicted", "not_predicted"),
     ):
@@ -69,7 +70,7 @@ def lines_of(shares: list[planning.Share]) -> list[str]:
     for share in shares:
         found.append(
             f"{share.hardware}: {share.cells} cells, {share.unsupported} unsupported, "
-            f"{share.infeasible} expected not to run; {share.sessions} sessions, {share.there} "
+            f"{share.infeasible} infeasible; {share.sessions} sessions, {share.there} "
             f"there, {share.to_run} to run"
         )
         if share.predicted:

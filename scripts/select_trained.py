@@ -8,6 +8,7 @@ from joulegrid.analysis import selecting
 from joulegrid.jobs import run
 from joulegrid.records import identity, write_json
 from joulegrid.study.conclusions import study_of
+from joulegrid.study.infeasible import unpacked
 from joulegrid.study.shelf import Shelf, jobs_of
 from joulegrid.study.specs import Specs
 
@@ -16,7 +17,8 @@ def main(arguments, spec):
     """Write selection.json; without --output print it, and write nothing."""
     specs = Specs(study_of(spec))
     shelf = Shelf(own=jobs_of(specs))
-    found = {"id": identity(spec), **selecting.select(specs, shelf, spec["ranking"])}
+    decided = selecting.select(specs, shelf, spec["ranking"], unpacked(spec))
+    found = {"id": identity(spec), **decided}
     if arguments.output is None:
         json.dump(found, sys.stdout)
         return

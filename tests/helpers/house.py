@@ -52,17 +52,20 @@ WANTED = """
 import json, sys
 sys.path.insert(0, "scripts")
 from joulegrid.errors import InputError
+from joulegrid.planning import infeasible
 from joulegrid.study import conclusions, sites, study
-from joulegrid.study.shelf import Shelf, jobs_of
+from joulegrid.study.shelf import Shelf, jobs_of, sent
 from joulegrid.study.specs import Specs
 import os
 try:
     found = study.load(["config/study.yaml"])
     specs = Specs(found)
-    jobs = list(jobs_of(specs))
-    shelf = Shelf(sites.load(found.data.get("site"), found).artifacts, jobs)
+    unfit = infeasible.of_study(specs)
+    every = list(jobs_of(specs))
+    jobs = sent(every, unfit)
+    shelf = Shelf(sites.load(found.data.get("site"), found).artifacts, every)
     folder = f"results/studies/{found.name}/"
-    steps = conclusions.conclusions(found, jobs)
+    steps = conclusions.conclusions(found, jobs, unfit)
     missing = shelf.missing(jobs)
     there = lambda step: os.path.exists(folder + step.stamp)
     late = [name for name, step in steps.items() if missing or not there(step)]

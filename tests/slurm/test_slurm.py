@@ -20,7 +20,7 @@ pytestmark = pytest.mark.alone
 SCRIPT = Path(__file__).with_name("cluster.sh")
 SITE = """
 stages:
-  evaluate_quality: {slurm_partition: a30, cpus_per_task: 1, mem_mb: 1500, runtime: 5}
+  evaluate_quality: {slurm_partition: a30, cpus_per_task: 1, mem_mb: 1500}
 hardware:
   a30: {slurm_partition: a30, gres: "gpu:a30:1", cpus_per_task: 1, mem_mb: 2000, runtime: 5}
   a100: {slurm_partition: a100, gres: "gpu:a100:2", cpus_per_task: 2, mem_mb: 2500, runtime: 6}
@@ -159,6 +159,10 @@ def test_every_cell_ran_on_its_partition_with_its_resources(cluster):
             )
             assert (job["NCPUS"], job["ReqMem"]) == ("2", "2500M")
             assert "gres/gpu=2" in job["AllocTRES"]
+    # the site leaves this run time out: half an hour, and half a minute of a tiny model, rounded up
+    for path in (cluster / "results/quality").rglob("*.json"):
+        job = accounting(json.loads(path.read_text())["slurm_job_id"])
+        assert (job["Timelimit"], job["ReqMem"]) == ("00:35:00", "1500M")
     assert (cluster / "results/studies/cluster/report.html").exists()
 
 

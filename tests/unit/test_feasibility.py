@@ -86,12 +86,10 @@ def test_what_is_no_decoder_is_not_guessed(config):
 
 
 # ---------------------------------------------------------------- memory
-def said(name, quantization, device, gpus=1, engine=TRANSFORMERS, tokens_in=50, margin=1.0):
+def said(name, quantization, device, gpus=1, engine=TRANSFORMERS, tokens_in=50):
     hardware = {**GPU, "gpus": gpus}
     model = published.architecture(name)
-    return why_not(
-        model, quantization, engine, hardware, WORKLOAD, devices()[device], tokens_in, margin
-    )
+    return why_not(model, quantization, engine, hardware, WORKLOAD, devices()[device], tokens_in)
 
 
 def test_what_was_too_large_in_dosquet_2025_is_too_large():
@@ -135,11 +133,6 @@ def test_a_batch_needs_its_caches():
     assert "cache 26.2" in said("Llama-2-7B", FP16, "A100-SXM4-40GB", engine=batch, tokens_in=900)
     grouped = said("Llama-3.1-8B", BF16, "A100-SXM4-40GB", engine=batch, tokens_in=900)
     assert grouped is None
-
-
-def test_a_margin_that_failures_taught():
-    assert said("Llama-3.1-8B", BF16, "A30") is None
-    assert said("Llama-3.1-8B", BF16, "A30", margin=1.3).startswith("needs 23 GB")
 
 
 def test_training_needs_sixteen_bytes_per_parameter():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from joulegrid.planning import cells, plan, ranges
+from joulegrid.planning import cells, infeasible, plan, ranges, sizes
 from joulegrid.planning.cells import Run, judged
 from joulegrid.planning.posterior import expected
 from joulegrid.study import frozen, study
@@ -50,9 +50,10 @@ def test_every_cell_is_judged(data):
     assert len(found) == 3 * 3 * 4 * 2
     fits = found["llama-30b", "gptq4", "small", "transformers"]
     assert fits.session is not None
-    assert not fits.infeasible
+    assert not fits.doubtful
     too_large = found["llama-30b", "fp16", "small", "transformers"]
-    assert "needs 67 GB" in too_large.infeasible
+    assert "needs 67 GB" in too_large.doubtful
+    assert not too_large.infeasible
     assert too_large.session is None
     assert found["llama-30b", "fp16", "large", "transformers"].session is not None
     assert "plugin makes type: nf4" in found["mistral-7b", "nf4", "large", "vllm"].unsupported
@@ -61,10 +62,26 @@ def test_every_cell_is_judged(data):
     assert "sizes of unknown" in found["unknown", "fp16", "large", "transformers"].unknown
 
 
+def test_what_is_known_not_to_fit_is_neither_sent_nor_predicted(data):
+    specs = Specs(study.from_data(data, "test"))
+    unfit = infeasible.of_study(specs)
+    found = by_labels(judged(specs.study, {}, unfit))["llama-30b", "fp16", "small", "vllm"]
+    assert "needs 65 GB" in found.infeasible
+    assert not found.doubtful
+    assert found.session is None
+    made = plan.of_study(specs, "results")
+    share = next(each for each in made.shares if each.hardware == "small")
+    kept_back = sum(cell.hardware == "small" for cell in unfit)
+    assert share.infeasible == kept_back > 0
+    sessions = specs.study.data["protocol"]["sessions"]
+    runs = share.cells - share.unsupported - kept_back
+    assert share.sessions == share.to_run == sessions * runs
+
+
 def test_a_board_that_may_be_larger_forbids_nothing(data):
     del data["hardware"]["small"]["gpu_memory_gb"]
     found = by_labels(judged(study.from_data(data, "test"), {}))
-    assert not found["llama-30b", "fp16", "small", "transformers"].infeasible
+    assert not found["llama-30b", "fp16", "small", "transformers"].doubtful
 
 
 def test_a_session_is_more_than_its_runs(data):
@@ -109,7 +126,7 @@ def test_measured_sessions_calibrate_their_engine_and_kernel_alone(data):
 
 
 def test_what_to_measure_first(data):
-    """Where cells of a group are many, three of them; nothing where some were measured."""
+    """Of the cells of a group three; nothing where some were measured."""
     lengths = {f"w{n}": {**data["workload"]["questions"], "new_tokens": n} for n in (8, 64, 512)}
     data["workload"] = lengths
     made = study.from_data(data, "test")
@@ -123,23 +140,28 @@ def test_what_to_measure_first(data):
     tokens = work.requests * work.tokens_in, work.requests * work.tokens_out
     then = judged(made, {told.cell: [Run(run.seconds, run.joules, *tokens)]})
     assert ("large", "transformers", "dense") not in cells.measured_first(then)
+    # whoever asks for them gets all of them, one session each
+    specs = Specs(made)
+    assert {job.path for job in cells.first_sessions(specs, {})} == {
+        specs.energy(cell, 1).path for named in first.values() for cell in named
+    }
 
 
 def test_sizes_are_read_where_a_config_is(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     entry = {"hub": "someone/gpt2", "revision": REVISION}
-    by_name = cells.architecture_of(entry)
+    by_name = sizes.architecture_of(entry)
     assert by_name.layers == 12
     folder = tmp_path / "hub/models--someone--gpt2/snapshots" / REVISION
     folder.mkdir(parents=True)
     config = '{"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4'
     (folder / "config.json").write_text(config + ', "vocab_size": 100, "intermediate_size": 128}')
-    assert cells.architecture_of(entry).layers == 3
-    assert cells.architecture_of({"wheel": "tiny==1.0"}) is None
+    assert sizes.architecture_of(entry).layers == 3
+    assert sizes.architecture_of({"wheel": "tiny==1.0"}) is None
 
 
 def test_a_model_of_random_weights_has_the_sizes_of_its_configuration():
-    assert cells.architecture_of({"random": "llama-3-8b", "seed": 0}).layers == 32
+    assert sizes.architecture_of({"random": "llama-3-8b", "seed": 0}).layers == 32
 
 
 def test_a_sweep_is_said_not_to_be_predicted(data):

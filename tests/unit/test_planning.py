@@ -117,6 +117,20 @@ def test_an_old_engine_after_three_rows_per_machine(v2):
     assert rank_per_token(v2) >= 0.95
 
 
+def test_a_pilot_narrows_the_range_of_all_that_a_machine_shall_do(v2):
+    """By a third, and with three models: cells of one err alike."""
+    for rows in by_machine(v2).values():
+        before = defaults(rows[0].case.machine, "dense")
+        first = pilot.chosen([row.case for row in rows], before, 3)
+        after = fit([rows[i] for i in first], before)
+        wide, narrow = (
+            ranges.joules(ranges.forecast(row.case, belief) for row in rows)
+            for belief in (before, after)
+        )
+        assert np.log(narrow.high / narrow.low) < 0.7 * np.log(wide.high / wide.low)
+        assert len({rows[i].case.model for i in first}) == 3
+
+
 def by_machine(rows):
     groups = defaultdict(list)
     for row in rows:

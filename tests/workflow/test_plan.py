@@ -2,9 +2,13 @@
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
+import xarray as xr
 
 from helpers import house
 from workflow.rerun_table import study
@@ -34,7 +38,7 @@ def agrees(place):
     counted = Counter(script for script, _ in wanted)
     to_run = {each["kind"]: each["to_run"] for each in written["jobs"]}
     assert to_run == {
-        **{kind: counted[script] for kind, script in SCRIPTS.items()},
+        **{k: counted[s] for k, s in SCRIPTS.items() if k in to_run or counted[s]},
         "steps": sum(counted[script] for script in house.CONCLUSIONS),
     }
     by_path = {(SCRIPTS[p.split("/")[0]], p.rsplit("/", 1)[0] + ".json") for p in written["to_run"]}
@@ -62,3 +66,118 @@ def test_a_plan_is_what_a_dry_run_would_run(own):
     assert len(written["to_run"]) > 10
     assert "CPUs are not in the table of boards" in said
     assert [row["predicted"] for row in table] == ["0", "0"]
+
+
+SITE = (
+    "hardware: {gpu: {slurm_partition: a}}\nstages: {evaluate_quality: {mem_mb: 7, runtime: 9}}\n"
+)
+
+
+@pytest.fixture
+def on_gpus(tmp_path, study_data):
+    """Two models on boards of 40 GB, one of which does not fit in 16 bits."""
+    place, data = house.copy_project(tmp_path / "house"), study_data
+    house.put_stand_in(place)
+    data["model"] = {"middle": {"random": "llama-3-8b"}, "large": {"random": "llama-30b"}}
+    data["pruning"] = {"none": {"method": "none"}}
+    fp16 = {"method": "cast", "dtype": "float16"}
+    data["quantization"] = {"fp16": fp16, "nf4": data["quantization"]["nf4"]}
+    data["hardware"] = {"gpu": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 40}}
+    data["workload"] = {
+        "short": house.TWO_PROMPTS,
+        "long": {**house.TWO_PROMPTS, "new_tokens": 64},
+    }
+    data["site"] = "config/sites/test.yaml"
+    data["quality"] = {"text": data["quality"]["text"]}
+    data["ranking"]["baseline"] = {"quantization": "fp16"}
+    (place / "config/sites/test.yaml").write_text(SITE)
+    house.write_study(place, data)
+    return place, data
+
+
+def sessions(place):
+    return {path.relative_to(place / "results/energy").parent for path in energy_records(place)}
+
+
+def energy_records(place):
+    return (place / "results/energy").glob("*/none/none/*/gpu/*/*/*/*.json")
+
+
+# Prints what each job asks for in the place of its message
+ASKED = """
+import sys
+from snakemake import logging
+from snakemake.cli import main
+def told(self, msg):
+    asked = msg["resources"]
+    return f"ASKED {msg['rule_name']} {asked.get('runtime')} {asked.get('mem_mb')}"
+logging.DefaultFormatter.format_job_info = told
+main(sys.argv[1:])
+"""
+
+
+def asked(place, *options):
+    """Rule -> (run time, memory) that its jobs asked for, of all attempts."""
+    command = [sys.executable, "-c", ASKED, "--configfile", "config/study.yaml", *options]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = {}
+    for rule, *values in re.findall(
+        r"^ASKED (\w+) (\w+) (\w+)", done.stdout + done.stderr, re.MULTILINE
+    ):
+        found.setdefault(rule, []).append(tuple(values))
+    return found
+
+
+@pytest.mark.slow
+def test_a_pilot_measures_a_few_sessions_and_the_rest_leaves_out_what_does_not_fit(on_gpus):
+    place, data = on_gpus
+    said = house.snakemake(place, "pilot", "--cores", "2").stdout
+    first = sessions(place)
+    # both workloads of the one model that fits in 16 bits; three of the four cells in 4 bits
+    assert Counter(path.parts[3] for path in first) == {"fp16": 2, "nf4": 3}
+    assert {path.parts[-1] for path in first} == {"1"}
+    assert "calibrated by 3 rows" in said
+    assert "calibrated by 2 rows" in said
+    again = house.snakemake(place, "pilot", "--cores", "2")
+    assert "measure_energy.py" not in again.stdout + again.stderr
+    assert sessions(place) == first
+
+    text, _, (row,) = agrees(place)
+    assert "2 × needs 65 GB for weights and cache" in text
+    assert (row["infeasible"], row["sessions"], row["to_run"]) == ("2", "12", "7")
+    wanted = asked(place, "--dry-run")
+    assert set(wanted["evaluate_quality"]) == {("9", "7")}  # the site says so
+    ((runtime, memory),) = set(wanted["measure_energy_gpu"])
+    assert int(runtime) > 30
+    assert int(memory) == pytest.approx(8000 + 1.25 * 65100, abs=1000)
+
+    # the first session fails once, and asks for twice as much then
+    python = place / "envs/llm/.venv/bin/python"
+    python.write_text(
+        python.read_text().replace(
+            "exec",
+            'case "$1" in *measure_energy.py) [ -e once ] || { touch once; exit 1; };; esac\nexec',
+        )
+    )
+    twice = (str(2 * int(runtime)), str(2 * int(memory)))
+    assert Counter(asked(place, "--cores", "2", "--retries", "1")["measure_energy_gpu"])[twice] == 1
+    with xr.open_datatree(place / "results/studies/small/study.nc") as tree:
+        status = tree["energy"].status
+        flags = status.attrs["flag_meanings"].split()
+        codes = status.sel(model="large", quantization="fp16").values.ravel()
+        assert {flags[code] for code in codes} == {"infeasible"}
+        assert (tree["energy"].status == 0).sum() == 12
+    with open(place / "results/studies/small/ranking.csv", encoding="utf-8", newline="") as stream:
+        notes = Counter(each["note"] for each in csv.DictReader(stream))
+    assert sum(n for note, n in notes.items() if note.startswith("infeasible: needs 65 GB")) == 2
+    assert "infeasible: needs 65 GB" in (place / "results/studies/small/report.html").read_text()
+    assert house.wanted(place) == set()
+
+    data["protocol"]["infeasible"] = "try"
+    house.write_study(place, data)
+    assert {job for job in house.wanted(place) if job[1]} == {
+        ("measure_energy", f"energy/large/none/none/fp16/gpu/transformers/{workload}/{session}")
+        for workload in ("short", "long")
+        for session in (1, 2)
+    }

@@ -87,6 +87,7 @@ def combine(trees: Mapping[str, xr.DataTree]) -> xr.DataTree:
 def _definitions(source: str, tree: xr.DataTree) -> dict[str, dict[str, dict[str, Any]]]:
     """What the labels of a study mean: kind -> label -> what stands under it."""
     old = "training" not in tree.children or "initial_loss" not in tree["training"]
+    old = old or tree["energy"].status.attrs["flag_meanings"].split() != list(STATUS)
     if old or "definitions" not in tree.attrs or "carbon" not in tree.children:
         raise InputError(
             f"{source}: does not say what its labels mean, an earlier joulegrid wrote it, or it is "

@@ -5,9 +5,11 @@ variable says which it is.
 """
 
 import json
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Cell, Configurat
 from joulegrid.study.job import Job
 from joulegrid.study.methods import ARENA, METHODS, Weights
 from joulegrid.study.parts import UNSPECIFIC
-from joulegrid.study.shelf import Shelf
+from joulegrid.study.shelf import Shelf, place_of
 from joulegrid.study.specs import Specs
 from joulegrid.study.study import Study
 
@@ -45,8 +47,11 @@ from joulegrid.study.study import Study
 ALL_CELLS = "all"
 
 
-def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
-    """All records of a study as one tree.
+def merge(
+    specs: Specs, shelf: Shelf, infeasible: Mapping[Cell, str] = MappingProxyType({})
+) -> tuple[xr.DataTree, Missing]:
+    """All records of a study as one tree; `infeasible` are the cells that no job was sent for since
+    they are known not to fit, and why.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def merge(specs: Specs, shelf: Shelf) -> tuple[xr.DataTree, Missing]:
     row_of = partial(_row_of, records, known)
     groups = {
         "/": xr.Dataset(attrs=_attributes(specs)),
-        **_energy(specs, records),
+        **_energy(specs, records, infeasible),
         **evaluations.groups(specs, records, _labels(specs, CONFIGURATION_AXES)),
         "/training": trained.group(specs, _labels(specs, ("model", "training")), row_of),
         "/weights": _weights(specs, row_of),
@@ -112,7 +117,9 @@ def _labels(specs: Specs, axes: Iterable[str]) -> dict[str, list[str]]:
     return {axis: sorted(specs.study.labels(axis)) for axis in axes}
 
 
-def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
+def _energy(
+    specs: Specs, records: Records, infeasible: Mapping[Cell, str]
+) -> dict[str, xr.Dataset]:
     """The groups energy and lengths, points where a workload has several, and replay."""
     study = specs.study
     sessions = range(1, study.data["protocol"]["sessions"] + 1)
@@ -138,13 +145,11 @@ def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
         return row
 
     for cell in study.cells:
-        why = study.unsupported(cell)
         for session in sessions:
             measured.clear()
-            if why is None:
+            row = _not_sent(specs, cell, session, infeasible)
+            if row is None:
                 row = records.row(specs.energy(cell, session), Session, extract)
-            else:
-                row = {"status": STATUS.index("unsupported"), "reason": why}
             table.add((*cell, session), row)
             if cell.workload in sweeps.counts:
                 sweeps.add(cell, session, row, measured)
@@ -157,6 +162,17 @@ def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
     several = {"/points": sweeps.dataset(), "/replay": replays.dataset()}
     known = {name: group for name, group in several.items() if group is not None}
     return {"/energy": dataset, "/lengths": lengths.dataset(), **known}
+
+
+def _not_sent(
+    specs: Specs, cell: Cell, session: int, infeasible: Mapping[Cell, str]
+) -> dict[str, Any] | None:
+    """The row of a session that no job was sent for, None where one was."""
+    if (why := specs.study.unsupported(cell)) is not None:
+        return {"status": STATUS.index("unsupported"), "reason": why}
+    if cell in infeasible and not os.path.exists(place_of(specs.energy(cell, session))):
+        return {"status": STATUS.index("infeasible"), "reason": infeasible[cell]}
+    return None
 
 
 def _said(ways: list[Ways], component: str) -> str:

@@ -15,6 +15,7 @@ MADE = ["size", "sparsity", "making_time", "making_energy"]
 PHASES = ("energy_per_prompt_token", "energy_per_decoded_token")
 NOTED = [
     "status",
+    "reason",
     "efficiency",
     "quality_term",
     "random",
@@ -102,6 +103,8 @@ def _first_text(array: xr.DataArray) -> xr.DataArray:
 
 
 def _note(row: Any, nothing: str) -> str:
+    if row.status == "infeasible":  # nothing was sent, so that no log says why
+        return f"infeasible: {row.reason}"
     if row.status != "ok":
         return row.status
     said = []

@@ -3,6 +3,8 @@ dataset of a study that selects.
 """
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -19,10 +21,13 @@ from joulegrid.study.shelf import Shelf, jobs_of
 from joulegrid.study.specs import Specs
 
 NUMBERS = ("score", "score_ci95", "efficiency", "quality", "energy_per_token")
+NONE: Mapping[Cell, str] = MappingProxyType({})
 OPEN = "The selection is open: a record that it is decided by is not there yet."
 
 
-def select(specs: Specs, shelf: Shelf, chosen: dict[str, Any]) -> dict[str, Any]:
+def select(
+    specs: Specs, shelf: Shelf, chosen: dict[str, Any], infeasible: Mapping[Cell, str] = NONE
+) -> dict[str, Any]:
     """Rank the candidates of a study and say who goes on, and why.
 
     Only the candidates and the baselines of their places are compared, so that nothing else changes
@@ -33,6 +38,8 @@ def select(specs: Specs, shelf: Shelf, chosen: dict[str, Any]) -> dict[str, Any]
     ----------
     chosen
         how to rank, see `comparison.compare`.
+    infeasible
+        cells that no job was sent for, see `dataset.merge`.
 
     Returns
     -------
@@ -48,7 +55,7 @@ def select(specs: Specs, shelf: Shelf, chosen: dict[str, Any]) -> dict[str, Any]
     loops, asked = study.loops, study.data["selection"]
     assert loops is not None, "the study selects"
     compared = Specs(study.of_cells(loops.compared(chosen["baseline"])))
-    tree, missing = dataset.merge(compared, shelf)
+    tree, missing = dataset.merge(compared, shelf, infeasible)
     _refuse(missing)
     table = ranked.table(tree, comparison.compare(tree, chosen))
     rows = {Cell(*(row[axis] for axis in CELL_AXES)): row for _, row in table.iterrows()}
@@ -138,7 +145,10 @@ def _sentence(found: list[dict[str, Any]], count: int, per: str) -> str:
 
 
 def merged(
-    specs: Specs, shelf: Shelf, content: dict[str, Any] | None
+    specs: Specs,
+    shelf: Shelf,
+    content: dict[str, Any] | None,
+    infeasible: Mapping[Cell, str] = NONE,
 ) -> tuple[xr.DataTree, Missing]:
     """The dataset of a study that selects: the first loop, the second one of what goes on, and of
     the rest those cells whose records are all there, from an earlier selection.
@@ -147,6 +157,8 @@ def merged(
     ----------
     content
         what `select` said; None while the selection is open.
+    infeasible
+        cells that no job was sent for, see `dataset.merge`.
     """
     study = specs.study
     loops = study.loops
@@ -157,7 +169,7 @@ def merged(
     kept = [cell for each in others for cell in loops.second[each] if _is_there(specs, shelf, cell)]
     cells = {*loops.cells(chosen), *kept}
     narrowed = Specs(study.of_cells(cell for cell in study.cells if cell in cells))
-    tree, missing = dataset.merge(narrowed, shelf)
+    tree, missing = dataset.merge(narrowed, shelf, infeasible)
     tree.attrs["selection"] = json.dumps(found, sort_keys=True)
     return tree, missing
 

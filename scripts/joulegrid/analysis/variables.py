@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-STATUS = ("ok", "oom", "unsupported", "diverged", "missing", "excluded")
+STATUS = ("ok", "oom", "unsupported", "diverged", "infeasible", "missing", "excluded")
 BASIS = ("measured", "estimated", "guess", "absent")
 DIRECTION = ("lower_is_better", "higher_is_better")
 LINKS = ("mean", "exp")

@@ -153,11 +153,12 @@ def known_models() -> dict[str, dict[str, Any]]:
     return json.loads(TABLE.read_text(encoding="utf-8"))
 
 
-def known(name: str) -> Architecture | None:
-    """The sizes of a hub model that is in the table, by the last part of its name."""
+def known_config(name: str) -> dict[str, Any] | None:
+    """What the config.json says of sizes, of a hub model that is in the table by the last part of
+    its name.
+    """
     last = name.rsplit("/", 1)[-1]
-    found = [each["config"] for each in known_models().values() if last in each["hub"]]
-    return from_config(found[0]) if found else None
+    return next((m["config"] for m in known_models().values() if last in m["hub"]), None)
 
 
 def _first(config: Mapping[str, Any], *keys: str) -> Any:

@@ -1,40 +1,37 @@
 """The cells of a study as cases, and what one session takes beside the workload itself."""
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from joulegrid.planning import pilot
-from joulegrid.planning.architecture import Architecture, from_config, known
 from joulegrid.planning.devices import matching
 from joulegrid.planning.feasibility import format_of, slower, why_not
 from joulegrid.planning.memory import weights_bytes
 from joulegrid.planning.posterior import Belief, Case, Row, defaults, fit
 from joulegrid.planning.prediction import Machine, Workload
 from joulegrid.planning.ranges import Forecast, forecast
-from joulegrid.records import ROOT
-from joulegrid.study.architectures import config_of
+from joulegrid.planning.sizes import BYTES_PER_TOKEN, TEMPLATE_TOKENS, architecture_of
 from joulegrid.study.frozen import prompts_in
 from joulegrid.study.grid import Cell
+from joulegrid.study.job import Job
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
 from joulegrid.study.points import least, number_of
+from joulegrid.study.specs import Specs
 from joulegrid.study.study import Study
 
 # Assumed where only a run can tell
-BYTES_PER_TOKEN = 4.0  # of English prompts
-TEMPLATE_TOKENS = 30.0  # of a chat template
 WARM_UP_RUNS, WINDOWS, FEW_AND_MANY = 3, 5, (3, 12)
 IDLE_PHASES = 3  # before loading, loaded, at the end
 START_S, LOAD_BYTES_PER_S = 30.0, 1e9
 PILOT, MOST_CASES = 3, 300  # cells to measure first, and those that they are chosen from
+NOT_SENT, NOT_EXPECTED = "it is not sent", "does not run"
 MOST_ROWS = 40  # that calibrate one group: more teach little and take time
 
 
@@ -47,7 +44,9 @@ class Judged:
     unsupported
         why no engine runs it: no job is sent; empty where one does.
     infeasible
-        why it will not fit or not run on the board; its jobs are sent, and will find that.
+        why it is known not to fit the board: no job is sent either.
+    doubtful
+        why it is expected not to fit or not to run; its jobs are sent, and will find that.
     slower
         what will run slower than its format promises.
     case
@@ -60,6 +59,7 @@ class Judged:
     gpus: int
     unsupported: str = ""
     infeasible: str = ""
+    doubtful: str = ""
     slower: tuple[str, ...] = ()
     case: Case | None = None
     session: Forecast | None = None
@@ -77,13 +77,23 @@ class Run(NamedTuple):
     tokens_written: float
 
 
-def judged(study: Study, measured: Mapping[Cell, Sequence[Run]]) -> list[Judged]:
+def judged(
+    study: Study,
+    measured: Mapping[Cell, Sequence[Run]],
+    infeasible: Mapping[Cell, str] = MappingProxyType({}),
+) -> list[Judged]:
     """Every cell of a study; what was measured calibrates the cells of the same hardware entry,
-    engine and kernel. What several cells share is worked out once.
+    engine and kernel. What several cells share is worked out once. `infeasible` are those that are
+    known not to fit, and why (`infeasible.of_study`).
     """
     model_of = cache(lambda label: architecture_of(study.data["model"][label]))
     prompts_of = cache(lambda label: _prompts(study.data["workload"][label]))
-    found = [_judged(study, cell, model_of, prompts_of) for cell in study.cells]
+    found = [
+        _judged(study, cell, model_of, prompts_of)
+        if cell not in infeasible
+        else Judged(cell, _gpus(study, cell), infeasible=infeasible[cell], unknown=NOT_SENT)
+        for cell in study.cells
+    ]
     groups: dict[tuple[str, str, str], list[tuple[Cell, Case]]] = {}
     for each in found:
         if each.case is not None:
@@ -124,7 +134,7 @@ def row_of(run: Run, case: Case) -> Row:
 
 def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
     hardware = study.data["hardware"][cell.hardware]
-    gpus = hardware.get("gpus", 1) if hardware["device"] == "cuda" else 0
+    gpus = _gpus(study, cell)
     reason = study.unsupported(cell)
     if reason is not None:
         return Judged(cell, gpus, unsupported=reason)
@@ -149,15 +159,21 @@ def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
     reason = why_not(model, quantization, engine, hardware, workload, largest, tokens_in)
     under_way = min(at_once(engine), prompts, least(workload.get("concurrency", prompts)))
     slow = tuple(slower(quantization, engine, boards[0], under_way))
-    found = Judged(cell, gpus, infeasible=reason or "", slower=slow)
+    found = Judged(cell, gpus, doubtful=reason or "", slower=slow)
     form = format_of(quantization, engine, boards[0])
     if form is None:
         return replace(found, unknown="ready-made weights: only their files tell the format")
     if reason:
-        return replace(found, unknown="does not run")
+        return replace(found, unknown=NOT_EXPECTED)
     machine = Machine(boards[0], method_name("engine", engine), gpus)
     work = Workload(prompts, tokens_in, least(workload["new_tokens"]), under_way)
     return replace(found, case=Case(work, model, form, machine))
+
+
+def _gpus(study: Study, cell: Cell) -> int:
+    """How many GPUs a cell has."""
+    hardware = study.data["hardware"][cell.hardware]
+    return hardware.get("gpus", 1) if hardware["device"] == "cuda" else 0
 
 
 def session(case: Case, belief: Belief, protocol: dict[str, Any]) -> Forecast:
@@ -191,9 +207,17 @@ def session(case: Case, belief: Belief, protocol: dict[str, Any]) -> Forecast:
     )
 
 
+def first_sessions(specs: Specs, infeasible: Mapping[Cell, str]) -> list[Job]:
+    """The first session of every cell that is to be measured first, of those too that were: who
+    asks again gets the same.
+    """
+    found = judged(specs.study, {}, infeasible)
+    return [specs.energy(cell, 1) for cells in measured_first(found).values() for cell in cells]
+
+
 def measured_first(found: Sequence[Judged]) -> dict[tuple[str, str, str], list[Cell]]:
     """Hardware entry, engine and kernel -> the few cells whose measurement narrows the plan most,
-    where it rests on defaults and has more cells than these.
+    where it rests on defaults.
     """
     groups: dict[tuple[str, str, str], dict[Case, Judged]] = {}
     for each in found:
@@ -203,31 +227,9 @@ def measured_first(found: Sequence[Judged]) -> dict[tuple[str, str, str], list[C
     for key, members in groups.items():
         cases = list(members)[:MOST_CASES]
         belief = defaults(cases[0].machine, cases[0].form.kernel)
-        if len(cases) > PILOT:
-            places = pilot.chosen(cases, belief, PILOT)
-            chosen[key] = [members[cases[place]].cell for place in places]
+        places = pilot.chosen(cases, belief, PILOT)
+        chosen[key] = [members[cases[place]].cell for place in places]
     return chosen
-
-
-def architecture_of(entry: dict[str, Any]) -> Architecture | None:
-    """The sizes of a model of a study: by its config.json, where that is in its folder or in the
-    hub's cache, or by the table of public models.
-    """
-    if "random" in entry:
-        return from_config(config_of(entry["random"]))
-    if "path" in entry:
-        folder = ROOT / str(entry["path"])
-    elif "hub" in entry:
-        home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-        name = "models--" + str(entry["hub"]).replace("/", "--")
-        folder = home / "hub" / name / "snapshots" / str(entry["revision"])
-    else:
-        return None
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # the folder itself is named where it is resolved
-        return known(str(entry["hub"])) if "hub" in entry else None
-    return from_config(config) if isinstance(config, dict) else None
 
 
 def _prompts(workload: dict[str, Any]) -> tuple[int, float]:

@@ -26,7 +26,6 @@ def why_not(
     workload: dict[str, Any],
     device: Device | None,
     tokens_in: float,
-    margin: float = 1.0,
 ) -> str | None:
     """Why a cell cannot run, None where it may.
 
@@ -41,9 +40,6 @@ def why_not(
         capability is judged then.
     tokens_in
         of a prompt.
-    margin
-        what memory that is needed is multiplied with: above 1 where cells failed that this rule
-        let through.
     """
     name = method_name("engine", engine)
     reason = not_loadable(engine, quantization, hardware, workload)
@@ -56,18 +52,18 @@ def why_not(
     boards = hardware.get("gpus", 1)
     tokens_out = least(workload["new_tokens"])
     need = to_run(model, form, name, at_once(engine), tokens_in, tokens_out, boards)
-    return too_large(need, device, boards, margin)
+    return too_large(need, device, boards)
 
 
-def too_large(need: Need, device: Device, boards: int, margin: float = 1.0) -> str | None:
+def too_large(need: Need, device: Device, boards: int) -> str | None:
     """A sentence where the boards do not hold it."""
     has = device.memory * boards
-    if need.total * margin <= has * USABLE:
+    if need.total <= has * USABLE:
         return None
     parts = [f"{name} {value / GIGA:.1f}" for name, value in need._asdict().items() if value > 5e7]
     boards_of = device.name if boards == 1 else f"{boards} × {device.name}"
     return (
-        f"needs {need.total * margin / GIGA:.0f} GB ({', '.join(parts)}), {boards_of} has "
+        f"needs {need.total / GIGA:.0f} GB ({', '.join(parts)}), {boards_of} has "
         f"{has / GIGA:.0f} GB, {USABLE:.0%} of it usable"
     )
 

@@ -1,37 +1,43 @@
 """What a run of a study will have to do, and what its selection of trained models leaves open."""
 
+from collections.abc import Mapping
+
 from joulegrid.analysis import selecting
 from joulegrid.records import ROOT, identity
 from joulegrid.study import selection
 from joulegrid.study.conclusions import Conclusion
 from joulegrid.study.grid import Cell
 from joulegrid.study.selection import Trained
-from joulegrid.study.shelf import RESULTS, Shelf, jobs_of
+from joulegrid.study.shelf import RESULTS, Shelf, jobs_of, sent
 from joulegrid.study.specs import Specs
 
 
 def split(
-    specs: Specs, shelf: Shelf, steps: dict[str, Conclusion]
+    specs: Specs, shelf: Shelf, steps: dict[str, Conclusion], infeasible: Mapping[Cell, str]
 ) -> tuple[list[Cell], list[Cell]]:
-    """The cells that are decided, and the most of the others that may come to them."""
+    """The cells that are decided, and the most of the others that may come to them; for those that
+    are `infeasible` no job is sent.
+    """
     loops = specs.study.loops
     if loops is None:
         return specs.study.cells, []
-    goes_on = _known(specs, shelf, steps["select"])
+    goes_on = _known(specs, shelf, steps["select"], infeasible)
     if goes_on is not None:
         return loops.cells(goes_on), []
     return loops.first, [cell for each in loops.most() for cell in loops.second[each]]
 
 
-def _known(specs: Specs, shelf: Shelf, step: Conclusion) -> list[Trained] | None:
+def _known(
+    specs: Specs, shelf: Shelf, step: Conclusion, infeasible: Mapping[Cell, str]
+) -> list[Trained] | None:
     """What goes on, as the rules find it; None while a record that decides it is not there."""
     loops = specs.study.loops
     assert loops is not None, "the study selects"
     ranking = step.spec["ranking"]
-    if shelf.missing(jobs_of(specs, loops.compared(ranking["baseline"]))):
+    if shelf.missing(sent(jobs_of(specs, loops.compared(ranking["baseline"])), infeasible)):
         return None
     folder = ROOT / RESULTS / "studies" / specs.study.name
     written = selection.read(folder / selection.FILE, identity(step.spec))
     if written is not None and (folder / step.stamp).exists():
         return written
-    return selection.goes_on(selecting.select(specs, shelf, ranking))
+    return selection.goes_on(selecting.select(specs, shelf, ranking, infeasible))

@@ -14,7 +14,9 @@ def chosen(cases: Sequence[Case], belief: Belief, count: int) -> list[int]:
     One after another, the case is taken that leaves the least variance of the logarithms of all
     seconds and of all joules together (greedy c-optimal design; Chaloner and Verdinelli 1995,
     *Bayesian Experimental Design*, section 2.2). Nothing is measured for it: in the linear
-    approximation what a row teaches does not depend on what it says.
+    approximation what a row teaches does not depend on what it says. A model is taken a second time
+    only when every one was: what is left when the factors are known is much the same for all cells
+    of one model.
 
     Parameters
     ----------
@@ -28,7 +30,9 @@ def chosen(cases: Sequence[Case], belief: Belief, count: int) -> list[int]:
     spreads = [np.diag(np.square(noise(case.model))) for case in cases]
     covariance, taken = belief.covariance, list[int]()
     while len(taken) < min(count, len(cases)):
+        models = {cases[i].model for i in taken}
         left = [i for i in range(len(cases)) if i not in taken]
+        left = [i for i in left if cases[i].model not in models] or left
         after = {i: _after(covariance, pulls[i], spreads[i]) for i in left}
         best = min(left, key=lambda i: float(np.trace(whole @ after[i] @ whole.T)))
         taken.append(best)

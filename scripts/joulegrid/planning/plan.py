@@ -14,14 +14,14 @@ from joulegrid.analysis.reading import Records
 from joulegrid.analysis.recorded.session import Session
 from joulegrid.analysis.sessions import session_row
 from joulegrid.analysis.variables import BASIS
-from joulegrid.planning import open_cells, ranges
+from joulegrid.planning import infeasible, open_cells, ranges
 from joulegrid.planning.cells import Judged, Run, judged, measured_first
 from joulegrid.planning.ranges import Forecast, Range
 from joulegrid.records import ROOT
 from joulegrid.study.accept import taken_over
 from joulegrid.study.conclusions import conclusions
 from joulegrid.study.grid import Cell
-from joulegrid.study.shelf import Shelf, jobs_of
+from joulegrid.study.shelf import Shelf, jobs_of, sent
 from joulegrid.study.specs import KINDS, Job, Specs
 from joulegrid.study.study import Study
 from joulegrid.study.zones import resolve
@@ -48,8 +48,8 @@ class Share(NamedTuple):
     Parameters
     ----------
     cells, unsupported, infeasible
-        cells, and of them those that no job is sent for, and those whose jobs are expected to
-        find that they do not run.
+        cells, and of them those that no engine runs and those that are known not to fit: no job is
+        sent for either.
     sessions, there, accepted, to_run, predicted
         sessions; those that are done and of these those that were accepted; those that a run would
         make and of these those that the ranges are of.
@@ -101,15 +101,16 @@ class Plan(NamedTuple):
 def of_study(specs: Specs, artifacts: str) -> Plan:
     """The plan of a study, given where its weights lie."""
     study, every = specs.study, list(jobs_of(specs))
-    shelf, steps = Shelf(artifacts, every), conclusions(study, every)
-    decided, most = open_cells.split(specs, shelf, steps)
-    jobs = list(jobs_of(specs, decided))
+    unfit = infeasible.of_study(specs)
+    shelf, steps = Shelf(artifacts, every), conclusions(study, sent(every, unfit), unfit)
+    decided, most = open_cells.split(specs, shelf, steps, unfit)
+    jobs = sent(jobs_of(specs, decided), unfit)
     own, now = {job.path for job in jobs}, {*decided}
-    both = list(jobs_of(specs, [*decided, *most]))
+    both = sent(jobs_of(specs, [*decided, *most]), unfit)
     missing = {job.path for job in shelf.missing(both)}
     to_run = {job.path for job in shelf.to_make(jobs)}
     accepted = {taken.job.path for taken in taken_over(both, shelf)}
-    found = judged(study.of_cells([*decided, *most]), measured(both, shelf, missing))
+    found = judged(study.of_cells([*decided, *most]), measured(both, shelf, missing), unfit)
     states = (missing, to_run, accepted)
     counted, shares = _both(study, jobs, [each for each in found if each.cell in now], states)
     late = [
@@ -256,6 +257,7 @@ def cell_rows(plan: Plan) -> list[dict[str, Any]]:
             **each.cell._asdict(),
             "unsupported": each.unsupported,
             "infeasible": each.infeasible,
+            "doubtful": each.doubtful,
             "slower": "; ".join(each.slower),
             "session_s": each.session.seconds if each.session else None,
             "session_gpu_j": each.session.joules if each.session else None,

@@ -5,13 +5,15 @@ Each of its steps has a spec too. A step's outputs have plain names; that they w
 spec is said by a stamp, a small file beside them with the spec's id in its name, written last.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from joulegrid.records import ROOT, Spec, digest, identity, sha256_file
-from joulegrid.study import embodied, packages, selection, sites, zones
+from joulegrid.study import embodied, infeasible, packages, selection, sites, zones
 from joulegrid.study.code import Source
-from joulegrid.study.grid import CELL_AXES
+from joulegrid.study.grid import CELL_AXES, Cell
 from joulegrid.study.specs import Job
 from joulegrid.study.study import Study
 
@@ -57,8 +59,11 @@ class Conclusion:
         return f"made/{self.step}-{identity(self.spec)}.json"
 
 
-def conclusions(study: Study, jobs: list[Job]) -> dict[str, Conclusion]:
-    """All steps of a study whose jobs are `jobs`, by name.
+def conclusions(
+    study: Study, jobs: list[Job], unfit: Mapping[Cell, str] = MappingProxyType({})
+) -> dict[str, Conclusion]:
+    """All steps of a study whose jobs are `jobs`, by name; `unfit` are the cells that are known not
+    to fit, and why.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def conclusions(study: Study, jobs: list[Job]) -> dict[str, Conclusion]:
         where a zone has no intensity.
     """
     source, found, before = Source(), {}, digest(sorted(job.path for job in jobs))
-    for step, settings in _settings(study).items():
+    for step, settings in _settings(study, unfit).items():
         code = source.used_by(CALLS[step])
         locked = packages.computing(ROOT / "uv.lock", code.imports)
         spec = {
@@ -81,7 +86,7 @@ def conclusions(study: Study, jobs: list[Job]) -> dict[str, Conclusion]:
     return found
 
 
-def _settings(study: Study) -> dict[str, dict[str, Any]]:
+def _settings(study: Study, unfit: Mapping[Cell, str]) -> dict[str, dict[str, Any]]:
     """What each step is told of the study, beside what it is made from."""
     data = study.data
     timed = any("series" in zone for zone in study.zones.values())
@@ -94,6 +99,7 @@ def _settings(study: Study) -> dict[str, dict[str, Any]]:
         "files": [
             [list(keys), ref] for keys, ref in sorted(study.files.items()) if keys[0] in measured
         ],
+        **({"infeasible": infeasible.packed(unfit)} if unfit else {}),
     }
     selecting = {}
     if "selection" in data:

@@ -11,7 +11,7 @@ from joulegrid.study.methods import METHODS, Method, roots
 from joulegrid.study.study import Study
 
 # What of the protocol determines no session's result
-UNSPECIFIC = ("sessions", "record")
+UNSPECIFIC = ("sessions", "record", "infeasible")
 NOTHING: frozenset[str] = frozenset()
 
 

@@ -7,7 +7,7 @@ or another study that calls the same thing differently, costs nothing.
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -29,6 +29,26 @@ MARKERS = {
     "weights": "made.json",
 }
 ID = re.compile(r"[0-9a-f]{16}")
+
+
+def place_of(job: Job) -> str:
+    """The path of the record of a job under its own labels."""
+    return f"{ROOT}/{RESULTS}/{job.path}.json"
+
+
+def sent(jobs: Iterable[Job], infeasible: Collection[Cell]) -> list[Job]:
+    """`jobs` without the sessions of cells that are known not to fit, as far as these were not
+    tried: a record that is there stays.
+    """
+    if not infeasible:
+        return list(jobs)
+    return [
+        job
+        for job in jobs
+        if job.kind != "energy"
+        or Cell(*job.labels[:-1]) not in infeasible
+        or os.path.exists(place_of(job))
+    ]
 
 
 def jobs_of(specs: Specs, cells: Iterable[Cell] | None = None) -> Iterator[Job]:

@@ -45,6 +45,14 @@ class Site:
         """Resources of one stage's jobs, such as prune_weights."""
         return {**self.data["default"], **self.data["stages"].get(name, {})} if self.data else {}
 
+    def left_out(self, part: str, name: str) -> set[str]:
+        """Run time and memory that the file says nothing of, for a stage (`stages`) or a hardware
+        entry (`hardware`); nothing without a file.
+        """
+        if not self.data:
+            return set()
+        return {"runtime", "mem_mb"} - {*self.data["default"], *self.data[part].get(name, {})}
+
     def hardware(self, label: str) -> dict[str, Any]:
         """Resources of the energy jobs of one hardware entry; the time is the site's, or what the
         longest replay of the study needs: the jobs of an array all get that of the first.

@@ -1,0 +1,171 @@
+"""Run time and memory that jobs ask a scheduler for where the site file leaves them out. They are
+part of no spec.
+
+Both are asked for a whole hardware entry or stage, for its largest cell: the jobs of an array all
+get what its first one asks for. They are generous, since a job that gets too little is lost:
+
+- sessions: half an hour for starting, loading, warming up and idling, and on top of it what the
+  protocol allows at most of windows, up to 12, each run taking twice as long as the defaults
+  predict;
+- making and evaluating weights: nothing was measured on GPUs yet; half an hour, and on top of it
+  the minutes per billion of parameters in `MINUTES`, up to a day, which many partitions allow;
+- main memory: 8 GB, and on top of it a quarter more than the weights, of making in 32 bits.
+
+Nothing here is imported that takes time: every start with a site asks it.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import product
+from math import ceil
+from typing import Any
+
+from joulegrid.planning.architecture import Architecture
+from joulegrid.planning.devices import matching
+from joulegrid.planning.factors import priors
+from joulegrid.planning.feasibility import format_of
+from joulegrid.planning.formats import SINGLE, of
+from joulegrid.planning.memory import weights_bytes
+from joulegrid.planning.prediction import Machine, Workload, predict
+from joulegrid.planning.sizes import BYTES_PER_TOKEN, TEMPLATE_TOKENS, architecture_of, prompts_of
+from joulegrid.study.loadable import at_once
+from joulegrid.study.methods import method_name
+from joulegrid.study.points import SWEPT
+from joulegrid.study.replays import duration_s
+from joulegrid.study.sites import BESIDE_S
+from joulegrid.study.study import Study
+
+Asked = dict[str, int]  # runtime in minutes, mem_mb; what is not known is not in it
+
+SLOWER, WINDOWS = 2.0, 12
+LOAD_BYTES_PER_S = 0.3e9  # of a file system that others use too
+STEP = 5  # minutes that a run time is rounded up to
+# Minutes per billion of parameters; of training also per epoch
+MINUTES = {
+    "train_model": 60.0,
+    "merge_training": 5.0,
+    "prune_weights": 15.0,
+    "quantize_weights": 15.0,
+    "evaluate_quality": 30.0,
+    "score_texts": 0.0,
+}
+MOST_MINUTES = 1440
+HOST_BYTES, MORE = 8e9, 1.25
+MEGA = 1e6
+
+
+def measuring(study: Study, hardware: str, otherwise: Mapping[str, int]) -> Asked:
+    """What the sessions on a hardware entry ask for.
+
+    Parameters
+    ----------
+    otherwise
+        what a job gets that nothing is known of: no less is asked for where that is so of some.
+    """
+    model_of = cache(lambda label: architecture_of(study.data["model"][label]))
+    cells = {
+        (cell.model, cell.quantization, cell.engine, cell.workload)
+        for cell in study.cells
+        if cell.hardware == hardware and study.unsupported(cell) is None
+    }
+    seconds, memory = set[float | None](), set[float | None]()
+    for model, quantization, engine, workload in cells:
+        entries = [
+            study.data[axis][label]
+            for axis, label in (
+                ("quantization", quantization),
+                ("engine", engine),
+                ("hardware", hardware),
+                ("workload", workload),
+            )
+        ]
+        sizes = model_of(model)
+        seconds.add(_session_s(sizes, entries, study.data["protocol"]))
+        memory.add(_host_bytes(sizes, entries))
+    return _asked(seconds, memory, otherwise)
+
+
+def making(study: Study, stage: str, otherwise: Mapping[str, int]) -> Asked:
+    """What the jobs of a stage such as quantize_weights ask for; `otherwise` as in `measuring`."""
+    sizes = [architecture_of(entry) for entry in study.data["model"].values()]
+    epochs = [entry.get("epochs", 1) for entry in study.data["training"].values()]
+    times = max(epochs) if stage == "train_model" else 1
+    seconds, memory = set[float | None](), set[float | None]()
+    for each in sizes:
+        minutes = None if each is None else MINUTES[stage] * times * each.parameters / 1e9
+        seconds.add(None if minutes is None else BESIDE_S + 60 * min(minutes, MOST_MINUTES - 30))
+        memory.add(None if each is None else HOST_BYTES + MORE * weights_bytes(each, SINGLE))
+    return _asked(seconds, memory, otherwise)
+
+
+def _asked(
+    seconds: Iterable[float | None], memory: Iterable[float | None], otherwise: Mapping[str, int]
+) -> Asked:
+    found = {
+        "runtime": [None if s is None else STEP * ceil(s / 60 / STEP) for s in seconds],
+        "mem_mb": [None if m is None else 1000 * ceil(m / MEGA / 1000) for m in memory],
+    }
+    return {
+        key: max(otherwise[key] if value is None else value for value in values)
+        for key, values in found.items()
+        if any(value is not None for value in values)
+    }
+
+
+def _session_s(
+    model: Architecture | None, entries: list[dict[str, Any]], protocol: dict[str, Any]
+) -> float | None:
+    """How long a session may take, s; None where it cannot be said. `entries` are those of
+    quantization, engine, hardware and workload.
+    """
+    quantization, engine, hardware, workload = entries
+    window = duration_s(workload)
+    if window is not None:
+        return BESIDE_S + window
+    boards = matching(hardware["gpu"], hardware.get("gpu_memory_gb")) if "gpu" in hardware else []
+    if model is None or not boards or hardware["device"] != "cuda":
+        return None
+    slowest = min(boards, key=lambda board: board.bandwidth)
+    form = format_of(quantization, engine, slowest)
+    if form is None:
+        return None
+    machine = Machine(slowest, method_name("engine", engine), hardware.get("gpus", 1))
+    factors = {
+        name: prior.mean for name, prior in priors(machine.engine, "", form.kernel, slowest).items()
+    }
+    runs = [
+        SLOWER * predict(work, model, form, machine, factors).seconds
+        for work in _points(workload, at_once(engine))
+    ]
+    windows = min(WINDOWS, protocol["max_windows"]) * (2 if protocol["phases"] else 1)
+    measured = sum(windows * (protocol["min_seconds"] + run) for run in runs)
+    idle = 3 * protocol["idle_seconds"]
+    return BESIDE_S + weights_bytes(model, form) / LOAD_BYTES_PER_S + idle + measured
+
+
+def _points(workload: dict[str, Any], most: int) -> list[Workload]:
+    """One run of each point of a workload."""
+    count, size = prompts_of(workload)
+    template = TEMPLATE_TOKENS if workload.get("chat") else 0.0
+    values = [workload.get(key) for key in SWEPT]
+    lists = [value if isinstance(value, list) else [value] for value in values]
+    found = []
+    for tokens_in, tokens_out, concurrency in product(*lists):
+        read = size / BYTES_PER_TOKEN + template if tokens_in is None else float(tokens_in)
+        together = min(most, count, concurrency or count)
+        found.append(Workload(count, read, float(tokens_out), together))
+    return found
+
+
+def _host_bytes(model: Architecture | None, entries: list[dict[str, Any]]) -> float | None:
+    """Main memory of a session: weights pass through it, and stay there on a CPU. `entries` as in
+    `_session_s`.
+    """
+    quantization, engine, hardware, _ = entries
+    if model is None:
+        return None
+    form = of(quantization, method_name("engine", engine), None)
+    stored = 2.0 * model.parameters
+    loaded = stored if form is None else weights_bytes(model, form)
+    there = max(stored, loaded) if hardware["device"] == "cuda" else stored + loaded
+    return HOST_BYTES + MORE * there

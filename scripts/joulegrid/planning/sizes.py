@@ -1,0 +1,49 @@
+"""The sizes of a study's models, and how long its prompts are, as far as files here tell."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from joulegrid.planning.architecture import Architecture, from_config, known_config
+from joulegrid.records import ROOT
+from joulegrid.study.architectures import config_of
+from joulegrid.study.frozen import prompts_in
+
+# Assumed where only a run can tell
+BYTES_PER_TOKEN = 4.0  # of English prompts
+TEMPLATE_TOKENS = 30.0  # of a chat template
+
+
+def architecture_of(entry: dict[str, Any]) -> Architecture | None:
+    """The sizes of a model of a study; None where nothing here tells them."""
+    config = config_of_model(entry)
+    return None if config is None else from_config(config)
+
+
+def config_of_model(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """What is known of a model of a study: its config.json, where that is in its folder or in the
+    hub's cache, or what the table of public models says.
+    """
+    if "random" in entry:
+        return config_of(entry["random"])
+    if "path" in entry:
+        folder = ROOT / str(entry["path"])
+    elif "hub" in entry:
+        home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+        name = "models--" + str(entry["hub"]).replace("/", "--")
+        folder = home / "hub" / name / "snapshots" / str(entry["revision"])
+    else:
+        return None
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # the folder itself is named where it is resolved
+        return known_config(str(entry["hub"])) if "hub" in entry else None
+    return config if isinstance(config, dict) else None
+
+
+def prompts_of(workload: dict[str, Any]) -> tuple[int, float]:
+    """How many prompts a workload has, and their mean bytes."""
+    found = prompts_in(workload["prompts"])
+    mean = sum(len(prompt.encode()) for prompt in found) / len(found)
+    return workload.get("count", len(found)), mean

@@ -1,0 +1,117 @@
+"""Run time and memory that jobs ask for where the site file leaves them out."""
+
+import json
+
+import pytest
+import yaml
+
+from conftest import ROOT
+from joulegrid.planning import scheduling
+from joulegrid.study import sites, study
+
+OTHERWISE = {"runtime": 60, "mem_mb": 16000}
+REVISION = "0" * 40
+
+
+@pytest.fixture
+def data(study_data):
+    """A model of 8 billion parameters and one of 34 on an A100, and a CPU."""
+    study_data["model"] = {"eight": {"random": "llama-3-8b"}, "large": {"random": "codellama-34b"}}
+    study_data["quantization"]["bf16"] = {"method": "cast", "dtype": "bfloat16"}
+    del study_data["quantization"]["fp32"]
+    study_data["hardware"] = {
+        "a100": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 80},
+        "here": {"device": "cpu"},
+        "other": {"device": "cuda", "gpu": "Quadro"},
+    }
+    study_data["ranking"]["baseline"] = {"quantization": "bf16"}
+    return study_data
+
+
+def asked(data, hardware, otherwise=OTHERWISE):
+    return scheduling.measuring(study.from_data(data, "test"), hardware, otherwise)
+
+
+def test_sessions_ask_for_what_the_largest_cell_may_take(data):
+    """Weights of 34 billion parameters in 16 bits are 67 GB: a quarter more, and 8 GB."""
+    data["workload"]["questions"]["new_tokens"] = 256
+    both = asked(data, "a100")
+    assert both["mem_mb"] == pytest.approx(8000 + 1.25 * 2 * 33.74e3, rel=0.02)
+    del data["model"]["large"]
+    one = asked(data, "a100")
+    assert one["mem_mb"] == pytest.approx(8000 + 1.25 * 2 * 8.03e3, rel=0.05)
+    assert 30 < one["runtime"] < both["runtime"] < 24 * 60
+    data["workload"]["questions"]["new_tokens"] = [256, 512]
+    assert asked(data, "a100")["runtime"] > one["runtime"]
+
+
+def test_longer_windows_ask_for_more_time(data):
+    before = asked(data, "a100")["runtime"]
+    data["protocol"]["min_seconds"] = 100
+    assert asked(data, "a100")["runtime"] >= before + 15
+
+
+def test_what_is_not_known_is_left_to_the_profile(data):
+    assert set(asked(data, "here")) == {"mem_mb"}
+    assert set(asked(data, "other")) == {"mem_mb"}
+    data["model"] = {"eight": {"hub": "someone/something", "revision": REVISION}}
+    assert asked(data, "a100") == {}
+
+
+def test_beside_what_is_not_known_no_less_is_asked_for(data):
+    data["model"]["large"] = {"hub": "someone/something", "revision": REVISION}
+    assert asked(data, "a100", {"runtime": 1000, "mem_mb": 1000})["runtime"] == 1000
+    assert asked(data, "a100", {"runtime": 1, "mem_mb": 1000})["runtime"] > 1
+
+
+def test_a_replay_asks_for_its_own_length(data):
+    """Four hours, and ten minutes to finish what arrived, and half an hour; also on a CPU."""
+    data["workload"] = {
+        "replay": {
+            "method": "replay",
+            "prompts": "config/prompts/questions.jsonl",
+            "interval_s": 6,
+            "duration_s": 14400,
+            "new_tokens": 100,
+        }
+    }
+    assert asked(data, "here")["runtime"] == asked(data, "a100")["runtime"] == 280
+
+
+def test_making_asks_for_more_where_models_are_larger(data):
+    found = {
+        stage: scheduling.making(study.from_data(data, "test"), stage, OTHERWISE)
+        for stage in scheduling.MINUTES
+    }
+    # half an hour, and 15 minutes for each of 34 billion parameters; these in 32 bits
+    assert found["quantize_weights"]["runtime"] == pytest.approx(30 + 15 * 33.74, abs=5)
+    assert found["quantize_weights"]["mem_mb"] == pytest.approx(8000 + 1.25 * 4 * 33.74e3, rel=0.02)
+    assert found["score_texts"]["runtime"] == 30
+    assert max(each["runtime"] for each in found.values()) == 1440
+
+
+def test_stages_are_those_of_the_site_file():
+    schema = json.loads((ROOT / "config/schemas/site.schema.json").read_text())
+    assert set(scheduling.MINUTES) == set(schema["properties"]["stages"]["properties"])
+
+
+def test_what_the_site_file_says_is_not_left_out(data, tmp_path):
+    path = tmp_path / "site.yaml"
+    site = {
+        "default": {"runtime": "4h"},
+        "stages": {"prune_weights": {"mem_mb": 1}},
+        "hardware": {"a100": {"mem_mb": 2}, "here": {}, "other": {}},
+    }
+    path.write_text(json.dumps(site))
+    found = sites.load(str(path), study.from_data(data, "test"))
+    assert found.left_out("hardware", "a100") == found.left_out("stages", "prune_weights") == set()
+    assert found.left_out("hardware", "here") == {"mem_mb"}
+    assert found.left_out("stages", "score_texts") == {"mem_mb"}
+    assert sites.Site(None).left_out("hardware", "here") == set()
+
+
+def test_what_nobody_knows_of_is_what_the_profile_gives():
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    said = dict(each.split("=") for each in profile["default-resources"])
+    rules = (ROOT / "rules/common.smk").read_text()
+    assert f'OTHERWISE = {{"runtime": {said["runtime"]}, "mem_mb": {said["mem_mb"]}}}' in rules
