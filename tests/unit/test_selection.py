@@ -1,10 +1,13 @@
 """What a study's selection asks for: its loops, its mistakes, and who goes on."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from joulegrid.analysis import selecting
 from joulegrid.errors import InputError
-from joulegrid.study import conclusions, study
+from joulegrid.study import conclusions, parts, study
+from joulegrid.study.code import Source
 from joulegrid.study.grid import Cell
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
@@ -56,16 +59,28 @@ def test_cells_of_candidates_wait_and_all_others_do_not(made):
     }
 
 
-def test_a_selection_is_part_of_no_record(made, study_data):
+@pytest.fixture
+def read_once(monkeypatch):
+    """The source of joulegrid, read once for all specs of a test."""
+    source = Source()
+    monkeypatch.setattr(parts, "Source", lambda: source)
+    monkeypatch.setattr(conclusions, "Source", lambda: source)
+
+
+def test_a_selection_is_part_of_no_record(made, study_data, read_once):
+    for axis in ("model", "quantization", "pruning"):  # few cells say it too
+        for label in list(study_data[axis])[1:]:
+            if label != "nf4":
+                del study_data[axis][label]
     jobs = {job.path for job in jobs_of(Specs(made()))}
     del study_data["selection"]
     assert {job.path for job in jobs_of(Specs(study.from_data(study_data, "x")))} == jobs
 
 
-def test_weight_and_count_decide_anew_and_what_is_shown_does_not(made, study_data):
+def test_weight_and_count_decide_anew_and_what_is_shown_does_not(made, study_data, read_once):
     def stamps(**keys):
         found = made(**keys)
-        steps = conclusions.conclusions(found, list(jobs_of(Specs(found))))
+        steps = conclusions.conclusions(found, [])
         return {name: step.stamp for name, step in steps.items()}
 
     before = stamps()
@@ -96,8 +111,8 @@ def test_weight_and_count_decide_anew_and_what_is_shown_does_not(made, study_dat
         ),
         (
             {"candidates": [{"training": "lora", "quantization": "fp32", "pruning": "none"}]},
-            r"lora-e5 of tiny is matched by 2 cells, tiny/lora-e5/none/fp32/here/.* and tiny/.*there"
-            r".*; name more axes",
+            r"lora-e5 of tiny is matched by 2 cells, tiny/lora-e5/none/fp32/here/.* and "
+            r"tiny/lora-e5/none/fp32/there/.*; name more axes",
         ),
         (
             {"grid": {"exclude": [{"training": "lora", "quantization": "fp32"}]}},
@@ -120,8 +135,8 @@ def test_weight_and_count_decide_anew_and_what_is_shown_does_not(made, study_dat
                     "exclude": [{"training": "none", "quantization": "fp32", "hardware": "here"}]
                 }
             },
-            r"is compared with tiny/none/none/fp32/here/transformers/questions, which is not in the "
-            r"grid",
+            r"is compared with tiny/none/none/fp32/here/transformers/questions, which is not in "
+            r"the grid",
         ),
         (
             {"ranking": {"baseline": {"training": "lora-e5", "quantization": "nf4"}}},
@@ -148,3 +163,44 @@ def test_nothing_to_rank_by_is_said(made, study_data):
     with pytest.raises(InputError, match=r"selection: no metric of the study counts"):
         made()
     assert made(weight=1).loops is not None
+
+
+def row(score, rank, note="", status="ok", reason=""):
+    """What `ranked.table` says of a candidate."""
+    numbers = dict.fromkeys(selecting.NUMBERS, score)
+    words = {"note": note, "status": status, "reason": reason}
+    return pd.Series({"model": "m", **numbers, "rank": rank, **words})
+
+
+def test_who_goes_on_and_why():
+    """By R; what has no rank never, whatever is known of it."""
+    members = [
+        (("m", "c"), row(0.2, 2)),
+        (("m", "a"), row(0.5, 1)),
+        (("m", "low"), row(0.9, pd.NA, note="does not meet what the study requires")),
+        (("m", "b"), row(0.3, 2)),
+        (("m", "gone"), row(np.nan, pd.NA, note="diverged", status="diverged", reason="step 3")),
+    ]
+    found = selecting._ranked(members, 2)
+    assert [(e["training"], e["goes_on"], e["why"]) for e in found] == [
+        ("a", True, "place 1 of 5"),
+        ("b", True, "place 2 of 5"),
+        (
+            "c",
+            False,
+            "place 3 of 5, 2 go on; sessions and samples do not tell it from b, which goes on",
+        ),
+        ("low", False, "no rank: does not meet what the study requires"),
+        ("gone", False, "no rank: diverged: step 3"),
+    ]
+    assert found[-1]["score"] is None
+    assert selecting._sentence(found, 2, "model") == "Of m 2 of 5 trained models go on: a, b."
+    few = selecting._ranked(members, 4)
+    assert [entry["goes_on"] for entry in few] == [True, True, True, False, False]
+    assert selecting._sentence(few, 4, "model").endswith(
+        ", because no more have a rank; 4 were asked for."
+    )
+    nothing = selecting._ranked(members[-1:], 1)
+    assert selecting._sentence(nothing, 1, "model") == (
+        "Of m 0 of 1 trained models go on, because no more have a rank; 1 were asked for."
+    )

@@ -201,10 +201,82 @@ def test_the_best_go_on_and_nothing_is_made_twice(two_loops):
     last = selected(place)["candidates"][-1]
     assert (last["training"], last["goes_on"]) == ("qlora", False)
     assert last["why"] == "no rank: oom: no memory left"
-    assert "3 were wanted, and no more have a rank" in selected(place)["said"][0]
+    assert "because no more have a rank; 3 were asked for" in selected(place)["said"][0]
     house.record(place, "quality/tiny/qlora/none/nf4/text").unlink()
     assert planned(place)[0] == {"quality/tiny/qlora/none/nf4/text"}
     assert planned(place)[1] is not None
 
 
 HEADER = ("schema_version", "id", "spec", "started", "elapsed_s", "host")
+
+
+@pytest.mark.slow
+def test_two_loops_of_a_real_model(tmp_path):
+    """Real trainings, of which one goes on; then with another weight the other."""
+    place = house.copy_project(tmp_path / "house")
+    (place / "envs/llm/.venv").symlink_to(house.ROOT / "envs/llm/.venv")
+    python = house.ROOT / "envs/llm/.venv/bin/python"
+    helper = house.ROOT / "tests/helpers/tiny_model.py"
+    subprocess.run([python, helper, place / "config/tiny"], check=True)
+    few = DATA | {"limit": 6, "template": "{verification}: "}
+    shape = {"batch_size": 2, "sequence_length": 400, "too_long": "truncate", "data": few}
+    data = {
+        "study": "small",
+        "model": {"tiny": {"path": "config/tiny"}},
+        "training": {
+            "none": {"method": "none"},
+            "lora": LORA | shape | {"epochs": 1},
+            "full": LORA | shape | {"epochs": 1, "method": "full", "learning_rate": 0.01},
+        },
+        "pruning": {"none": {"method": "none"}, "half": {"method": "magnitude", "ratio": 0.5}},
+        "quantization": {"fp32": {"method": "cast", "dtype": "float32"}},
+        "hardware": {"here": {"device": "cpu"}},
+        "engine": {"transformers": {"method": "transformers"}},
+        "workload": {"questions": house.TWO_PROMPTS},
+        "grid": {"exclude": [{"training": "none", "pruning": "half"}]},
+        "selection": {"candidates": [{"pruning": "none"}], "count": 1, "weight": 0},
+        "protocol": {
+            "sessions": 1,
+            "min_seconds": 0.2,
+            "max_windows": 2,
+            "idle_seconds": 0,
+            "disturbed": "accept",
+        },
+        "quality": {
+            "text": {
+                "method": "perplexity",
+                "text": "config/texts/evaluation.txt",
+                "window": 64,
+                "stride": 32,
+                "tokens": 128,
+            }
+        },
+        "ranking": {"baseline": {"quantization": "fp32"}},
+        "carbon": {"zones": {"DEU": {}}},
+    }
+    house.write_study(place, data)
+    house.snakemake(place, "--cores", "2")
+    first, *rest = selected(place)["candidates"]
+    assert first["goes_on"]
+    assert first["quality"] > rest[0]["quality"]
+    (other,) = (each["training"] for each in rest)
+    made = {path.parts[-2] for path in (place / "results/pruned/tiny").glob("*/half")}
+    assert made == {first["training"]}
+    said = f"Of tiny 1 of 2 trained models go on: {first['training']}."
+    page = (place / "results/studies/small/report.html").read_text()
+    assert f"Selected by R with w = 0: {said}" in page
+    script = [sys.executable, "scripts/show_answer.py", "results/studies/small"]
+    told = subprocess.run(script, cwd=place, capture_output=True, text=True, check=True).stdout
+    assert said in told
+    assert "second loop" in told
+    # both go on: the first one's records are taken as they are
+    before = {path: path.stat().st_mtime_ns for path in (place / "results/energy").rglob("*.json")}
+    changed(place, data, count=2)
+    house.snakemake(place, STUDY, "--cores", "2")
+    after = {path: path.stat().st_mtime_ns for path in (place / "results/energy").rglob("*.json")}
+    assert before.items() <= after.items()
+    (new,) = after.keys() - before.keys()
+    assert f"/{other}/half/" in str(new)
+    # another weight alone: nothing of it is new
+    changed(place, data, count=1, weight=1)
+    assert planned(place) == (set(), None)

@@ -140,7 +140,7 @@ def _sentence(found: list[dict[str, Any]], count: int, per: str) -> str:
     head = f"{of}{len(there)} of {len(found)} trained models go on"
     text = f"{head}: {', '.join(names)}" if names else head
     if len(there) < count:
-        text += f"; {count} were wanted, and no more have a rank"
+        text += f", because no more have a rank; {count} were asked for"
     return f"{text[0].upper()}{text[1:]}."
 
 
