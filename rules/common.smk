@@ -221,7 +221,7 @@ def of_stage(name):
 def of_hardware(label):
     """The same of the measurements on a hardware entry."""
     left_out = SITE.left_out("hardware", label)
-    found = scheduling.measuring(STUDY, label, OTHERWISE) if left_out else {}
+    found = scheduling.measuring(STUDY, label, OTHERWISE, UNFIT) if left_out else {}
     return completed(SITE.hardware(label), found, left_out)
 
 

@@ -6,14 +6,6 @@ localrules:
     pilot,
 
 
-def pilot_records(wildcards):
-    """The records of the few sessions that narrow the plan most, which are not there."""
-    # it imports what fits and chooses, which takes longer than planning a run: only for this target
-    from joulegrid.planning.cells import first_sessions
-
-    return [f"results/{job.path}.json" for job in SHELF.missing(first_sessions(SPECS, UNFIT))]
-
-
 rule plan:
     log:
         f"{LOGS}/plan.log",

@@ -42,6 +42,14 @@ def what_to_fetch(wildcards):
     return wanted
 
 
+def pilot_records(wildcards):
+    """The records of the few sessions that narrow the plan most, which are not there."""
+    # it imports what fits and chooses, which takes longer than planning a run: only for this target
+    from joulegrid.planning.cells import first_sessions
+
+    return [f"results/{job.path}.json" for job in SHELF.missing(first_sessions(SPECS, UNFIT))]
+
+
 def others_to_combine():
     """The studies that --config combine names: one, or a list."""
     named = workflow.config_settings.config.get("combine") or []

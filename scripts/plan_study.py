@@ -52,7 +52,9 @@ def lines(plan: planning.Plan) -> list[str]:
             found += [f"    {n} × {why}" for why, n in reasons.most_common(SHOWN)]
     first = cells.measured_first(plan.cells)
     if first:
-        found.append("measured first, these narrow the ranges most:")
+        found.append(
+            "measured first, these narrow the ranges most (snakemake pilot: one session each):"
+        )
     for (hardware, engine, kernel), chosen in first.items():
         found.append(f"    {hardware}, {engine}, {kernel}:")
         found += [f"        {'/'.join(cell)}" for cell in chosen]

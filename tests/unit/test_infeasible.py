@@ -1,6 +1,8 @@
 """Cells that are known not to fit: what is kept back, what is not, and what trying teaches."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ from joulegrid.analysis import dataset
 from joulegrid.analysis.variables import STATUS
 from joulegrid.planning import infeasible, memory
 from joulegrid.study import shelf, study
+from joulegrid.study.code import SCRIPTS
 from joulegrid.study.infeasible import packed, unpacked
 from joulegrid.study.job import part
 from joulegrid.study.parts import Parts
@@ -219,3 +222,20 @@ def test_a_merge_is_told_in_few_words(data):
     assert unpacked(told) == found
     assert unpacked({}) == {}
     assert packed(found)["reasons"] == sorted(set(found.values()))
+
+
+def test_deciding_imports_nothing_that_takes_time():
+    """Every start of Snakemake asks it."""
+    heavy = {"numpy", "scipy", "pandas", "xarray", "torch"}
+    code = (
+        "import sys; from joulegrid.planning import infeasible, scheduling; "
+        f"print(sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"

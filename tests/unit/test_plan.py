@@ -6,6 +6,8 @@ from joulegrid.planning import cells, infeasible, plan, ranges, sizes
 from joulegrid.planning.cells import Run, judged
 from joulegrid.planning.posterior import expected
 from joulegrid.study import frozen, study
+from joulegrid.study.job import part
+from joulegrid.study.parts import Parts
 from joulegrid.study.specs import Specs
 
 REVISION = "0" * 40
@@ -31,6 +33,12 @@ def data(study_data):
     study_data["engine"]["vllm"] = {"method": "vllm"}
     study_data["ranking"]["baseline"] = {"quantization": "fp16"}
     return study_data
+
+
+@pytest.fixture
+def any_code(monkeypatch):
+    """Which code a job runs is another question, and takes a second."""
+    monkeypatch.setattr(Parts, "_code", lambda self, *_: {"code": part("0")})
 
 
 def by_labels(found):
@@ -62,7 +70,8 @@ def test_every_cell_is_judged(data):
     assert "sizes of unknown" in found["unknown", "fp16", "large", "transformers"].unknown
 
 
-def test_what_is_known_not_to_fit_is_neither_sent_nor_predicted(data):
+def test_what_is_known_not_to_fit_is_neither_sent_nor_predicted(data, monkeypatch, any_code):
+    monkeypatch.setattr(plan, "conclusions", lambda *_: {})
     specs = Specs(study.from_data(data, "test"))
     unfit = infeasible.of_study(specs)
     found = by_labels(judged(specs.study, {}, unfit))["llama-30b", "fp16", "small", "vllm"]
@@ -125,7 +134,7 @@ def test_measured_sessions_calibrate_their_engine_and_kernel_alone(data):
         assert after[other].session.seconds == before[other].session.seconds
 
 
-def test_what_to_measure_first(data):
+def test_what_to_measure_first(data, any_code):
     """Of the cells of a group three; nothing where some were measured."""
     lengths = {f"w{n}": {**data["workload"]["questions"], "new_tokens": n} for n in (8, 64, 512)}
     data["workload"] = lengths

@@ -45,6 +45,14 @@ def test_sessions_ask_for_what_the_largest_cell_may_take(data):
     assert asked(data, "a100")["runtime"] > one["runtime"]
 
 
+def test_cells_that_are_not_sent_ask_for_nothing(data):
+    made = study.from_data(data, "test")
+    large = [cell for cell in made.cells if cell.model == "large"]
+    found = scheduling.measuring(made, "a100", OTHERWISE, large)
+    del data["model"]["large"]
+    assert found == asked(data, "a100")
+
+
 def test_longer_windows_ask_for_more_time(data):
     before = asked(data, "a100")["runtime"]
     data["protocol"]["min_seconds"] = 100
@@ -83,10 +91,10 @@ def test_making_asks_for_more_where_models_are_larger(data):
         stage: scheduling.making(study.from_data(data, "test"), stage, OTHERWISE)
         for stage in scheduling.MINUTES
     }
-    # half an hour, and 15 minutes for each of 34 billion parameters; these in 32 bits
+    # half an hour, and 15 minutes for each of 34 billion parameters; these in 16 bits
     assert found["quantize_weights"]["runtime"] == pytest.approx(30 + 15 * 33.74, abs=5)
-    assert found["quantize_weights"]["mem_mb"] == pytest.approx(8000 + 1.25 * 4 * 33.74e3, rel=0.02)
-    assert found["score_texts"]["runtime"] == 30
+    assert found["quantize_weights"]["mem_mb"] == pytest.approx(8000 + 1.25 * 2 * 33.74e3, rel=0.02)
+    assert found["score_texts"] == {"runtime": 30, "mem_mb": 8000}
     assert max(each["runtime"] for each in found.values()) == 1440
 
 

@@ -31,7 +31,6 @@ WARM_UP_RUNS, WINDOWS, FEW_AND_MANY = 3, 5, (3, 12)
 IDLE_PHASES = 3  # before loading, loaded, at the end
 START_S, LOAD_BYTES_PER_S = 30.0, 1e9
 PILOT, MOST_CASES = 3, 300  # cells to measure first, and those that they are chosen from
-NOT_SENT, NOT_EXPECTED = "it is not sent", "does not run"
 MOST_ROWS = 40  # that calibrate one group: more teach little and take time
 
 
@@ -91,7 +90,7 @@ def judged(
     found = [
         _judged(study, cell, model_of, prompts_of)
         if cell not in infeasible
-        else Judged(cell, _gpus(study, cell), infeasible=infeasible[cell], unknown=NOT_SENT)
+        else Judged(cell, _gpus(study, cell), infeasible=infeasible[cell])
         for cell in study.cells
     ]
     groups: dict[tuple[str, str, str], list[tuple[Cell, Case]]] = {}
@@ -164,7 +163,7 @@ def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
     if form is None:
         return replace(found, unknown="ready-made weights: only their files tell the format")
     if reason:
-        return replace(found, unknown=NOT_EXPECTED)
+        return replace(found, unknown="does not run")
     machine = Machine(boards[0], method_name("engine", engine), gpus)
     work = Workload(prompts, tokens_in, least(workload["new_tokens"]), under_way)
     return replace(found, case=Case(work, model, form, machine))

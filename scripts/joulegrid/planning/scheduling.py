@@ -9,12 +9,13 @@ get what its first one asks for. They are generous, since a job that gets too li
   predict;
 - making and evaluating weights: nothing was measured on GPUs yet; half an hour, and on top of it
   the minutes per billion of parameters in `MINUTES`, up to a day, which many partitions allow;
-- main memory: 8 GB, and on top of it a quarter more than the weights, of making in 32 bits.
+- main memory: 8 GB, and on top of it a quarter more than the weights, of making in 16 bits; metrics
+  of answers load none.
 
 Nothing here is imported that takes time: every start with a site asks it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from itertools import product
 from math import ceil
@@ -24,10 +25,11 @@ from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import matching
 from joulegrid.planning.factors import priors
 from joulegrid.planning.feasibility import format_of
-from joulegrid.planning.formats import SINGLE, of
+from joulegrid.planning.formats import of
 from joulegrid.planning.memory import weights_bytes
 from joulegrid.planning.prediction import Machine, Workload, predict
 from joulegrid.planning.sizes import BYTES_PER_TOKEN, TEMPLATE_TOKENS, architecture_of, prompts_of
+from joulegrid.study.grid import Cell
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
 from joulegrid.study.points import SWEPT
@@ -50,23 +52,27 @@ MINUTES = {
     "score_texts": 0.0,
 }
 MOST_MINUTES = 1440
-HOST_BYTES, MORE = 8e9, 1.25
+HOST_BYTES, MORE, HALF_BYTES = 8e9, 1.25, 2.0
 MEGA = 1e6
 
 
-def measuring(study: Study, hardware: str, otherwise: Mapping[str, int]) -> Asked:
+def measuring(
+    study: Study, hardware: str, otherwise: Mapping[str, int], infeasible: Collection[Cell] = ()
+) -> Asked:
     """What the sessions on a hardware entry ask for.
 
     Parameters
     ----------
     otherwise
         what a job gets that nothing is known of: no less is asked for where that is so of some.
+    infeasible
+        cells that are not sent.
     """
     model_of = cache(lambda label: architecture_of(study.data["model"][label]))
     cells = {
         (cell.model, cell.quantization, cell.engine, cell.workload)
         for cell in study.cells
-        if cell.hardware == hardware and study.unsupported(cell) is None
+        if cell.hardware == hardware and cell not in infeasible and study.unsupported(cell) is None
     }
     seconds, memory = set[float | None](), set[float | None]()
     for model, quantization, engine, workload in cells:
@@ -90,11 +96,12 @@ def making(study: Study, stage: str, otherwise: Mapping[str, int]) -> Asked:
     sizes = [architecture_of(entry) for entry in study.data["model"].values()]
     epochs = [entry.get("epochs", 1) for entry in study.data["training"].values()]
     times = max(epochs) if stage == "train_model" else 1
+    kept = 0.0 if stage == "score_texts" else HALF_BYTES
     seconds, memory = set[float | None](), set[float | None]()
     for each in sizes:
         minutes = None if each is None else MINUTES[stage] * times * each.parameters / 1e9
         seconds.add(None if minutes is None else BESIDE_S + 60 * min(minutes, MOST_MINUTES - 30))
-        memory.add(None if each is None else HOST_BYTES + MORE * weights_bytes(each, SINGLE))
+        memory.add(None if each is None else HOST_BYTES + MORE * kept * each.parameters)
     return _asked(seconds, memory, otherwise)
 
 
@@ -165,7 +172,7 @@ def _host_bytes(model: Architecture | None, entries: list[dict[str, Any]]) -> fl
     if model is None:
         return None
     form = of(quantization, method_name("engine", engine), None)
-    stored = 2.0 * model.parameters
+    stored = HALF_BYTES * model.parameters
     loaded = stored if form is None else weights_bytes(model, form)
     there = max(stored, loaded) if hardware["device"] == "cuda" else stored + loaded
     return HOST_BYTES + MORE * there
