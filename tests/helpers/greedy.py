@@ -29,3 +29,14 @@ def by_transformers(folder, requests, end=None):
         written = output[0, len(prompt) :].tolist()
         answers.append((tokenizer.decode(written, skip_special_tokens=True), written))
     return prompts, answers
+
+
+def text_of(pieces):
+    """The text of sentence pieces, some of which are single bytes, or special."""
+    parts = (bytes.fromhex(p[3:5]) if p[:3] == "<0x" else p.encode() for p in pieces if p != "<s>")
+    return b"".join(parts).decode(errors="replace").replace("\u2581", " ")
+
+
+def readable(text):
+    """Without the bytes that are no characters, and a space at the start."""
+    return text.replace("\ufffd", "").strip()

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from transformers import AutoTokenizer
 
 from helpers import tiny_model
-from helpers.greedy import by_transformers
+from helpers.greedy import by_transformers, readable, text_of
 from joulegrid.compression.quantization import gguf
 from joulegrid.compression.verification import describe_quantized
 from joulegrid.engines import Request, llamacpp
@@ -187,17 +187,6 @@ def test_requests_join_as_they_arrive_and_slots_become_free(made):
     one = loaded.run(short, at_once=1)
     spans = sorted((c.started_s, c.done_s) for c in one)
     assert all(before[1] < after[0] + 0.01 for before, after in pairwise(spans))
-
-
-def text_of(pieces):
-    """The text of sentence pieces, some of which are single bytes, or special."""
-    parts = (bytes.fromhex(p[3:5]) if p[:3] == "<0x" else p.encode() for p in pieces if p != "<s>")
-    return b"".join(parts).decode(errors="replace").replace("\u2581", " ")
-
-
-def readable(text):
-    """Without the bytes that are no characters, and a space at the start."""
-    return text.replace("\ufffd", "").strip()
 
 
 def test_the_prompts_and_the_first_tokens_are_those_of_transformers(made, tmp_path):

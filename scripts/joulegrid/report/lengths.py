@@ -94,7 +94,7 @@ def chart(frame: pd.DataFrame, width: int) -> alt.LayerChart:
         `DRAWN` of `length_frame`.
     """
     wide = frame.least.min() > 0 and frame.most.max() > WIDE * frame.least.min()
-    scale = alt.Scale(type="log", nice=True) if wide else alt.Scale(zero=True)
+    scale = alt.Scale(type="log", nice=False, padding=8) if wide else alt.Scale(zero=True)
     title = "tokens"
     base = alt.Chart(frame).encode(
         y=alt.Y("label:N", title=None, sort=frame.label.tolist()),
