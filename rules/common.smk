@@ -63,8 +63,8 @@ STEP_RULES = {
     "draw": "draw_figures",
     "report": "write_report",
 }
-# What --config tells the targets accept, retract, combine and fetch_intensity, and is nothing of a study
-COMMANDS = {"accept", "combine", "fetch"}
+# What --config tells the targets accept, retract, combine, fetch_intensity and plan, and is nothing of a study
+COMMANDS = {"accept", "combine", "fetch", "jobs"}
 STUDY, SITE, SPECS, JOBS, CONCLUSIONS = load_study()
 FOLDER = f"results/studies/{STUDY.name}"
 LOGS = "results/logs"
