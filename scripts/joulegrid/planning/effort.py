@@ -25,9 +25,9 @@ SAVE_BYTES_S = 1e9
 # Passes of the calibration samples: once to collect and once behind the change; a Hessian of every
 # layer's inputs takes about as many FLOP as a pass; AWQ tries 20 scales, and clips
 READING, HESSIAN, AWQ_SEARCH = 2.0, 1.0, 40.0
-# GPTQ and SparseGPT go column by column: what a column costs in launches. 0.5 ms give 15 min for
-# 13B and 2 h for 175B parameters; Frantar et al. (2023, arXiv 2210.17323, table 2) needed 21 min
-# and 4 h
+# GPTQ and SparseGPT go column by column: what a column costs in launches. With it 13 B parameters
+# take 19 min and 175 B 2.4 h on an A100; Frantar et al. (2023, arXiv 2210.17323, table 2) needed
+# 21 min and 4.2 h
 COLUMN_S = 0.5e-3
 GGUF_BYTES_S = 1e8  # converting and quantizing with llama.cpp
 FULL, ADAPTERS, UNPACKING = 3.0, 2.0, 1.5
