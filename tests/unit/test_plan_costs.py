@@ -487,3 +487,16 @@ def test_what_was_said_before_is_kept(data, tmp_path):
     after, _ = judge(data, {each.cell: [slow]})
     assert said_before(after.values(), path)[0] == json.loads(json.dumps(first))[0]
     assert said_before(after.values(), tmp_path / "none.json") != first
+
+
+def test_a_replay_teaches_its_energy_and_no_time(data):
+    data["workload"] = {"r": replay(), "q": data["workload"]["questions"]}
+    cells, _ = judge(data)
+    each = cells["fp16", "r"]
+    work = each.case.work
+    tokens = work.requests * work.tokens_in, work.requests * work.tokens_out, 0, work.requests
+    run = expected(each.case, each.session.belief)
+    after, _ = judge(data, {each.cell: [Run(14400.0, 1.3 * run.joules, *tokens)]})
+    assert expected(each.case, after["fp16", "r"].session.belief).joules > 1.15 * run.joules
+    blind, _ = judge(data, {each.cell: [Run(14400.0, None, *tokens)]})
+    assert blind["fp16", "q"].session.rests_on == "defaults"

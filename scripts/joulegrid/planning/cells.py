@@ -166,6 +166,7 @@ def _belief(members: Sequence[Judged], measured: Measured) -> Belief:
         for case in each.points[run.point : run.point + 1]
         if case is not None
     ]
+    rows = [row for row in rows if row.seconds is not None or row.joules is not None]
     step = math.ceil(len(rows) / MOST_ROWS) or 1
     case = members[0].case
     assert case is not None
