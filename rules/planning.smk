@@ -5,16 +5,6 @@ localrules:
     plan,
 
 
-def at_a_time():
-    """How many jobs run at once: what --config jobs says, else --jobs of a cluster; on this machine measurements
-    run one by one.
-    """
-    asked = config.get("jobs", workflow.resource_settings.nodes or 1)
-    if not re.fullmatch("[1-9][0-9]*", str(asked)):
-        raise WorkflowError(f"--config jobs={asked}: expected a whole number of jobs, 1 or more")
-    return str(asked)
-
-
 rule plan:
     log:
         f"{LOGS}/plan.log",
