@@ -81,8 +81,8 @@ STEP_RULES = {
     "draw": "draw_figures",
     "report": "write_report",
 }
-# What --config tells the targets accept, retract, combine and fetch_intensity, and is nothing of a study
-COMMANDS = {"accept", "combine", "fetch"}
+# What --config tells the targets accept, retract, combine, fetch_intensity and plan, and is nothing of a study
+COMMANDS = {"accept", "combine", "fetch", "jobs"}
 # UNFIT are cells that are known not to fit: no job is sent, so that they are not among JOBS
 STUDY, SITE, SPECS, EVERY_JOB, JOBS, UNFIT, CONCLUSIONS = load_study()
 FOLDER = f"results/studies/{STUDY.name}"

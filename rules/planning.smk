@@ -12,7 +12,7 @@ rule plan:
     conda:
         "../envs/python.yaml"
     params:
-        options=told("--output", f"{FOLDER}/plan"),
+        options=told("--output", f"{FOLDER}/plan", "--jobs", at_a_time()),
     message:
         "What a run would take"
     shell:

@@ -50,6 +50,16 @@ def pilot_records(wildcards):
     return [f"results/{job.path}.json" for job in SHELF.missing(first_sessions(SPECS, UNFIT))]
 
 
+def at_a_time():
+    """How many jobs run at once: what --config jobs says, else --jobs of a cluster; on this machine measurements
+    run one by one.
+    """
+    asked = config.get("jobs", workflow.resource_settings.nodes or 1)
+    if not re.fullmatch("[1-9][0-9]*", str(asked)):
+        raise WorkflowError(f"--config jobs={asked}: expected a whole number of jobs, 1 or more")
+    return str(asked)
+
+
 def others_to_combine():
     """The studies that --config combine names: one, or a list."""
     named = workflow.config_settings.config.get("combine") or []

@@ -8,9 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 from joulegrid.jobs import run
-from joulegrid.planning import cells
+from joulegrid.planning import cells, tables
 from joulegrid.planning import plan as planning
-from joulegrid.planning.ranges import Range
+from joulegrid.planning.ranges import Range, times
+from joulegrid.planning.takes import Takes
 from joulegrid.study import sites
 from joulegrid.study.conclusions import study_of
 from joulegrid.study.specs import Specs
@@ -23,41 +24,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", type=json.loads, required=True, help="the study, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
+    parser.add_argument("--jobs", type=int, default=1, help="how many jobs run at a time")
     arguments = parser.parse_args()
     study = study_of(arguments.study)
-    plan = planning.of_study(Specs(study), sites.artifacts_of(study.data.get("site")))
-    planning.write(plan, arguments.output)
+    site = sites.data_of(study.data.get("site"))
+    artifacts = sites.artifacts_of(study.data.get("site"))
+    plan = planning.of_study(Specs(study), artifacts, arguments.jobs, site)
+    tables.write(plan, arguments.output)
     for line in lines(plan):
         print(line)
-    print(f"written: {arguments.output}/plan.tsv, cells.tsv, plan.json")
+    print(f"written: {arguments.output}/plan.tsv, jobs.tsv, cells.tsv, total.tsv, plan.json")
 
 
 def lines(plan: planning.Plan) -> list[str]:
     """The plan for people; ranges are what 80 % of outcomes lie between."""
-    found = [f"{'jobs':10} {'all':>7} {'there':>7} {'accepted':>9} {'to run':>7}"]
-    found += [*map(line_of, plan.jobs), *lines_of(plan.shares)]
+    found = [*of_kinds(plan), *of_machines(plan, plan.shares)]
     if plan.open is not None:
         found.append("open until trained models are selected; beside the above at most:")
-        found += [*map(line_of, plan.open.jobs), *lines_of(plan.open.shares)]
-    for title, key in (
-        ("unsupported, no job is sent", "unsupported"),
-        ("known not to fit, no job is sent (protocol.infeasible: try sends them)", "infeasible"),
-        ("expected not to run, but sent", "doubtful"),
-        ("slower than the format promises", "slower"),
-        ("not predicted", "not_predicted"),
-    ):
-        reasons = Counter(row[key] for row in planning.cell_rows(plan) if row[key])
-        if reasons:
-            found.append(f"{title}:")
-            found += [f"    {n} × {why}" for why, n in reasons.most_common(SHOWN)]
-    first = cells.measured_first(plan.cells)
-    if first:
-        found.append(
-            "measured first, these narrow the ranges most (snakemake pilot: one session each):"
-        )
-    for (hardware, engine, kernel), chosen in first.items():
-        found.append(f"    {hardware}, {engine}, {kernel}:")
-        found += [f"        {'/'.join(cell)}" for cell in chosen]
+        found += [*map(line_of, plan.open.jobs), *of_machines(plan, plan.open.shares)]
+    return [*found, *in_total(plan), *of_cells(plan)]
+
+
+def of_kinds(plan: planning.Plan) -> list[str]:
+    """How many jobs of each kind, and what those take that are no sessions."""
+    found = [f"{'jobs':10} {'all':>7} {'there':>7} {'accepted':>9} {'to run':>7}"]
+    for jobs in plan.jobs:
+        line = line_of(jobs)
+        effort = plan.efforts.get(jobs.kind)
+        if effort is not None:
+            line += f"   {effort.predicted} predicted: {text(effort.hours)} h; {effort.rests_on}"
+        elif jobs.to_run and jobs.kind not in ("energy", "steps"):
+            line += "   not predicted"
+        found.append(line)
     return found
 
 
@@ -66,7 +64,7 @@ def line_of(jobs: planning.Jobs) -> str:
     return f"{jobs.kind:10} {jobs.jobs:7} {jobs.there:7} {jobs.accepted:9} {jobs.to_run:7}"
 
 
-def lines_of(shares: list[planning.Share]) -> list[str]:
+def of_machines(plan: planning.Plan, shares: list[planning.Share]) -> list[str]:
     """What each hardware entry has to do."""
     found = []
     for share in shares:
@@ -75,13 +73,64 @@ def lines_of(shares: list[planning.Share]) -> list[str]:
             f"{share.infeasible} infeasible; {share.sessions} sessions, {share.there} "
             f"there, {share.to_run} to run"
         )
-        if share.predicted:
-            found.append(
-                f"    {share.predicted} of them predicted: {text(share.hours)} h, "
-                f"{text(share.gpu_hours)} GPU hours, {text(share.gpu_kwh)} kWh of the GPUs; "
-                f"{share.rests_on}"
-            )
-            found += [f"    {zone}: {text(grams)} g CO2e" for zone, grams in share.grams.items()]
+        timed = f", of {share.timed} the time" if share.timed else ""
+        if share.predicted or share.timed:
+            found.append(f"    {share.predicted} of them predicted{timed}; {share.rests_on}")
+            found += spent(share.takes, plan)
+        if share.takes.host_kwh:
+            found.append(f"    CPU and memory by {share.host_rests_on}")
+    return found
+
+
+def in_total(plan: planning.Plan) -> list[str]:
+    """Sessions and all other jobs, and what they need of disks and network."""
+    found = ["in total:", *(spent(plan.total, plan) if plan.total.hours.median else [])]
+    for name, known in (("written", plan.written), ("fetched from the hub", plan.fetched)):
+        if known.number:
+            unknown = f", {known.unknown} of them of unknown size" if known.unknown else ""
+            size = text(times(known.size, 1 / tables.GIGA))
+            found.append(f"    {known.number} weights {name}, {size} GB{unknown}")
+    return found if len(found) > 1 else []
+
+
+def spent(takes: Takes, plan: planning.Plan) -> list[str]:
+    """Hours, energy, CO2e and money."""
+    at_a_time = f"{plan.at_a_time} job{'s' if plan.at_a_time > 1 else ''} at a time"
+    found = [
+        f"    {text(takes.hours)} h, {text(takes.gpu_hours)} GPU hours, "
+        f"{text(takes.node_hours)} node hours; {text(takes.wall_hours)} h with {at_a_time}",
+        f"    {text(takes.gpu_kwh)} kWh of the GPUs; of CPU and memory "
+        + (f"{text(takes.host_kwh)} kWh" if takes.host_kwh else "nothing is known"),
+    ]
+    found += [f"    {zone}: {text(grams)} g CO2e" for zone, grams in takes.grams.items()]
+    found += [
+        f"    {zone}, begun when it was best a day before: {text(grams)} g; at the best start "
+        f"within a day, which nobody knows before: {text(takes.best_start[zone])} g"
+        for zone, grams in takes.best_yesterday.items()
+    ]
+    return [*found, *([f"    {text(takes.money)} {plan.currency}"] if takes.money else [])]
+
+
+def of_cells(plan: planning.Plan) -> list[str]:
+    """Why cells do not run, or are not predicted, and which to measure first."""
+    found = []
+    for title, key in (
+        ("unsupported, no job is sent", "unsupported"),
+        ("known not to fit, no job is sent (protocol.infeasible: try sends them)", "infeasible"),
+        ("expected not to run, but sent", "doubtful"),
+        ("slower than the format promises", "slower"),
+        ("not predicted", "not_predicted"),
+    ):
+        reasons = Counter(row[key] for row in tables.cell_rows(plan) if row[key])
+        if reasons:
+            found.append(f"{title}:")
+            found += [f"    {n} × {why}" for why, n in reasons.most_common(SHOWN)]
+    first = cells.measured_first(plan.cells)
+    if first:
+        found.append("measured first, these narrow the ranges most:")
+    for (hardware, engine, kernel), chosen in first.items():
+        found.append(f"    {hardware}, {engine}, {kernel}:")
+        found += [f"        {'/'.join(cell)}" for cell in chosen]
     return found
 
 

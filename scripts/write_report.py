@@ -4,15 +4,29 @@ from pathlib import Path
 
 from joulegrid.analysis import storage
 from joulegrid.jobs import run
+from joulegrid.planning import beforehand
 from joulegrid.records import read_json
 from joulegrid.report import page
 
 
 def main(arguments, spec):
-    """Write --output from the dataset, the charts and the study."""
+    """Write --output from the dataset, the charts and the study, and where a plan was made, from
+    what it said before anything was measured.
+    """
     tree = storage.read(Path(arguments.study))
     charts = read_json(arguments.charts)["charts"]
-    Path(arguments.output).write_text(page.render(tree, charts, spec["study"]), encoding="utf-8")
+    said = planned(Path(arguments.output))
+    Path(arguments.output).write_text(
+        page.render(tree, charts, spec["study"], said), encoding="utf-8"
+    )
+
+
+def planned(output):
+    """What the plan of the study said; that of an unfinished study lies a folder above its page."""
+    for folder in (output.parent, output.parent.parent):
+        if found := beforehand.read(folder / "plan/plan.json"):
+            return found
+    return []
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def test_a_plan_is_what_a_dry_run_would_run(own):
     next((place / "results/quality").rglob("*.json")).unlink()
     said, written, table = agrees(place)
     assert len(written["to_run"]) > 10
-    assert "CPUs are not in the table of boards" in said
+    assert "the sizes of tiny are not known here" in said
     assert [row["predicted"] for row in table] == ["0", "0"]
 
 
@@ -181,3 +181,37 @@ def test_a_pilot_measures_a_few_sessions_and_the_rest_leaves_out_what_does_not_f
         for workload in ("short", "long")
         for session in (1, 2)
     }
+
+
+@pytest.mark.slow
+def test_the_report_puts_the_plan_beside_what_was_measured(own):
+    """Cells of which the plan said something before: on a CPU, by others with the same kernel."""
+    place, data = own
+    data["model"] = {"mini": {"random": "mini-llama"}}
+    data["quantization"] = {"fp32": data["quantization"]["fp32"]}
+    del data["hardware"]["there"]
+    del data["quality"]["facts"]
+    house.write_study(place, data)
+    house.snakemake(place, "--cores", "4")
+    gone = sorted((place / "results/energy").glob("mini/none/half/fp32/here/**/*.json"))
+    assert len(gone) == 2
+    for path in gone:
+        path.unlink()
+    said, written, table = plan(place)
+    assert [row["predicted"] for row in table] == ["2"]
+    assert "calibrated by 2 rows on CPU" in said
+    (before,) = written["said_before"]
+    assert (before["pruning"], before["hardware"], before["gpu_j_per_token"]) == (
+        "half",
+        "here",
+        None,
+    )
+    house.snakemake(place, "--cores", "4")
+    page = (place / "results/studies/small/report.html").read_text()
+    row = page[page.index('<table id="planned">') :].split("</table>")[0]
+    assert "<td>here</td><td>time per token</td>" in row
+    assert row.count("<tr>") == 2
+    # the stand-in takes the same time for all
+    cells, inside, ratio = re.findall(r'<td class="n">([\d.]+)</td>', row)
+    assert (cells, inside) == ("1", "1")
+    assert float(ratio) == pytest.approx(1, abs=0.15)

@@ -128,3 +128,24 @@ def _device(row: dict[str, str]) -> Device:
 def _pair(capability: str) -> tuple[int, int]:
     major, _, minor = capability.partition(".")
     return int(major), int(minor)
+
+
+# Of CPUs nothing is known before one was measured: nominal rates that its sessions correct
+ANY_CPU = Device(
+    name="CPU",
+    nvml_name="",
+    architecture="",
+    compute_capability=None,
+    memory_kind="DDR",
+    memory=0.0,
+    bandwidth=2e10,
+    peak={"fp32": 1e11, "fp16": 1e11},
+    limit_w=2.0,
+    idle_w=1.0,
+    idle_is="assumed",
+    loaded_idle_w=1.0,
+    loaded_idle_is="assumed",
+    pcie=0.0,
+    nvlink=0.0,
+    source="nominal",
+)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from joulegrid.planning.devices import Device
+from joulegrid.planning.devices import ANY_CPU, Device
 
 Factors = Mapping[str, float]
 
@@ -87,6 +87,7 @@ COMMON: Mapping[str, Prior] = MappingProxyType(
 )
 SINGLE = Prior(0.85, 0.20)  # outside tensor cores, which are harder to feed
 GDDR_POWER = Prior(1.0, 0.20)  # small boards are at their limit when reading
+NOMINAL = Prior(1.0, 1.0)  # of a CPU of which nothing is known
 # Host time. Per sequence and step it fits 0.38 ms behind the server of vLLM 0.5, called in the same
 # process about 0.06; 0.015 ms from 0.11 on
 VLLM = {"step_s": Prior(2e-3, 0.80), "sequence_s": Prior(15e-6, 1.0)}
@@ -115,6 +116,8 @@ def priors(engine: str, version: str, kernel: str, device: Device) -> dict[str, 
         found["power_memory"] = GDDR_POWER
     if kernel == "dense-32":
         found["compute"] = SINGLE
+    if device == ANY_CPU:
+        found["slowness"] = NOMINAL
     found["idle"] = Prior(1.0, 0.10 if device.loaded_idle_is == "measured" else 0.25)
     if engine == "vllm":
         return found | (OLD_VLLM if _is_old(version) else VLLM)

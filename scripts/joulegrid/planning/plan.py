@@ -1,33 +1,28 @@
 """The plan of a study: what is there, what a run would make, and what that takes per machine.
 
 What a run would make is asked of the functions that the rules ask (`Shelf.to_make`), so that both
-agree. Predicted are the sessions of energy on boards that are known; everything else is counted.
+agree. What cannot be predicted is counted.
 """
 
-import csv
-import json
 from collections.abc import Iterable
-from pathlib import Path
+from functools import cache
 from typing import Any, NamedTuple
 
-from joulegrid.analysis.reading import Records
-from joulegrid.analysis.recorded.session import Session
-from joulegrid.analysis.sessions import session_row
-from joulegrid.analysis.variables import BASIS
-from joulegrid.planning import infeasible, open_cells, ranges
-from joulegrid.planning.cells import Judged, Run, judged, measured_first
-from joulegrid.planning.ranges import Forecast, Range
+from joulegrid.planning import disk, host, infeasible, open_cells, taken, takes
+from joulegrid.planning.bill import Grid
+from joulegrid.planning.cells import Judged, judged
+from joulegrid.planning.making import Effort, efforts
+from joulegrid.planning.sizes import architecture_of
+from joulegrid.planning.takes import Machine, Rates, Takes
 from joulegrid.records import ROOT
+from joulegrid.study import sites
 from joulegrid.study.accept import taken_over
-from joulegrid.study.conclusions import conclusions
+from joulegrid.study.conclusions import Conclusion, conclusions
 from joulegrid.study.grid import Cell
 from joulegrid.study.shelf import Shelf, jobs_of, sent
 from joulegrid.study.specs import KINDS, Job, Specs
 from joulegrid.study.study import Study
 from joulegrid.study.zones import resolve
-from joulegrid.units import J_PER_KWH
-
-PER_HOUR = 3600.0
 
 
 class Jobs(NamedTuple):
@@ -43,22 +38,20 @@ class Jobs(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What one hardware entry, or all together, has to do.
+    """What one hardware entry has to do.
 
     Parameters
     ----------
     cells, unsupported, infeasible
         cells, and of them those that no engine runs and those that are known not to fit: no job is
         sent for either.
-    sessions, there, accepted, to_run, predicted
+    sessions, there, accepted, to_run, predicted, timed
         sessions; those that are done and of these those that were accepted; those that a run would
-        make and of these those that the ranges are of.
-    hours, gpu_hours, gpu_kwh
-        of the predicted sessions, one after another: 80 % ranges.
-    grams
-        zone -> CO2e of `gpu_kwh` with the machine's PUE, 80 % range.
-    rests_on
-        what the ranges rest on.
+        make, of these those that the ranges are of, and those of which time alone is known.
+    takes
+        of both.
+    rests_on, host_rests_on
+        what the ranges rest on, and what the energy of CPU and memory.
     """
 
     hardware: str
@@ -70,11 +63,10 @@ class Share(NamedTuple):
     accepted: int
     to_run: int
     predicted: int
-    hours: Range
-    gpu_hours: Range
-    gpu_kwh: Range
-    grams: dict[str, Range]
+    timed: int
+    takes: Takes
     rests_on: str
+    host_rests_on: str
 
 
 class Open(NamedTuple):
@@ -86,100 +78,156 @@ class Open(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All of it; `to_run` are the paths of records that a run would make. `open` is None where
-    nothing is.
+    """All of it.
+
+    Parameters
+    ----------
+    at_a_time
+        how many jobs run at once.
+    currency
+        of money; empty without prices.
+    efforts
+        kind of job -> what making weights and evaluating quality take.
+    total
+        of sessions and of `efforts`.
+    written, fetched
+        bytes of weights that a run writes, and fetches from the hub.
+    to_run
+        the paths of records that a run would make.
+    open
+        None where nothing is.
     """
 
     study: str
+    at_a_time: int
+    currency: str
     jobs: list[Jobs]
     shares: list[Share]
     cells: list[Judged]
+    efforts: dict[str, Effort]
+    total: Takes
+    written: disk.Bytes
+    fetched: disk.Bytes
     to_run: list[str]
     open: Open | None = None
 
 
-def of_study(specs: Specs, artifacts: str) -> Plan:
-    """The plan of a study, given where its weights lie."""
-    study, every = specs.study, list(jobs_of(specs))
-    unfit = infeasible.of_study(specs)
+class Facts(NamedTuple):
+    """What all machines of a study are told: records, the site file, intensities and prices."""
+
+    study: Study
+    known: taken.Taken
+    site: dict[str, Any] | None
+    rates: Rates
+
+
+States = tuple[set[str], set[str], set[str]]  # paths that are missing, to run, accepted
+
+
+def of_study(
+    specs: Specs, artifacts: str, at_a_time: int = 1, site: dict[str, Any] | None = None
+) -> Plan:
+    """The plan of a study.
+
+    Parameters
+    ----------
+    artifacts
+        where its weights lie.
+    at_a_time
+        how many jobs run at once.
+    site
+        the site file, None without one.
+    """
+    study, every, unfit = specs.study, list(jobs_of(specs)), infeasible.of_study(specs)
     shelf, steps = Shelf(artifacts, every), conclusions(study, sent(every, unfit), unfit)
     decided, most = open_cells.split(specs, shelf, steps, unfit)
-    jobs = sent(jobs_of(specs, decided), unfit)
-    own, now = {job.path for job in jobs}, {*decided}
-    both = sent(jobs_of(specs, [*decided, *most]), unfit)
+    jobs, both = (sent(jobs_of(specs, each), unfit) for each in (decided, [*decided, *most]))
     missing = {job.path for job in shelf.missing(both)}
     to_run = {job.path for job in shelf.to_make(jobs)}
-    accepted = {taken.job.path for taken in taken_over(both, shelf)}
-    found = judged(study.of_cells([*decided, *most]), measured(both, shelf, missing), unfit)
-    states = (missing, to_run, accepted)
-    counted, shares = _both(study, jobs, [each for each in found if each.cell in now], states)
+    accepted = {done.job.path for done in taken_over(both, shelf)}
+    known = taken.read(both, shelf, missing)
+    models = {job.labels[0]: ROOT / shelf.weights(job) for job in both if job.kind == "models"}
+    model_of = cache(
+        lambda label: architecture_of(study.data["model"][label], models[label].parent)
+    )
+    cells = judged(study.of_cells([*decided, *most]), known.runs, unfit, model_of)
+    rates = _rates(study, at_a_time, site)
+    facts, now = Facts(study, known, site, rates), set(decided)
+    of_now = [each for each in cells if each.cell in now]
+    shares = _shares(facts, jobs, of_now, (missing, to_run, accepted))
+    opened = None
+    if most:
+        own = {job.path for job in jobs}
+        later = [job for job in both if job.path not in own]
+        waiting = [each for each in cells if each.cell not in now]
+        states = missing, {job.path for job in shelf.to_make(both)} - to_run, accepted
+        opened = Open(
+            _by_kind(later, states), _shares(facts, later, waiting, states), frozenset(most)
+        )
+    made = efforts(specs, jobs, to_run, known.others, site, model_of)
+    pue = max(entry.get("pue", 1.0) for entry in study.data["hardware"].values())
+    return Plan(
+        study.name,
+        at_a_time,
+        rates.prices.currency if rates.prices else "",
+        [*_by_kind(jobs, (missing, to_run, accepted)), _steps(study, steps, missing)],
+        shares,
+        cells,
+        made,
+        takes.all_together([share.takes for share in shares], made, pue, rates),
+        disk.written(study.data, jobs, shelf, model_of),
+        disk.fetched(study.data, [job for job in jobs if job.path in to_run], model_of),
+        sorted(to_run),
+        opened,
+    )
+
+
+def _shares(facts: Facts, jobs: list[Job], cells: list[Judged], states: States) -> list[Share]:
+    """What each hardware entry has to do."""
+    sessions = [job for job in jobs if job.kind == "energy"]
+    return [
+        _share(
+            _machine(facts.study, label, facts.known, facts.site),
+            [each for each in cells if each.cell.hardware == label],
+            [job for job in sessions if Cell(*job.labels[:-1]).hardware == label],
+            states,
+            facts.rates,
+        )
+        for label in facts.study.labels("hardware")
+    ]
+
+
+def _rates(study: Study, at_a_time: int, site: dict[str, Any] | None) -> Rates:
+    zones = resolve(study.zones, study.source)
+    key = "intensity_g_per_kwh"
+    yearly = {zone: each[key] for zone, each in zones.items() if key in each}
+    return Rates(yearly, Grid(zones, ROOT), sites.prices_of(site), at_a_time)
+
+
+def _machine(study: Study, label: str, known: taken.Taken, site: dict[str, Any] | None) -> Machine:
+    entry = study.data["hardware"][label]
+    resources = site["hardware"].get(label, {}) if site else {}
+    return Machine(
+        label,
+        entry.get("gpus", 1) if entry["device"] == "cuda" else 0,
+        resources.get("nodes", 1),
+        entry.get("pue", 1.0),
+        host.power(known.hosts.get(label, []), entry),
+    )
+
+
+def _by_kind(jobs: list[Job], states: States) -> list[Jobs]:
+    kinds = {job.kind for job in jobs}
+    return [_counted(kind, jobs, *states) for kind in KINDS if kind in kinds]
+
+
+def _steps(study: Study, steps: dict[str, Conclusion], missing: set[str]) -> Jobs:
     late = [
         name
         for name, step in steps.items()
         if missing or not (ROOT / "results/studies" / study.name / step.stamp).exists()
     ]
-    counted.append(Jobs("steps", len(steps), len(steps) - len(late), 0, len(late)))
-    plan = Plan(study.name, counted, shares, found, sorted(to_run))
-    if not most:
-        return plan
-    later = [job for job in both if job.path not in own]
-    states = (missing, {job.path for job in shelf.to_make(both)} - to_run, accepted)
-    cells = frozenset(most)
-    waiting = [each for each in found if each.cell in cells]
-    return plan._replace(open=Open(*_both(study, later, waiting, states), cells))
-
-
-States = tuple[set[str], set[str], set[str]]
-
-
-def _both(
-    study: Study, jobs: list[Job], cells: list[Judged], states: States
-) -> tuple[list[Jobs], list[Share]]:
-    """The jobs of each kind, and what each hardware entry has to do."""
-    sessions = [job for job in jobs if job.kind == "energy"]
-    shares = [
-        _share(
-            label,
-            [each for each in cells if each.cell.hardware == label],
-            [job for job in sessions if Cell(*job.labels[:-1]).hardware == label],
-            states,
-            _factors(study, label),
-        )
-        for label in study.labels("hardware")
-    ]
-    kinds = {job.kind for job in jobs}
-    return [_counted(kind, jobs, *states) for kind in KINDS if kind in kinds], shares
-
-
-def measured(jobs: list[Job], shelf: Shelf, missing: set[str]) -> dict[Cell, list[Run]]:
-    """What the sessions that are there say, findings and damaged ones left out."""
-    records, found = Records(shelf), dict[Cell, list[Run]]()
-    for job in jobs:
-        if job.kind != "energy":
-            continue
-        row = {} if job.path in missing else records.row(job, Session, session_row)
-        if "energy" in row:
-            runs, (_, gpu, _) = row["runs"], row["energy"]
-            by_counter = BASIS[row["basis"][1]] == "measured"
-            run = Run(
-                row["duration"] / runs,
-                gpu / runs if by_counter else None,
-                row["tokens_read"] / runs,
-                row["tokens_written"] / runs,
-            )
-            found.setdefault(Cell(*job.labels[:-1]), []).append(run)
-    return found
-
-
-def _factors(study: Study, hardware: str) -> dict[str, float]:
-    """Zone -> g of CO2e per J of a machine, of zones with one figure for the year."""
-    pue = study.data["hardware"][hardware].get("pue", 1.0)
-    found = resolve(study.zones, study.source)
-    return {
-        zone: each["intensity_g_per_kwh"] * pue / J_PER_KWH
-        for zone, each in found.items()
-        if "intensity_g_per_kwh" in each
-    }
+    return Jobs("steps", len(steps), len(steps) - len(late), 0, len(late))
 
 
 def _counted(
@@ -191,106 +239,35 @@ def _counted(
 
 
 def _share(
-    label: str,
+    machine: Machine,
     cells: list[Judged],
     sessions: list[Job],
     states: States,
-    factors: dict[str, float],
+    rates: Rates,
 ) -> Share:
     counted = _counted("energy", sessions, *states)
     by_cell = {each.cell: each for each in cells}
     waiting = [by_cell[Cell(*job.labels[:-1])] for job in sessions if job.path in states[1]]
-    said: list[Forecast] = [each.session for each in waiting if each.session is not None]
-    gpus = cells[0].gpus if cells else 0
+    said = [each.session for each in waiting if each.session is not None]
+    fixed = [
+        each.window
+        for each in waiting
+        if each.window is not None and each.session is None and not each.doubtful
+    ]
     rests_on = {
         f"{each.session.rests_on} on {each.case.machine.device.name}"
         for each in waiting
         if each.session is not None and each.case is not None
     }
-    hours = _times(ranges.seconds(said), 1 / PER_HOUR)
-    joules = ranges.joules(said)
     return Share(
-        label,
+        machine.label,
         len(cells),
         sum(bool(each.unsupported) for each in cells),
         sum(bool(each.infeasible) for each in cells),
-        counted.jobs,
-        counted.there,
-        counted.accepted,
-        counted.to_run,
+        *counted[1:],
         len(said),
-        hours,
-        _times(hours, gpus),
-        _times(joules, 1 / J_PER_KWH),
-        {zone: _times(joules, factor) for zone, factor in factors.items()},
+        len(fixed),
+        takes.of_sessions(said, fixed, machine, rates),
         ", ".join(sorted(rests_on)) or "–",
+        machine.host.rests_on if machine.host else "–",
     )
-
-
-def _times(values: Range, factor: float) -> Range:
-    return Range(*(value * factor for value in values))
-
-
-# ---------------------------------------------------------------- what is written
-def rows(shares: list[Share]) -> list[dict[str, Any]]:
-    """A row per hardware entry, ranges in three columns each."""
-    found = []
-    for share in shares:
-        row: dict[str, Any] = {}
-        for name, value in share._asdict().items():
-            if isinstance(value, Range):
-                row |= {f"{name}_{part}": number for part, number in value._asdict().items()}
-            elif name == "grams":
-                for zone, grams in value.items():
-                    parts = grams._asdict().items()
-                    row |= {f"gco2e_{zone}_{part}": number for part, number in parts}
-            else:
-                row[name] = value
-        found.append(row)
-    return found
-
-
-def cell_rows(plan: Plan) -> list[dict[str, Any]]:
-    """A row per cell: its labels and what is known of it."""
-    return [
-        {
-            **each.cell._asdict(),
-            "unsupported": each.unsupported,
-            "infeasible": each.infeasible,
-            "doubtful": each.doubtful,
-            "slower": "; ".join(each.slower),
-            "session_s": each.session.seconds if each.session else None,
-            "session_gpu_j": each.session.joules if each.session else None,
-            "not_predicted": each.unknown,
-            "open": plan.open is not None and each.cell in plan.open.cells,
-        }
-        for each in plan.cells
-    ]
-
-
-def write(plan: Plan, folder: Path) -> None:
-    """plan.tsv (per machine), cells.tsv (per cell) and plan.json (all) in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (("plan.tsv", rows(plan.shares)), ("cells.tsv", cell_rows(plan))):
-        with open(folder / name, "w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(table[0]), delimiter="\t", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table)
-    content: dict[str, Any] = {
-        "study": plan.study,
-        "jobs": [each._asdict() for each in plan.jobs],
-        "hardware": rows(plan.shares),
-        "cells": cell_rows(plan),
-        "measure_first": [
-            {"hardware": hardware, "engine": engine, "kernel": kernel, "cells": list(chosen)}
-            for (hardware, engine, kernel), chosen in measured_first(plan.cells).items()
-        ],
-        "to_run": plan.to_run,
-    }
-    if plan.open is not None:
-        content["open"] = {
-            "jobs": [each._asdict() for each in plan.open.jobs],
-            "hardware": rows(plan.open.shares),
-        }
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    (folder / "plan.json").write_text(text + "\n", encoding="utf-8")

@@ -98,3 +98,38 @@ def _sum(parts: list[tuple[Forecast, float]], which: int) -> Range:
         up += rest + float(np.sum(effects.max(axis=0).clip(min=0) ** 2))
         down += rest + float(np.sum(effects.min(axis=0).clip(max=0) ** 2))
     return Range(total * float(np.exp(-np.sqrt(down))), total, total * float(np.exp(np.sqrt(up))))
+
+
+NOTHING = Range(0.0, 0.0, 0.0)
+
+
+def times(values: Range, factor: float) -> Range:
+    """A range in another unit, or so many times as much."""
+    return Range(*(value * factor for value in values))
+
+
+def together(parts: Iterable[Range]) -> Range:
+    """What parts that err independently of each other take together: medians add up, distances to
+    the ends in squares.
+    """
+    found = list(parts)
+    total = sum(part.median for part in found)
+    down = np.sqrt(sum((part.median - part.low) ** 2 for part in found))
+    up = np.sqrt(sum((part.high - part.median) ** 2 for part in found))
+    return Range(max(total - float(down), 0.0), total, total + float(up))
+
+
+def spread(median: float, sigma: float) -> Range:
+    """A log-normal quantity with a standard deviation of its logarithm."""
+    factor = float(np.exp(QUANTILE * sigma))
+    return Range(median / factor, median, median * factor)
+
+
+def product(values: Range, factor: Range) -> Range:
+    """A range times a positive factor that errs independently of it."""
+    if not values.low > 0:
+        return Range(0.0, values.median * factor.median, values.high * factor.high)
+    down = np.hypot(np.log(values.median / values.low), np.log(factor.median / factor.low))
+    up = np.hypot(np.log(values.high / values.median), np.log(factor.high / factor.median))
+    median = values.median * factor.median
+    return Range(median * float(np.exp(-down)), median, median * float(np.exp(up)))

@@ -15,31 +15,48 @@ BYTES_PER_TOKEN = 4.0  # of English prompts
 TEMPLATE_TOKENS = 30.0  # of a chat template
 
 
-def architecture_of(entry: dict[str, Any]) -> Architecture | None:
-    """The sizes of a model of a study; None where nothing here tells them."""
-    config = config_of_model(entry)
+def architecture_of(entry: dict[str, Any], made: Path | None = None) -> Architecture | None:
+    """The sizes of a model of a study; None where nothing here tells them. `made` is the folder
+    that it was fetched to.
+    """
+    config = config_of_model(entry, made)
     return None if config is None else from_config(config)
 
 
-def config_of_model(entry: dict[str, Any]) -> dict[str, Any] | None:
-    """What is known of a model of a study: its config.json, where that is in its folder or in the
-    hub's cache, or what the table of public models says.
+def config_of_model(entry: dict[str, Any], made: Path | None = None) -> dict[str, Any] | None:
+    """What is known of a model of a study: its config.json, where that is in its folder, in the
+    hub's cache or in the folder `made` that it was fetched to, or what the table of public models
+    says.
     """
+    config = config_in(entry) or (_read(made) if made else None)
+    return known_config(str(entry["hub"])) if config is None and "hub" in entry else config
+
+
+def config_in(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """The config.json of a model of a study, None where it is not here."""
     if "random" in entry:
         return config_of(entry["random"])
-    if "path" in entry:
-        folder = ROOT / str(entry["path"])
-    elif "hub" in entry:
-        home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-        name = "models--" + str(entry["hub"]).replace("/", "--")
-        folder = home / "hub" / name / "snapshots" / str(entry["revision"])
-    else:
-        return None
+    folder = folder_of(entry)
+    return _read(folder) if folder else None
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # the folder itself is named where it is resolved
-        return known_config(str(entry["hub"])) if "hub" in entry else None
+        return None
     return config if isinstance(config, dict) else None
+
+
+def folder_of(entry: dict[str, Any]) -> Path | None:
+    """Where the files of a model lie, or would in the hub's cache; None of what is made first."""
+    if "path" in entry:
+        return ROOT / str(entry["path"])
+    if "hub" not in entry:
+        return None
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    name = "models--" + str(entry["hub"]).replace("/", "--")
+    return home / "hub" / name / "snapshots" / str(entry["revision"])
 
 
 def prompts_of(workload: dict[str, Any]) -> tuple[int, float]:

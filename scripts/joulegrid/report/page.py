@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from markupsafe import Markup
 
 from joulegrid.analysis import carbon, comparison, selected
 from joulegrid.analysis.variables import COMPONENTS
-from joulegrid.report import beside, evaluated, lengths, levers, tokens, trainings
+from joulegrid.report import beside, evaluated, lengths, levers, planned, tokens, trainings
 from joulegrid.report.data import page_data
 from joulegrid.units import J_PER_KWH
 
@@ -57,8 +58,19 @@ FOLDER = Path(__file__).parent
 SCRIPTS = ("page-table.js", "page-charts.js", "page-savings.js", "page.js")
 
 
-def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) -> str:
-    """The whole page as text. User text is escaped; scripts are embedded."""
+def render(
+    tree: xr.DataTree,
+    charts: dict[str, dict],
+    study: dict[str, Any],
+    said: Sequence[dict[str, Any]] = (),
+) -> str:
+    """The whole page as text. User text is escaped; scripts are embedded.
+
+    Parameters
+    ----------
+    said
+        what the plan said of cells before anything of them was measured.
+    """
     templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
     ranking, energy = tree["ranking"].to_dataset(), tree["energy"].to_dataset()
     data = page_data(tree, study["study"])
@@ -85,6 +97,7 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         zones=zones(tree["carbon"].to_dataset()),
         old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),
         cost=cost(tree),
+        planned=planned.beside(tree, said),
         footprint=beside.footprint(tree),
         tokens=tokens.costs(tree),
         epochs=trainings.table(tree),

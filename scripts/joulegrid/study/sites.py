@@ -13,7 +13,7 @@ from joulegrid.errors import InputError
 from joulegrid.records import ROOT
 from joulegrid.study.replays import duration_s
 from joulegrid.study.study import Study
-from joulegrid.study.validation import check, nearest
+from joulegrid.study.validation import check, nearest, schema_of
 from joulegrid.study.yaml import read_yaml
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -72,6 +72,24 @@ def _seconds(runtime: int | str) -> int:
     return sum(int(n) * SECONDS[unit] for n, unit in re.findall(r"(\d+)([smhd])", runtime))
 
 
+@dataclass(frozen=True)
+class Prices:
+    """What an hour costs, in one currency.
+
+    Parameters
+    ----------
+    gpu_hour, node_hour
+        hardware label -> price of an hour of one GPU, and of a node; both count.
+    stage_hour
+        stage -> price of an hour of one of its jobs.
+    """
+
+    currency: str
+    gpu_hour: dict[str, float]
+    node_hour: dict[str, float]
+    stage_hour: dict[str, float]
+
+
 def load(path: str | None, study: Study) -> Site:
     """Read a site file and check that it knows every hardware of the study.
 
@@ -100,9 +118,32 @@ def time_zone_of(path: str | None) -> str | None:
     return _read(path).get("time_zone") if path else None
 
 
+def data_of(path: str | None) -> dict[str, Any] | None:
+    """A whole site file; None without one."""
+    return _read(path) if path else None
+
+
+def prices_of(site: dict[str, Any] | None) -> Prices | None:
+    """The prices that a site file gives, None where it gives none."""
+    return Prices(**site["prices"]) if site and "prices" in site else None
+
+
+def _check_prices(data: dict[str, Any], path: str) -> None:
+    """Prices are of hardware that has resources, and of stages."""
+    stages = schema_of("site")["properties"]["stages"]["properties"]
+    known = {"gpu_hour": data["hardware"], "node_hour": data["hardware"], "stage_hour": stages}
+    for key, labels in known.items():
+        for label in data.get("prices", {}).get(key, {}):
+            if label not in labels:
+                raise InputError(
+                    f"{path}: prices.{key}: no such entry: {label!r}; {nearest(label, labels)}"
+                )
+
+
 def _read(path: str) -> dict[str, Any]:
     """A site file that was checked; raises InputError as `load` does."""
     data = check("site", read_yaml(ROOT / Path(path)), path)
+    _check_prices(data, path)
     zone = data.get("time_zone")
     if zone is not None and zone not in (known := sorted(available_timezones())):
         near = nearest(zone, known)

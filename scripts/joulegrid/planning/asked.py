@@ -1,0 +1,145 @@
+"""What the workloads of a study ask of an engine, as cases of the predictor: one for each point."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any, NamedTuple
+
+from joulegrid.planning.architecture import Architecture
+from joulegrid.planning.formats import Format
+from joulegrid.planning.posterior import Case, defaults
+from joulegrid.planning.prediction import Machine, Workload, decode_step, prefill
+from joulegrid.planning.sizes import BYTES_PER_TOKEN, TEMPLATE_TOKENS, prompts_of
+from joulegrid.records import ROOT
+from joulegrid.texts.files import decode
+from joulegrid.texts.traces import parse_trace
+
+ROUNDS = 30  # until the number of requests in flight has settled
+
+
+class Asked(NamedTuple):
+    """One run of a point.
+
+    Parameters
+    ----------
+    requests, tokens_in, tokens_out
+        how many, and their mean tokens.
+    at_once
+        how many may be under way at a time; None: as many as the engine allows.
+    arrive_s
+        over how many seconds they arrive by themselves; 0: all are there at the start.
+    again
+        whether they come again and again; one run is one request then.
+    """
+
+    requests: float
+    tokens_in: float
+    tokens_out: float
+    at_once: int | None = None
+    arrive_s: float = 0.0
+    again: bool = False
+
+
+def asked(workload: dict[str, Any]) -> list[Asked]:
+    """The points of a workload, in the order in which they are measured.
+
+    Raises
+    ------
+    InputError
+        where prompts or a trace cannot be read.
+    """
+    if workload["method"] == "replay":
+        return [_replay(workload)]
+    lengths = workload["method"] == "lengths"
+    requests, tokens = (workload["count"], 0.0) if lengths else prompts(workload)
+    return [
+        Asked(
+            1 if workload["method"] == "steady" else requests,
+            read or tokens,
+            new,
+            at_once,
+            again=workload["method"] == "steady",
+        )
+        for at_once, read, new in product(
+            _listed(workload.get("concurrency")),
+            _listed(workload.get("prompt_tokens")),
+            _listed(workload["new_tokens"]),
+        )
+    ]
+
+
+def prompts(workload: dict[str, Any]) -> tuple[int, float]:
+    """How many prompts a workload has, and their mean tokens, by their bytes."""
+    count, size = prompts_of(workload)
+    return count, _tokens(size, workload["chat"])
+
+
+def case_of(
+    point: Asked, model: Architecture, form: Format, machine: Machine, allowed: int
+) -> Case | None:
+    """A point as a case, with the requests that are under way on average; None where the engine
+    allows fewer at a time than the point asks for.
+    """
+    if (point.at_once or 0) > allowed:
+        return None
+    most = point.at_once or allowed
+    if not point.again:
+        most = min(most, max(round(point.requests), 1))
+    work = Workload(
+        point.requests, point.tokens_in, point.tokens_out, most, window_s=point.arrive_s
+    )
+    case = Case(work, model, form, machine)
+    if not point.arrive_s:
+        return case
+    return case._replace(work=replace(work, at_once=in_flight(case, most)))
+
+
+def in_flight(case: Case, most: float) -> float:
+    """How many requests that arrive by themselves are under way while there are any.
+
+    By Little's law (1961) the mean number is the rate times the time that one stays; where
+    arrivals are random and none waits, it is Poisson (M/G/∞), and of the time in which there are
+    some the mean is L / (1 − exp(−L)). `most` is what the engine takes at a time.
+    """
+    factors = defaults(case.machine, case.form.kernel).factors
+    rate = case.work.requests / case.work.window_s
+    found = 1.0
+    for _ in range(ROUNDS):
+        said = replace(case.work, at_once=found), *case[1:], factors
+        stay_s = prefill(*said).seconds + case.work.tokens_out * decode_step(*said).seconds
+        mean = rate * stay_s
+        found = min(max(mean / -math.expm1(-mean), 1.0), most)
+    return found
+
+
+def _replay(workload: dict[str, Any]) -> Asked:
+    """Requests that arrive at a rate, or by a trace that may say how long each is."""
+    duration_s, new = workload["duration_s"], workload["new_tokens"]
+    mean = prompts(workload)[1] if "prompts" in workload else 0.0
+    if "trace" not in workload:
+        rate = workload["rate_per_s"] if "rate_per_s" in workload else 1 / workload["interval_s"]
+        return Asked(max(rate * duration_s, 1.0), mean, new, arrive_s=duration_s)
+    name = workload["trace"]
+    rows = parse_trace(decode((ROOT / name).read_bytes(), name), name)
+    inside = [row for row in rows if row.arrival_s < duration_s]
+    read = [
+        row.prompt_tokens or (_mean_tokens([row.prompt], workload["chat"]) if row.prompt else mean)
+        for row in inside
+    ]
+    written = [row.new_tokens or new for row in inside]
+    count = len(inside)
+    return Asked(count, sum(read) / count, sum(written) / count, arrive_s=duration_s)
+
+
+def _mean_tokens(texts: Sequence[str], chat: bool) -> float:
+    return _tokens(sum(len(text.encode()) for text in texts) / len(texts), chat)
+
+
+def _tokens(size: float, chat: bool) -> float:
+    """Of a prompt of so many bytes."""
+    return size / BYTES_PER_TOKEN + (TEMPLATE_TOKENS if chat else 0.0)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

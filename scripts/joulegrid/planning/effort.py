@@ -1,0 +1,161 @@
+"""How long jobs take that make weights or evaluate quality, before any was measured: passes of
+tokens through the model, bytes that are read and written, and what the host launches.
+
+    pass   max(2·N·f·tokens / FLOP/s, 2·N / bytes/s, launch·layers·f)      s
+
+with N active parameters and f forward passes' worth of work: 1 of reading, 3 of training all
+weights (a backward pass is twice a forward one; Kaplan et al. 2020, arXiv 2001.08361, section
+2.1), 2 of training adapters alone, whose frozen weights need no gradient.
+"""
+
+import json
+import math
+from functools import cache
+from typing import Any, NamedTuple
+
+from joulegrid.planning.architecture import Architecture
+from joulegrid.planning.places import Place
+from joulegrid.planning.sessions import LOAD_BYTES_PER_S, START_S
+from joulegrid.planning.sizes import BYTES_PER_TOKEN, TEMPLATE_TOKENS
+from joulegrid.records import ROOT
+from joulegrid.texts.rows import content_of
+
+BYTES = 2.0  # of a weight, stored and computed with in 16 bits
+SAVE_BYTES_S = 1e9
+# Passes of the calibration samples: once to collect and once behind the change; a Hessian of every
+# layer's inputs takes about as many FLOP as a pass; AWQ tries 20 scales, and clips
+READING, HESSIAN, AWQ_SEARCH = 2.0, 1.0, 40.0
+# GPTQ and SparseGPT go column by column: what a column costs in launches. With it 13 B parameters
+# take 19 min and 175 B 2.4 h on an A100; Frantar et al. (2023, arXiv 2210.17323, table 2) needed
+# 21 min and 4.2 h
+COLUMN_S = 0.5e-3
+GGUF_BYTES_S = 1e8  # converting and quantizing with llama.cpp
+FULL, ADAPTERS, UNPACKING = 3.0, 2.0, 1.5
+# Of a question of lm-eval: choices that are compared, and tokens of one
+CHOICES, QUESTION_TOKENS = 4, 150.0
+ANSWERED = 0.6  # of the most new tokens, of generated answers
+
+
+class Sizes(NamedTuple):
+    """A model, and where a job runs."""
+
+    model: Architecture
+    place: Place
+
+    @property
+    def bytes(self) -> float:
+        """Of its weights."""
+        return BYTES * self.model.parameters
+
+    def passes(self, count: float, tokens: float, work: float = 1.0) -> float:
+        """Seconds of so many passes of so many tokens each."""
+        return count * max(
+            2 * self.model.active * work * tokens / self.place.flop_s,
+            self.bytes / self.place.bytes_s,
+            self.place.launch_s * self.model.layers * work,
+        )
+
+    @property
+    def columns_s(self) -> float:
+        """Seconds of going through the columns of all linear layers one by one."""
+        return COLUMN_S * self.model.layers * (6 * self.model.hidden + self.model.inner)
+
+
+def loading_s(sizes: Sizes) -> float:
+    """Starting Python and loading the model."""
+    return START_S + sizes.bytes / LOAD_BYTES_PER_S
+
+
+def quantizing(entry: dict[str, Any], sizes: Sizes) -> float | None:
+    """Seconds of making quantized weights; None of fetching them."""
+    kind, seconds = entry["method"], loading_s(sizes) + sizes.bytes / SAVE_BYTES_S
+    if kind == "fp8":
+        return seconds
+    if kind == "gguf":
+        return seconds + sizes.bytes / GGUF_BYTES_S
+    if kind == "gptq":
+        return seconds + _calibration(entry, sizes, READING + HESSIAN) + sizes.columns_s
+    return seconds + _calibration(entry, sizes, AWQ_SEARCH) if kind == "awq" else None
+
+
+def pruning(entry: dict[str, Any], sizes: Sizes) -> float:
+    """Seconds of pruning, and of recovering where the entry has that."""
+    seconds = loading_s(sizes) + 2 * sizes.bytes / SAVE_BYTES_S
+    if "calibration" in entry:
+        second_order = entry["method"] == "sparsegpt"
+        seconds += _calibration(entry, sizes, READING + HESSIAN * second_order)
+        seconds += sizes.columns_s * second_order
+    if "recovery" in entry:
+        told = entry["recovery"]
+        seconds += sizes.passes(told["steps"], told["batch_size"] * told["tokens"], ADAPTERS)
+    return seconds
+
+
+def training(entry: dict[str, Any], epochs: int, sizes: Sizes) -> float:
+    """Seconds of so many epochs, each validated."""
+    count, mean = samples(json.dumps(entry["data"], sort_keys=True))
+    tokens = min(mean + TEMPLATE_TOKENS * entry["chat"], entry["sequence_length"])
+    validation = entry["data"]["validation"] * count
+    work = FULL if entry["method"] == "full" else ADAPTERS
+    work *= UNPACKING if entry["method"] == "qlora" else 1.0
+    rows, batch = count - validation, entry["batch_size"]
+    if entry["packing"]:
+        rows = math.ceil(rows * tokens / entry["sequence_length"])
+        tokens = entry["sequence_length"]
+    steps, checks = math.ceil(rows / batch), math.ceil(validation / batch)
+    each = sizes.passes(steps, batch * tokens, work) + sizes.passes(checks, batch * tokens)
+    return loading_s(sizes) + epochs * each
+
+
+def merging(sizes: Sizes) -> float:
+    """Seconds of putting trained weights together and saving them."""
+    return loading_s(sizes) + 2 * sizes.bytes / SAVE_BYTES_S
+
+
+def evaluating(entry: dict[str, Any], sizes: Sizes) -> float | None:
+    """Seconds of a quality task; None of one whose size only lm-eval knows."""
+    if entry["method"] == "perplexity":
+        tokens = min(_size(entry["text"]) / BYTES_PER_TOKEN, entry.get("tokens", math.inf))
+        windows = max(math.ceil((tokens - entry["window"]) / entry["stride"]), 0) + 1
+        return loading_s(sizes) + sizes.passes(windows, min(entry["window"], tokens))
+    if "limit" not in entry:
+        return None
+    batch, tokens = entry["batch_size"], QUESTION_TOKENS * (1 + entry["fewshot"])
+    count = math.ceil(CHOICES * entry["limit"] / batch)
+    return loading_s(sizes) + sizes.passes(count, batch * tokens)
+
+
+def answering(entry: dict[str, Any], sizes: Sizes) -> float:
+    """Seconds of generating the answers to a task's questions."""
+    count, mean = samples(json.dumps({"file": entry["data"]}))
+    count, batch = min(count, entry.get("limit", count)), entry["batch_size"]
+    batches = math.ceil(count / batch)
+    return (
+        loading_s(sizes)
+        + sizes.passes(batches, batch * (mean + TEMPLATE_TOKENS * entry["chat"]))
+        + sizes.passes(batches * ANSWERED * entry["new_tokens"], batch)
+    )
+
+
+@cache
+def samples(data: str) -> tuple[int, float]:
+    """How many samples a data set has, and their mean tokens, by the bytes of its lines.
+
+    Parameters
+    ----------
+    data
+        `file` and where wanted `limit`, as JSON.
+    """
+    asked = json.loads(data)
+    lines = [line for line in content_of(ROOT / asked["file"]).splitlines() if line.strip()]
+    mean = sum(map(len, lines)) / max(len(lines), 1) / BYTES_PER_TOKEN
+    return min(len(lines), asked.get("limit", len(lines))), mean
+
+
+def _calibration(entry: dict[str, Any], sizes: Sizes, work: float) -> float:
+    told = entry["calibration"]
+    return sizes.passes(told["samples"], told["tokens"], work)
+
+
+def _size(name: str) -> int:
+    return (ROOT / name).stat().st_size

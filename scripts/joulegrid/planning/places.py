@@ -1,0 +1,88 @@
+"""Where jobs run that make weights or evaluate quality, as the rates that they really reach."""
+
+import os
+from typing import Any, NamedTuple
+
+from joulegrid.planning.devices import matching
+
+# Of a board's data sheet; of power between loaded idle and limit
+COMPUTE_REACHED, BANDWIDTH_REACHED, POWER_REACHED = 0.4, 0.8, 0.6
+LAUNCH_S = 0.85e-3  # per layer and pass, the median of factors.TRANSFORMERS
+# Of CPUs, per core and in all; nominal
+CORE_FLOP_S, CPU_BYTES_S, CPU_LAUNCH_S = 2e10, 2e10, 0.2e-3
+# What Snakemake calls the rules whose resources a site file gives
+STAGES = {
+    "training": "train_model",
+    "trained": "merge_training",
+    "pruned": "prune_weights",
+    "weights": "quantize_weights",
+    "quality": "evaluate_quality",
+    "texts": "evaluate_quality",
+    "scores": "score_texts",
+}
+
+
+class Place(NamedTuple):
+    """What a job runs on.
+
+    Parameters
+    ----------
+    flop_s, bytes_s
+        FLOP and bytes per second.
+    launch_s
+        of the host, per layer and pass.
+    watts
+        of its GPUs while it computes, W; 0 without.
+    """
+
+    name: str
+    flop_s: float
+    bytes_s: float
+    launch_s: float
+    watts: float
+    gpus: int
+
+
+def place_of(kind: str, site: dict[str, Any] | None, hardware: dict[str, Any]) -> Place | None:
+    """Where jobs of a kind run: on the board that the site file's `gres` names, or on a node
+    without one; without a site file on this machine, on a board if the study names one.
+
+    Parameters
+    ----------
+    site
+        the site file; None without one.
+    hardware
+        the hardware entries of a study.
+
+    Returns
+    -------
+    None where a board is asked for that is not in the table.
+    """
+    if site is None:
+        named = [entry for entry in hardware.values() if entry["device"] == "cuda"]
+        return _board(named[0].get("gpu", "")) if named else _cpus(os.cpu_count() or 1)
+    resources = {**site["default"], **site["stages"].get(STAGES[kind], {})}
+    if "gres" in resources:
+        parts = resources["gres"].split(":")
+        return _board(parts[1] if len(parts) > 2 else "")
+    return _cpus(resources.get("cpus_per_task", 1))
+
+
+def _board(words: str) -> Place | None:
+    """One board: these jobs use no more."""
+    boards = matching(words) if words else []
+    if not boards:
+        return None
+    board = boards[0]
+    return Place(
+        board.name,
+        COMPUTE_REACHED * board.peak_in("bf16"),
+        BANDWIDTH_REACHED * board.bandwidth,
+        LAUNCH_S,
+        board.loaded_idle_w + POWER_REACHED * (board.limit_w - board.loaded_idle_w),
+        1,
+    )
+
+
+def _cpus(cores: int) -> Place:
+    return Place(f"{cores} CPUs", cores * CORE_FLOP_S, CPU_BYTES_S, CPU_LAUNCH_S, 0.0, 0)

@@ -1,0 +1,136 @@
+"""What one session of a cell takes: loading, idling, warming up, and the windows of all its points.
+
+How long answers become, how many windows it takes and how fast weights load is not known before:
+each is a further direction of the range.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joulegrid.planning.memory import weights_bytes
+from joulegrid.planning.posterior import Belief, Case
+from joulegrid.planning.ranges import Forecast, Range, forecast
+
+# Assumed where only a run can tell
+WARM_UP_RUNS, WINDOWS, FEW_AND_MANY = 3, 5, (3, 12)
+IDLE_PHASES = 3  # before loading, loaded, at the end
+START_S, LOAD_BYTES_PER_S = 30.0, 1e9
+SHORTEST = 0.25  # of the most tokens, of answers that end by themselves
+# As the meter does it: batches of a run whose requests come again and again (one fills, one is
+# full, one ends) and how much longer it is made; requests that warm up before a replay
+BATCHES, LONGER, WARM_UP_REQUESTS = 3, 1.1, 4
+
+Values = NDArray[np.float64]  # s, and J of the GPUs
+
+
+class Repeated(NamedTuple):
+    """A run, how often it is done before the windows and in each of them, and whether its time is
+    fixed, whatever it computes.
+    """
+
+    run: Forecast
+    before: float
+    each: float
+    timed: bool = False
+
+
+def session(
+    points: Sequence[Case | None], workload: dict[str, Any], belief: Belief, protocol: dict
+) -> Forecast:
+    """What one session of a workload's points takes; None in the place of a point that the engine
+    does not run.
+    """
+    cases = [case for case in points if case is not None]
+    parts = [part for case in cases for part in _repeated(case, workload, belief, protocol)]
+    first, machine = parts[0].run, cases[0].machine
+    size = weights_bytes(cases[0].model, cases[0].form)
+    idle = np.array([1.0, machine.gpus * machine.device.loaded_idle_w])
+
+    def around(slower: float = 1.0) -> Values:
+        load_s = START_S + slower * size / LOAD_BYTES_PER_S
+        return (load_s + IDLE_PHASES * protocol["idle_seconds"]) * idle
+
+    def worked(windows: float = WINDOWS) -> Values:
+        return sum((_often(part, windows) * _values(part.run) for part in parts), start=np.zeros(2))
+
+    median = around() + worked()
+    few, many = (min(count, protocol["max_windows"]) for count in FEW_AND_MANY)
+    least = around() + worked(few)
+    most = around() + worked(many)
+    beside = [[least, around(0.5) + worked(), median], [most, around(3.0) + worked(), median]]
+    if workload.get("stop") == "natural":
+        short = [None if case is None else _shorter(case) for case in points]
+        told = session(short, {**workload, "stop": "fixed"}, belief, protocol)
+        beside[0][-1] = _values(told)
+    moved = around() + sum(_often(part, WINDOWS) * part.run.moved for part in parts)
+    loose = sum(
+        (_often(part, WINDOWS) * _values(part.run) * [not part.timed, 1] for part in parts),
+        start=np.zeros(2),
+    )
+    return replace(
+        first,
+        seconds=float(median[0]),
+        joules=float(median[1]),
+        moved=np.concatenate([moved, np.array(beside)], axis=1),
+        noise=(first.noise[0] * loose[0] / median[0], first.noise[1] * loose[1] / median[1]),
+    )
+
+
+def known_s(workload: dict[str, Any], protocol: dict[str, Any]) -> Range | None:
+    """How long a session takes by what a workload says alone, s: that of a replay, which ends when
+    all that arrived is served, at the latest `drain_s` behind its duration. None of others.
+    """
+    if "duration_s" not in workload:
+        return None
+    least = START_S + IDLE_PHASES * protocol["idle_seconds"] + workload["duration_s"]
+    return Range(least, least, least + workload["drain_s"])
+
+
+def _repeated(
+    case: Case, workload: dict[str, Any], belief: Belief, protocol: dict[str, Any]
+) -> list[Repeated]:
+    run, work, method = forecast(case, belief), case.work, workload["method"]
+    if method == "replay":
+        few = min(WARM_UP_REQUESTS, work.requests)
+        warm = replace(work, requests=few, at_once=min(few, work.at_once), window_s=0.0)
+        window = _given_up(run, workload["duration_s"] + workload["drain_s"])
+        timed = abs(run.seconds / work.window_s - 1) < 1e-6
+        return [
+            Repeated(forecast(case._replace(work=warm), belief), WARM_UP_RUNS, 0),
+            Repeated(window, 1, 0, timed),
+        ]
+    if method == "steady":
+        batch, full = work.at_once, protocol["min_seconds"] / run.seconds
+        window = max(BATCHES * batch + 1, math.ceil(LONGER * full) + (BATCHES - 1) * batch)
+        return [Repeated(run, WARM_UP_RUNS * (BATCHES * batch + 1), window)]
+    found = [run]
+    if protocol["phases"]:  # windows of one token beside the others
+        found.append(forecast(case._replace(work=replace(work, tokens_out=1.0)), belief))
+    return [
+        Repeated(each, WARM_UP_RUNS, math.ceil(protocol["min_seconds"] / each.seconds))
+        for each in found
+    ]
+
+
+def _often(part: Repeated, windows: float) -> float:
+    return part.before + windows * part.each
+
+
+def _values(run: Forecast) -> Values:
+    return np.array([run.seconds, run.joules])
+
+
+def _shorter(case: Case) -> Case:
+    return case._replace(work=replace(case.work, tokens_out=SHORTEST * case.work.tokens_out))
+
+
+def _given_up(run: Forecast, most_s: float) -> Forecast:
+    """A replay that is ended after so many seconds, served or not."""
+    share = np.minimum(1.0, most_s / run.moved[..., :1])
+    own = min(1.0, most_s / run.seconds)
+    return replace(run, seconds=run.seconds * own, joules=run.joules * own, moved=run.moved * share)

@@ -1,0 +1,150 @@
+"""The plan as tables: per machine, per kind of job, per cell, and in total."""
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from joulegrid.planning.beforehand import said_before
+from joulegrid.planning.cells import measured_first
+from joulegrid.planning.plan import Plan, Share
+from joulegrid.planning.ranges import Range, times
+from joulegrid.planning.takes import Takes
+
+GIGA = 1e9
+ZONES = {
+    "grams": "gco2e_{}",
+    "best_yesterday": "gco2e_{}_best_yesterday",
+    "best_start": "gco2e_{}_best_start",
+}
+UNITS = {"hours": "h", "kwh": "kWh", "gb": "GB"}
+Row = dict[str, Any]
+
+
+def rows(shares: Iterable[Share]) -> list[Row]:
+    """A row per hardware entry, ranges in three columns each."""
+    return [
+        {
+            key: value
+            for name, part in share._asdict().items()
+            for key, value in (
+                _of_takes(part).items() if isinstance(part, Takes) else {name: part}.items()
+            )
+        }
+        for share in shares
+    ]
+
+
+def job_rows(plan: Plan) -> list[Row]:
+    """A row per kind of job; what sessions take stands in the rows per hardware entry."""
+    found = []
+    for jobs in plan.jobs:
+        effort = plan.efforts.get(jobs.kind)
+        row: Row = jobs._asdict()
+        if effort is not None:
+            row |= {"predicted": effort.predicted, **_three("hours", effort.hours)}
+            row |= {**_three("gpu_kwh", effort.gpu_kwh), **_three("host_kwh", effort.host_kwh)}
+            row["rests_on"] = effort.rests_on
+        elif jobs.kind == "energy":
+            row["predicted"] = sum(share.predicted for share in plan.shares)
+        found.append(row)
+    return found
+
+
+def cell_rows(plan: Plan) -> list[Row]:
+    """A row per cell: its labels and what is known of it."""
+    return [
+        {
+            **each.cell._asdict(),
+            "unsupported": each.unsupported,
+            "infeasible": each.infeasible,
+            "doubtful": each.doubtful,
+            "slower": "; ".join(each.slower),
+            "session_s": each.session.seconds if each.session else None,
+            "session_gpu_j": each.session.joules if each.session and each.gpus else None,
+            "not_predicted": each.unknown,
+            "open": plan.open is not None and each.cell in plan.open.cells,
+        }
+        for each in plan.cells
+    ]
+
+
+def total_rows(plan: Plan) -> list[Row]:
+    """A row per quantity of the whole study: what, unit, 80 % range."""
+    found = [("sessions to run", "1", _exactly(sum(share.to_run for share in plan.shares)))]
+    found.append(("jobs to run", "1", _exactly(sum(jobs.to_run for jobs in plan.jobs))))
+    for name, values in _flat(plan.total):
+        if values is None:
+            continue
+        unit = UNITS.get(name.rsplit("_", 1)[-1], "g" if name.startswith("gco2e") else "")
+        found.append((name, unit or plan.currency, values))
+    for name, known in (("weights written", plan.written), ("weights fetched", plan.fetched)):
+        found.append((name, "GB", times(known.size, 1 / GIGA)))
+        found.append((f"{name}, of unknown size", "1", _exactly(known.unknown)))
+    return [{"quantity": name, "unit": unit, **v._asdict()} for name, unit, v in found]
+
+
+def write(plan: Plan, folder: Path) -> None:
+    """plan.tsv (per machine), jobs.tsv (per kind), cells.tsv, total.tsv and plan.json (all) in a
+    folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "plan.tsv": rows(plan.shares),
+        "jobs.tsv": job_rows(plan),
+        "cells.tsv": cell_rows(plan),
+        "total.tsv": total_rows(plan),
+    }
+    for name, table in tables.items():
+        keys = dict.fromkeys(key for row in table for key in row)
+        with open(folder / name, "w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, list(keys), delimiter="\t", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(table)
+    content: dict[str, Any] = {
+        "study": plan.study,
+        "jobs_at_a_time": plan.at_a_time,
+        "currency": plan.currency,
+        "jobs": tables["jobs.tsv"],
+        "hardware": tables["plan.tsv"],
+        "total": tables["total.tsv"],
+        "cells": tables["cells.tsv"],
+        "measure_first": [
+            {"hardware": hardware, "engine": engine, "kernel": kernel, "cells": list(chosen)}
+            for (hardware, engine, kernel), chosen in measured_first(plan.cells).items()
+        ],
+        "said_before": said_before(plan.cells, folder / "plan.json"),
+        "to_run": plan.to_run,
+    }
+    if plan.open is not None:
+        content["open"] = {
+            "jobs": [each._asdict() for each in plan.open.jobs],
+            "hardware": rows(plan.open.shares),
+        }
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    (folder / "plan.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _of_takes(takes: Takes) -> Row:
+    return {
+        key: value for name, values in _flat(takes) for key, value in _three(name, values).items()
+    }
+
+
+def _flat(takes: Takes) -> Iterable[tuple[str, Range | None]]:
+    """Names and ranges, zones one by one."""
+    for name, value in takes._asdict().items():
+        if name in ZONES:
+            yield from ((ZONES[name].format(zone), grams) for zone, grams in value.items())
+        else:
+            yield name, value
+
+
+def _three(name: str, values: Range | None) -> Row:
+    parts = values._asdict() if values is not None else dict.fromkeys(Range._fields)
+    return {f"{name}_{part}": number for part, number in parts.items()}
+
+
+def _exactly(count: float) -> Range:
+    return Range(count, count, count)

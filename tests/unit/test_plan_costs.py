@@ -1,0 +1,503 @@
+"""What the plan makes of a study beside the predictor itself: sessions of all workloads, other
+jobs, disk, wall time, money, CO2e, energy of hosts.
+"""
+
+import csv
+import json
+import math
+
+import pytest
+
+from joulegrid.errors import InputError
+from joulegrid.planning import bill, disk, host, plan, ranges, tables
+from joulegrid.planning.asked import asked, in_flight
+from joulegrid.planning.beforehand import said_before
+from joulegrid.planning.cells import Run, judged
+from joulegrid.planning.effort import COLUMN_S, Sizes, quantizing, training
+from joulegrid.planning.making import DEFAULT, EACH, efforts
+from joulegrid.planning.places import place_of
+from joulegrid.planning.posterior import expected
+from joulegrid.planning.ranges import Range
+from joulegrid.planning.sessions import IDLE_PHASES, START_S, known_s
+from joulegrid.planning.sizes import architecture_of
+from joulegrid.planning.taken import Host, Spent
+from joulegrid.records import ROOT
+from joulegrid.study import sites, study
+from joulegrid.study.shelf import Shelf, jobs_of
+from joulegrid.study.specs import Specs
+
+REVISION = "0" * 40
+PROMPTS = "config/prompts/questions.jsonl"
+# Mistral-7B-v0.3 by its model card and config.json: 7.248 B parameters, a vocabulary of 32,768
+MISTRAL, EMBEDDING = 7_248_023_552, 32_768 * 4096
+
+
+@pytest.fixture
+def data(study_data, monkeypatch, tmp_path):
+    """Mistral-7B, whole and in 4 bits, on an A100 and on a CPU; nothing in the hub's cache."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    study_data["model"] = {"mistral-7b": {"hub": "mistralai/Mistral-7B-v0.3", "revision": REVISION}}
+    study_data["pruning"] = {"none": {"method": "none"}}
+    study_data["quantization"] = {
+        "fp16": {"method": "cast", "dtype": "float16"},
+        "gptq4": study_data["quantization"]["gptq4"],
+    }
+    study_data["hardware"] = {
+        "a100": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 80},
+    }
+    study_data["ranking"]["baseline"] = {"quantization": "fp16"}
+    return study_data
+
+
+def judge(data, measured=None):
+    """The cells by quantization and workload, on the first hardware entry."""
+    made = study.from_data(data, "test")
+    found = judged(made, measured or {})
+    first = made.labels("hardware")[0]
+    return {
+        (e.cell.quantization, e.cell.workload): e for e in found if e.cell.hardware == first
+    }, made
+
+
+def replay(**more):
+    """Dosquet's four hours."""
+    return {
+        "method": "replay",
+        "prompts": PROMPTS,
+        "interval_s": 6,
+        "arrivals": "uniform",
+        "duration_s": 14400,
+        "new_tokens": 100,
+        "stop": "fixed",
+        "chat": False,
+        **more,
+    }
+
+
+# ---------------------------------------------------------------- sessions
+def test_a_replay_takes_its_duration_and_about_dosquets_energy(data):
+    data["workload"] = {"r": replay()}
+    cells, made = judge(data)
+    each = cells["fp16", "r"]
+    low, median, high = ranges.seconds([each.session])
+    idle_s = IDLE_PHASES * made.data["protocol"]["idle_seconds"]
+    beside = START_S + 2 * MISTRAL / 1e9 + idle_s
+    # four requests warm it up three times
+    assert 0 < median - 14400 - beside < 3 * 4 * 10
+    assert high - low < 0.02 * median
+    with open(ROOT / "config/published/dosquet2025.csv", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    published = next(
+        float(row["value"])
+        for row in rows
+        if (row["model"], row["configuration"]) == ("Mistral-7B-v0.3", "full")
+        and row["quantity"] == "energy_gpu"
+    )
+    assert each.session.joules / 3.6e6 == pytest.approx(published, rel=0.15)
+    low, _, high = ranges.joules([each.session])
+    assert low / 3.6e6 < published < high / 3.6e6
+
+
+def test_a_replay_that_cannot_keep_up_ends_when_its_drain_ends(data):
+    data["workload"] = {"r": replay(interval_s=0.01, duration_s=1000, drain_s=100)}
+    cells, _ = judge(data)
+    session = cells["fp16", "r"].session
+    assert 1100 < session.seconds < 1100 + 300
+    assert session.joules < 400 * 1.2 * session.seconds  # the limit of the board
+
+
+def test_the_time_of_a_replay_is_known_where_its_energy_is_not(data):
+    data["model"] = {"unknown": {"hub": "someone/something", "revision": REVISION}}
+    data["workload"] = {"r": replay(drain_s=60)}
+    cells, made = judge(data)
+    each = cells["fp16", "r"]
+    assert each.session is None
+    assert "sizes of unknown" in each.unknown
+    idle_s = IDLE_PHASES * made.data["protocol"]["idle_seconds"]
+    least = 14400 + START_S + idle_s
+    assert each.window == (least, least, least + 60)
+    assert known_s(data["workload"]["r"] | {"drain_s": 60}, made.data["protocol"]) == each.window
+    said = plan.of_study(Specs(made), "results")
+    assert (said.shares[0].predicted, said.shares[0].timed) == (0, 4)
+    assert said.total.hours.median >= 4 * least / 3600
+
+
+def test_requests_in_flight_are_the_rate_times_how_long_each_stays(data):
+    data["workload"] = {
+        "slow": replay(interval_s=3600, duration_s=36000),
+        "fast": replay(interval_s=1, duration_s=3600),
+    }
+    data["engine"] = {"vllm": {"method": "vllm"}}
+    cells, _ = judge(data)
+    assert cells["fp16", "slow"].case.work.at_once == pytest.approx(1, abs=0.01)
+    case = cells["fp16", "fast"].case
+    found = in_flight(case, 256)
+    alone = expected(case._replace(work=case.work), cells["fp16", "fast"].session.belief)
+    stay_s = alone.prefill_s + 100 * alone.step_s
+    # one a second: as many are there as seconds that each stays
+    assert found == pytest.approx(stay_s / (1 - math.exp(-stay_s)), rel=0.02)
+    assert in_flight(case, 1.5) <= 1.5
+
+
+def test_a_sweep_takes_the_sum_of_its_points(data):
+    batch = {"method": "batch", "prompts": PROMPTS, "chat": False}
+    data["workload"] = {
+        "both": {**batch, "new_tokens": [256, 1024]},
+        "short": {**batch, "new_tokens": 256},
+        "long": {**batch, "new_tokens": 1024},
+    }
+    cells, made = judge(data)
+    seconds = {w: cells["fp16", w].session.seconds for w in data["workload"]}
+    around = START_S + 2 * MISTRAL / 1e9 + IDLE_PHASES * made.data["protocol"]["idle_seconds"]
+    whole = seconds["short"] + seconds["long"] - around
+    assert seconds["both"] == pytest.approx(whole, rel=1e-6)
+
+
+def test_points_of_exact_lengths_and_those_that_the_engine_does_not_take(data):
+    data["engine"] = {"transformers": {"method": "transformers", "batch_size": 4}}
+    lengths = {
+        "method": "lengths",
+        "prompts": PROMPTS,
+        "prompt_tokens": [64, 512],
+        "new_tokens": 32,
+        "count": 8,
+        "concurrency": [1, 8],
+    }
+    data["workload"] = {"l": lengths}
+    cells, _ = judge(data)
+    points = cells["fp16", "l"].points
+    assert [p and (p.work.tokens_in, p.work.at_once) for p in points] == [
+        (64, 1),
+        (512, 1),
+        None,
+        None,
+    ]
+
+
+def test_steady_workloads_are_predicted_by_the_request(data):
+    steady = {"method": "steady", "prompts": PROMPTS, "new_tokens": 256, "chat": False}
+    data["workload"] = {
+        "one": {**steady, "concurrency": 1},
+        "many": {**steady, "concurrency": 8},
+    }
+    data["engine"]["transformers"]["batch_size"] = 8
+    cells, _ = judge(data)
+    one, many = (
+        expected(cells["fp16", w].case, cells["fp16", w].session.belief) for w in ("one", "many")
+    )
+    assert many.seconds < one.seconds / 4  # eight share a step
+    assert cells["fp16", "many"].session.seconds > 0
+
+
+def test_answers_that_end_by_themselves_widen_the_range_downwards(data):
+    batch = {"method": "batch", "prompts": PROMPTS, "new_tokens": 1024, "chat": False}
+    data["workload"] = {"fixed": batch, "natural": {**batch, "stop": "natural"}}
+    cells, _ = judge(data)
+    fixed, natural = (ranges.seconds([cells["fp16", w].session]) for w in ("fixed", "natural"))
+    assert natural.median == fixed.median
+    assert natural.high == pytest.approx(fixed.high)
+    assert natural.low < 0.9 * fixed.low
+    # measured, they are as long as they were
+    each = cells["fp16", "natural"]
+    run = expected(each.case, each.session.belief)
+    count = each.case.work.requests
+    told, _ = judge(
+        data, {each.cell: [Run(run.seconds / 4, run.joules / 4, 20 * count, 256 * count, 0, count)]}
+    )
+    assert told["fp16", "natural"].case.work.tokens_out == 256
+
+
+def test_phases_are_windows_too(data):
+    cells, _ = judge(data)
+    before = cells["fp16", "questions"].session.seconds
+    data["protocol"]["phases"] = True
+    cells, made = judge(data)
+    more = cells["fp16", "questions"].session.seconds - before
+    assert more > 5 * made.data["protocol"]["min_seconds"]
+
+
+def test_a_trace_says_how_long_its_requests_are(data, tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("arrival_s,prompt_tokens,new_tokens\n0,100,10\n1,300,30\n99,9,9\n")
+    workload = replay(trace=str(path), duration_s=50)
+    del workload["interval_s"]
+    (point,) = asked(workload)
+    assert point == (2, 200, 20, None, 50, False)
+
+
+def test_cpus_are_predicted_by_their_own_sessions(data):
+    data["hardware"] = {"here": {"device": "cpu"}}
+    cells, made = judge(data)
+    each = cells["fp16", "questions"]
+    assert "no session on this CPU" in each.unknown
+    assert each.session is None
+    (point,) = asked(made.data["workload"]["questions"])
+    count = point.requests
+    run = Run(77.0, None, 40.0 * count, 8.0 * count, 0, count)
+    cells, _ = judge(data, {each.cell: [run]})
+    said = cells["fp16", "questions"]
+    assert said.session.rests_on == "calibrated by 1 row"
+    windows = 8 * 77 + START_S + 2 * MISTRAL / 1e9
+    idle_s = IDLE_PHASES * made.data["protocol"]["idle_seconds"]
+    assert said.session.seconds == pytest.approx(windows + idle_s, rel=0.1)
+    assert ranges.joules([said.session]) == (0, 0, 0)  # of GPUs
+    assert cells["gptq4", "questions"].session is None  # another kernel
+
+
+# ---------------------------------------------------------------- hours, money, CO2e
+def test_wall_time_is_bound_by_sum_and_chain():
+    total, chain = Range(8, 10, 12), Range(2, 3, 4)
+    assert bill.wall(total, chain, 1) == (8, 10, 12)
+    # Graham: no more than 12/4 + 3/4 · 4
+    assert bill.wall(total, chain, 4) == pytest.approx((2, 3, 6))
+    assert bill.wall(total, chain, 1000)[:2] == (2, 3)
+
+
+def test_prices_by_gpu_and_node(data, tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        "hardware: {a100: {nodes: 2}}\n"
+        "prices: {currency: EUR, gpu_hour: {a100: 1.5}, node_hour: {a100: 0.25}}\n"
+    )
+    made = study.from_data(data, "test")
+    said = plan.of_study(Specs(made), "results", 2, sites.data_of(str(site)))
+    takes = said.shares[0].takes
+    assert takes.gpu_hours == takes.hours
+    assert takes.node_hours == pytest.approx([2 * h for h in takes.hours])
+    assert takes.money.median == pytest.approx(2.0 * takes.hours.median)
+    assert takes.wall_hours.median == pytest.approx(takes.hours.median / 2)
+    assert said.currency == "EUR"
+    rows = {row["quantity"]: row for row in tables.total_rows(said)}
+    assert rows["money"]["unit"] == "EUR"
+    assert rows["gpu_hours"]["unit"] == "h"
+
+
+def test_without_prices_there_is_no_money(data):
+    said = plan.of_study(Specs(study.from_data(data, "test")), "results")
+    assert said.total.money is None
+    assert "money" not in {row["quantity"] for row in tables.total_rows(said)}
+
+
+def test_prices_name_what_the_site_has(tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text("hardware: {a100: {}}\nprices: {currency: EUR, gpu_hour: {a10: 1}}\n")
+    with pytest.raises(InputError, match=r"gpu_hour: no such entry: .a10.\S*.*a100"):
+        sites.data_of(str(site))
+    site.write_text("hardware: {a100: {}}\nprices: {currency: EUR, stage_hour: {prune: 1}}\n")
+    with pytest.raises(InputError, match="stage_hour"):
+        sites.data_of(str(site))
+
+
+def test_the_best_start_is_the_cleanest_hour_of_the_series(data, tmp_path):
+    """30 days of 100 g/kWh with one hour of 10 g/kWh a day."""
+    lines = [
+        f"2024-01-{day:02}T{hour:02}:00:00Z,{10 if hour == 3 else 100}"
+        for day in range(1, 31)
+        for hour in range(24)
+    ]
+    series = tmp_path / "series.csv"
+    series.write_text("time,g\n" + "\n".join(lines) + "\n")
+    data["carbon"] = {"zones": {"Z": {"series": str(series), "source": "made up"}}}
+    data["hardware"]["a100"]["pue"] = 1.5
+    takes = plan.of_study(Specs(study.from_data(data, "test")), "results").shares[0].takes
+    assert takes.longest_hours.median < 1
+    mean = (23 * 100 + 10) / 24
+    assert takes.grams["Z"].median == pytest.approx(1.5 * mean * takes.gpu_kwh.median, rel=1e-3)
+    assert takes.best_start["Z"].median == pytest.approx(15 * takes.gpu_kwh.median)
+    assert takes.best_yesterday["Z"].median == pytest.approx(15 * takes.gpu_kwh.median)
+
+
+# ---------------------------------------------------------------- hosts
+def test_power_of_hosts_by_their_sessions_then_by_the_study():
+    measured = [Host(90.0, "measured"), Host(110.0, "measured")]
+    found = host.power(measured, {})
+    assert found.watts.median == pytest.approx(math.sqrt(90 * 110))
+    assert found.watts.high == pytest.approx(found.watts.median * math.exp(1.2816 * 0.15), rel=1e-3)
+    assert found.rests_on == "2 sessions, measured"
+    assert host.kwh(Range(10, 10, 10), found).median == pytest.approx(0.995, rel=1e-3)
+    said = host.power([], {"cpu_power_w": 200, "ram_power_w": 40})
+    # 12 % of it at idle, and a fifth of the rest
+    assert said.watts.median == pytest.approx(200 * (0.12 + 0.88 * 0.2) + 40)
+    assert "assumed" in said.rests_on
+    assert host.power([], {}) is None
+
+
+def test_energy_of_the_host_is_shown_apart(data):
+    data["hardware"]["a100"] |= {"cpu_power_w": 200}
+    takes = plan.of_study(Specs(study.from_data(data, "test")), "results").shares[0].takes
+    watts = 200 * (0.12 + 0.88 * 0.2)
+    assert takes.host_kwh.median == pytest.approx(takes.hours.median * watts / 1000)
+    both = takes.gpu_kwh.median + takes.host_kwh.median
+    assert takes.grams["BE"].median == pytest.approx(153.14 * both)
+
+
+# ---------------------------------------------------------------- disk
+def test_bytes_of_weights_and_downloads(data, tmp_path):
+    """4 bits with a scale and a zero of 20 bits for 128; embedding and head in 16 bits."""
+    made = study.from_data(data, "test")
+    jobs = list(jobs_of(Specs(made)))
+    shelf = Shelf(str(tmp_path / "artifacts"), jobs)
+
+    def model_of(label):
+        return architecture_of(made.data["model"][label])
+
+    found = disk.written(made.data, jobs, shelf, model_of)
+    linear = MISTRAL - 2 * EMBEDDING
+    assert (found.number, found.unknown) == (1, 0)
+    assert found.size.median == pytest.approx(
+        linear * (4 + 20 / 128) / 8 + 2 * EMBEDDING * 2, rel=1e-3
+    )
+    assert found.size.median == pytest.approx(4.16e9, rel=0.01)  # such files on the hub
+    fetched = disk.fetched(made.data, jobs, model_of)
+    assert (fetched.number, fetched.unknown) == (1, 0)
+    assert fetched.size.median == pytest.approx(2 * MISTRAL, rel=1e-3)
+    folder = tmp_path / "hub/hub/models--mistralai--Mistral-7B-v0.3/snapshots" / REVISION
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_text("")
+    assert disk.fetched(made.data, jobs, model_of).number == 0
+
+
+# ---------------------------------------------------------------- making and evaluating
+def llama_13b():
+    return architecture_of({"hub": "meta-llama/Llama-2-13b-hf", "revision": REVISION})
+
+
+def test_gptq_takes_about_as_long_as_its_authors_say():
+    """20.9 min for 13 B parameters on an A100, 128 × 2,048 tokens (Frantar et al. 2023)."""
+    entry = {"method": "gptq", "calibration": {"samples": 128, "tokens": 2048}}
+    place = place_of("weights", None, {"h": {"device": "cuda", "gpu": "A100-SXM4"}})
+    seconds = quantizing(entry, Sizes(llama_13b(), place))
+    said = ranges.spread(seconds, DEFAULT)
+    assert said.low < 20.9 * 60 < said.high
+    # by hand: columns, three passes at 40 % of 312 TFLOP/s, loading and saving 26 GB
+    columns = 40 * (6 * 5120 + 13824) * COLUMN_S
+    passes = 3 * 128 * 2 * 12.85e9 * 2048 / (0.4 * 312e12)
+    assert seconds == pytest.approx(columns + passes + 30 + 2 * 26, rel=0.02)
+
+
+def test_training_shares_of_epochs_and_tokens(tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps({"q": "x" * 391}) + "\n")
+    path.write_text(path.read_text() * 100)
+    entry = {
+        "method": "lora",
+        "data": {"file": str(path), "validation": 0.1},
+        "batch_size": 10,
+        "sequence_length": 512,
+        "packing": False,
+        "chat": False,
+    }
+    place = place_of("training", None, {"h": {"device": "cuda", "gpu": "A100-SXM4"}})
+    sizes = Sizes(llama_13b(), place)
+    one, three = (training(entry, epochs, sizes) for epochs in (1, 3))
+    # 9 steps and 1 check of 10 · 100 tokens; adapters: two passes' worth
+    each = (9 * 2 + 1) * 2 * 12.85e9 * 1000 / (0.4 * 312e12)
+    assert (three - one) / 2 == pytest.approx(each, rel=0.03)
+    full = training({**entry, "method": "full"}, 1, sizes)
+    assert full > one
+
+
+def test_measured_jobs_correct_the_default(data):
+    """One that took twice the default moves the others by what the spreads allow."""
+    data["model"]["second"] = {"hub": "mistralai/Mistral-7B-v0.3", "revision": "1" * 40}
+    made = study.from_data(data, "test")
+    specs = Specs(made)
+    jobs = [job for job in jobs_of(specs) if job.kind == "weights"]
+    assert len(jobs) == 2
+    done, waiting = jobs
+
+    def model_of(label):
+        return architecture_of(made.data["model"][label])
+
+    before = efforts(specs, jobs, {waiting.path}, {}, None, model_of)["weights"]
+    assert before.rests_on == "defaults on A100-SXM4-40GB"
+    took = Spent(2 * 3600 * before.hours.median, 1e6, 2e5)
+    after = efforts(specs, jobs, {waiting.path}, {done.path: took}, None, model_of)["weights"]
+    weight = (1 / EACH**2) / (1 / EACH**2 + 1 / DEFAULT**2)
+    assert after.hours.median == pytest.approx(2**weight * before.hours.median)
+    assert after.hours.high / after.hours.low < before.hours.high / before.hours.low
+    assert after.rests_on == "measured by 1 job"
+    watts = 1e6 / took.seconds
+    assert after.gpu_kwh.median == pytest.approx(after.hours.median * watts / 1000)
+    assert after.host_kwh.median == pytest.approx(after.hours.median * watts / 5000)
+
+
+def test_a_task_whose_size_is_not_known_is_counted_until_one_was_evaluated(data):
+    made = study.from_data(data, "test")
+    specs = Specs(made)
+    jobs = [job for job in jobs_of(specs) if job.kind == "quality"]
+    facts = [job for job in jobs if job.labels[-1] == "facts"]
+    assert len(facts) == 2
+
+    def model_of(label):
+        return architecture_of(made.data["model"][label])
+
+    paths = {job.path for job in jobs}
+    assert efforts(specs, jobs, paths, {}, None, model_of)["quality"].predicted == 2  # perplexity
+    took = {facts[0].path: Spent(600.0, None, None)}
+    said = efforts(specs, facts, {facts[1].path}, took, None, model_of)["quality"]
+    assert said.predicted == 1
+    assert said.hours.median == pytest.approx(600 / 3600)
+
+
+def test_where_jobs_run_is_what_the_site_says():
+    site = {
+        "default": {"cpus_per_task": 4},
+        "stages": {"prune_weights": {"gres": "gpu:a30:1"}, "train_model": {"gres": "gpu:1"}},
+    }
+    assert place_of("pruned", site, {}).name == "A30"
+    assert place_of("training", site, {}) is None  # a board, but which
+    assert place_of("quality", site, {}).name == "4 CPUs"
+
+
+# ---------------------------------------------------------------- tables
+def test_all_tables_carry_all_of_it(data, tmp_path):
+    data["hardware"]["a100"] |= {"cpu_power_w": 200}
+    said = plan.of_study(Specs(study.from_data(data, "test")), str(tmp_path / "weights"), 4)
+    tables.write(said, tmp_path)
+    written = json.loads((tmp_path / "plan.json").read_text())
+    assert written["jobs_at_a_time"] == 4
+    (row,) = written["hardware"]
+    assert row["wall_hours_low"] <= row["wall_hours_median"] <= row["wall_hours_high"]
+    assert row["gco2e_BE_median"] > 0
+    kinds = {each["kind"]: each for each in written["jobs"]}
+    assert kinds["weights"]["hours_low"] < kinds["weights"]["hours_median"]
+    assert "hours_median" not in kinds["models"]
+    with open(tmp_path / "total.tsv", encoding="utf-8", newline="") as stream:
+        total = {each["quantity"]: each for each in csv.DictReader(stream, delimiter="\t")}
+    assert float(total["hours"]["median"]) == pytest.approx(
+        row["hours_median"] + sum(k.get("hours_median", 0) for k in kinds.values())
+    )
+    assert float(total["weights fetched"]["median"]) == pytest.approx(2 * MISTRAL / 1e9, rel=1e-3)
+    assert float(total["jobs to run"]["median"]) == sum(k["to_run"] for k in kinds.values())
+
+
+def test_what_was_said_before_is_kept(data, tmp_path):
+    path = tmp_path / "plan.json"
+    cells, _ = judge(data)
+    first = said_before(cells.values(), path)
+    assert len(first) == 2
+    path.write_text(json.dumps({"said_before": first}))
+    each = cells["fp16", "questions"]
+    low, median, high = first[0]["gpu_j_per_token"]
+    run = expected(each.case, each.session.belief)
+    tokens = each.case.work.requests * each.case.work.tokens_out
+    assert median == pytest.approx(run.joules / tokens)
+    assert low < median < high
+    slow = Run(3 * run.seconds, 3 * run.joules, tokens, tokens)
+    after, _ = judge(data, {each.cell: [slow]})
+    assert said_before(after.values(), path)[0] == json.loads(json.dumps(first))[0]
+    assert said_before(after.values(), tmp_path / "none.json") != first
+
+
+def test_a_replay_teaches_its_energy_and_no_time(data):
+    data["workload"] = {"r": replay(), "q": data["workload"]["questions"]}
+    cells, _ = judge(data)
+    each = cells["fp16", "r"]
+    work = each.case.work
+    tokens = work.requests * work.tokens_in, work.requests * work.tokens_out, 0, work.requests
+    run = expected(each.case, each.session.belief)
+    after, _ = judge(data, {each.cell: [Run(14400.0, 1.3 * run.joules, *tokens)]})
+    assert expected(each.case, after["fp16", "r"].session.belief).joules > 1.15 * run.joules
+    blind, _ = judge(data, {each.cell: [Run(14400.0, None, *tokens)]})
+    assert blind["fp16", "q"].session.rests_on == "defaults"
