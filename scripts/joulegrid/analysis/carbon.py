@@ -17,7 +17,14 @@ import xarray as xr
 from joulegrid.analysis.begin import begins
 from joulegrid.analysis.concluded import CARBON, GRID
 from joulegrid.analysis.energies import per_token
-from joulegrid.analysis.intensity import best_start, is_hourly, profile, read_series, summary
+from joulegrid.analysis.intensity import (
+    best_start,
+    is_hourly,
+    profile,
+    ratios,
+    read_series,
+    summary,
+)
 from joulegrid.analysis.statistics import mean_over_sessions
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.units import J_PER_KWH
@@ -110,7 +117,7 @@ def with_series(
     InputError
         where a series cannot be read.
     """
-    found, parts = {}, []
+    found, parts, known = {}, [], {}
     for code, zone in zones.items():
         if "series" not in zone:
             found[code] = zone
@@ -123,9 +130,10 @@ def with_series(
             part["estimated_share"] = facts["estimated_share"]
             part = part.merge(begins(series, JOB_HOURS, time_zone or "UTC"))
             parts.append(part.expand_dims(zone=[code]))
+            known[code] = series
     if not parts:
         return found, xr.Dataset()
-    grid = xr.concat(parts, "zone")
+    grid = xr.concat(parts, "zone").assign(hourly_ratio=ratios(known))
     described = grid.map(lambda v: v.assign_attrs(GRID[str(v.name)].attrs))
     return found, described.assign_attrs(time_zone=time_zone or "")
 

@@ -124,6 +124,7 @@ DIMENSIONS = {
     "metric": "quality metric, TASK.METRIC",
     "zone": "zone of the electricity grid",
     "to": "zone that the work would move to",
+    "bound": "end of the interval",
     "kind": "kind of the jobs",
     "month": "month of the year",
     "hour": "hour of the day (UTC)",
