@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from joulegrid.analysis import carbon, comparison
 from joulegrid.analysis.variables import COMPONENTS
-from joulegrid.report import beside, evaluated, levers, tokens
+from joulegrid.report import beside, evaluated, hourly, levers, published, tokens
 from joulegrid.report.data import page_data
 from joulegrid.units import J_PER_KWH
 
@@ -28,7 +28,8 @@ CAPTIONS = {
     "none.",
     "bubbles": "Change against the baseline of the place, cell minus baseline: less energy is to "
     "the left, better is up. The larger the circle, the larger the loaded weights; bars are 95 % "
-    "intervals.",
+    "intervals. Empty diamonds, where there are any, are published: other models on other "
+    "machines, with the mean change of their own metrics.",
     "across_setups": "The same on every setup, against the one baseline: more energy than it is to "
     "the right.",
     "energy_components": "Pale bars are estimates of a model, full ones are readings of a counter.",
@@ -40,8 +41,10 @@ CAPTIONS = {
     "carbon_zones": "Energy × PUE × yearly intensity of the zone's electricity.",
     "carbon_levers": "What each lever saves by itself, from each zone; what several leave is the "
     "product of what each leaves. Bars: of compressing the 95 % interval over sessions; of "
-    "shifting from the day before's best hour (point) to perfect foresight, a bound. Moving is a "
-    "ratio of two yearly figures without an interval.",
+    "shifting from the day before's best hour (point) to perfect foresight, a bound; of moving "
+    "what 95 % of the hours lie between where both zones have hourly series, else none: the point "
+    "is a ratio of two yearly figures. The energy of a moved job cancels; how well the intensities "
+    "themselves are known is in no bar.",
     "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
 MOST_ANSWERS = 6  # that stand on top; those of more places unfold
@@ -82,6 +85,8 @@ def render(tree: xr.DataTree, charts: dict[str, dict], study: dict[str, Any]) ->
         break_even=levers.sentences(tree),
         starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
         begins=beside.begins(tree),
+        replayed=hourly.begun(tree),
+        elsewhere=published.beside(tree),
         charts=[
             {"name": name, "caption": caption}
             for name, caption in CAPTIONS.items()
