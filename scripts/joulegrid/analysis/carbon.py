@@ -77,10 +77,7 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
         "emissions_per_token": emissions_g(token, intensity, factor),
     }
     dataset = xr.Dataset(
-        {
-            name: values[name].transpose(*CELL_AXES, "zone").drop_attrs().assign_attrs(v.attrs)
-            for name, v in CARBON.items()
-        }
+        {n: variable.described(values[n], *CELL_AXES, "zone") for n, variable in CARBON.items()}
     )
     about = {"long_name": "carbon intensity of electricity", "units": "g kW-1 h-1"}
     dataset["intensity"] = intensity.assign_attrs(about)
