@@ -8,9 +8,8 @@ import xarray as xr
 
 from joulegrid.analysis import comparison, published
 from joulegrid.report.beside import best_of_places
+from joulegrid.report.frames import namer
 from joulegrid.study.grid import CELL_AXES
-
-MARK = "published"
 
 
 def fitting(tree: xr.DataTree) -> pd.DataFrame:
@@ -38,14 +37,14 @@ def beside(tree: xr.DataTree) -> list[dict[str, Any]]:
         *own,
         *(
             {
-                "whose": row.publication,
+                "whose": row["publication"],
                 "published": True,
-                "texts": [row.model, row.change, row.hardware, row.workload],
-                "energy": row.energy,
+                "texts": [row[key] for key in ("model", "change", "hardware", "workload")],
+                "energy": row["energy"],
                 "half": None,
-                "quality": _known(row.quality),
+                "quality": _known(row["quality"]),
             }
-            for row in theirs.itertuples()
+            for row in theirs.to_dict("records")
         ),
     ]
 
@@ -57,8 +56,9 @@ def _own(tree: xr.DataTree) -> list[dict[str, Any]]:
     for _, cell in best_of_places(tree).iterrows():
         if all(cell[axis] == label for axis, label in baseline.items()):
             continue
-        one = ranking.sel({axis: cell[axis] for axis in CELL_AXES})
-        change = f"{', '.join(baseline.values())} to {cell['configuration']}"
+        at = {axis: cell[axis] for axis in CELL_AXES}
+        one, full = ranking.sel(at), namer(tree)(pd.DataFrame([{**at, **baseline}]))
+        change = f"{full['configuration'].iloc[0]} to {cell['configuration']}"
         rows.append(
             {
                 "whose": published.OWN,
