@@ -48,8 +48,10 @@ def told(progress, meter):
     """
     epochs = progress.epochs
     taken = [part for epoch in epochs for part in (epoch, epoch["validation"])]
-    found = [{key: e[key] for key in e if key != "schema_version"} for e in epochs]
-    lost = [{key: e[key] for key in e if key != "schema_version"} for e in progress.lost]
+    found, lost = (
+        [{key: epoch[key] for key in epoch if key != "schema_version"} for epoch in each]
+        for each in (epochs, progress.lost)
+    )
     return {
         "bytes": sum(
             path.stat().st_size for path in (progress.last or progress.run).glob("*.safetensors")

@@ -1,11 +1,13 @@
 """Compress, move, shift: what each saves, and where compressing and moving are even."""
 
+import statistics
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
-from joulegrid.analysis import begin, carbon, footprint, levers
+from joulegrid.analysis import begin, carbon, footprint, intensity, levers
 from joulegrid.report import beside, figures
 from joulegrid.report import levers as shown
 from joulegrid.study import embodied
@@ -83,6 +85,41 @@ def test_shifting_is_between_a_day_old_hour_and_foresight():
     made = weighed({"BE": ZONES["BE"]}, grid)
     assert set(shown.lever_frame(made)["lever"]) == {"compress", "shift"}
     assert shown.sentences(made) == []
+
+
+def test_moving_reaches_as_far_as_95_percent_of_its_hours():
+    """Of the hours that both have; by the quantiles of the standard library."""
+    draws, month = np.random.default_rng(0), days(30)
+    here = month.copy(data=draws.uniform(200, 400, month.size))
+    there = month.copy(data=draws.uniform(20, 60, month.size)).isel(time=slice(240, None))
+    shares = [1 - g / full for g, full in zip(there.values, here.values[240:], strict=True)]
+    cuts = statistics.quantiles(shares, n=40, method="inclusive")
+    series = {"DE": here, "FR": there}
+    grid = xr.concat([carbon.starts(one) for one in series.values()], "zone")
+    grid = grid.assign_coords(zone=list(series)).to_dataset(name="start_intensity")
+    made = weighed(grid=grid.assign(hourly_ratio=intensity.ratios(series)))
+    bounds = made["levers"].move_hours
+    found = bounds.sel(zone="DE", to="FR").values
+    np.testing.assert_allclose(found, [cuts[0], cuts[-1]])
+    assert bounds.sel(to="BE").isnull().all()
+    # by hand for two that differ by a factor alone
+    np.testing.assert_allclose(
+        intensity.ratios({"A": here, "B": here * 3}).sel(zone="A", to="B"), 3
+    )
+    rows = shown.lever_frame(made).query("lever == 'move'").set_index("zone")
+    assert rows.loc["DE", ["low", "high"]].tolist() == pytest.approx([cuts[0], cuts[-1]])
+    assert "95 % of the hours" in rows.loc["DE", "what"]
+    # NL has no hours: nothing is known, and nothing drawn
+    assert rows.loc["NL", "what"].endswith("without an interval")
+    assert rows.loc["NL", "low"] == rows.loc["NL", "high"] == rows.loc["NL", "saved"]
+
+
+def test_of_less_than_a_week_of_common_hours_nothing_is_said():
+    month = days(30, range(1, 25))
+    few = intensity.ratios({"A": month, "B": month.isel(time=slice(100))})
+    assert few.sel(zone="A", to="B").isnull().all()
+    dark = month.where(month.time.dt.day < 6, 0)
+    assert intensity.ratios({"A": dark, "B": month}).sel(zone="A").isnull().all()
 
 
 def test_direct_and_life_cycle_figures_are_not_weighed_against_each_other():

@@ -164,6 +164,7 @@ def test_limits_measure_nothing_again(study_data):
         ({"interval_s": 6, "duration_s": 3}, "interval_s: 6 over duration_s: 3 is 0.5 requests"),
         ({"rate_per_s": 1000}, "is 14,400,000 requests; expected 1,000,000 at most"),
         ({"rate_per_s": 1, "arrivals": "bursty"}, "workload.chat.arrivals: got 'bursty'"),
+        ({"rate": 1}, "workload.chat.rate: unknown key; .*did you mean 'rate_per_s'"),
         ({"rate_per_s": 1, "limits": {}}, "workload.chat.limits: it is empty"),
         ({"rate_per_s": 1, "limits": {"ttft": 1}}, "workload.chat.limits.ttft: unknown key"),
         ({"trace": "nowhere.csv"}, "workload.chat.trace: no such file 'nowhere.csv'"),

@@ -12,6 +12,7 @@ from conftest import ROOT
 from joulegrid.errors import InputError
 from joulegrid.models.context import KEYS, context_of
 from joulegrid.study import conclusions, study
+from joulegrid.study.validation import nearest
 from joulegrid.study.yaml import read_yaml
 
 BAD = [
@@ -528,3 +529,19 @@ def test_a_benchmark_that_is_none_is_refused(study_data, entry, message):
     study_data["benchmarks"] = {"paper": entry}
     with pytest.raises(InputError, match=message):
         study.from_data(study_data, "study.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("rate", "rate_per_s"),  # spelled more like trace
+        ("rate_per_second", "rate_per_s"),
+        ("new_token", "new_tokens"),
+        ("limitss", "limits"),
+        ("tracee_file", "trace"),
+        ("zz", None),
+    ],
+)
+def test_a_key_that_begins_alike_is_meant_before_one_that_is_spelled_alike(given, meant):
+    text = nearest(given, ["trace", "limits", "new_tokens_per_s", "rate_per_s", "new_tokens"])
+    assert text.partition("; ")[2] == (f"did you mean {meant!r}?" if meant else "")

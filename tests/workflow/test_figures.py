@@ -1,5 +1,11 @@
-"""What stands behind the figures: changes, shares and setups, with Dosquet's published numbers."""
+"""What stands behind the figures and tables: changes, shares and setups, with Dosquet's published
+numbers.
+"""
 
+import json
+import re
+
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -8,9 +14,11 @@ from joulegrid.analysis.replays import Replays
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.trained import TRAINING
 from joulegrid.analysis.variables import COMPONENTS, QUANTILES
-from joulegrid.report import changes, figures, lengths, trainings
+from joulegrid.report import changes, figures, hourly, lengths, trainings
+from joulegrid.report import published as elsewhere
 from joulegrid.report.data import page_data
 from joulegrid.report.frames import namer
+from joulegrid.report.page import render
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.units import J_PER_KWH
 
@@ -174,3 +182,60 @@ def test_a_limit_without_data_is_no_control(tree):
         energy[name] = energy[name] * float("nan")
     tree["energy"] = xr.DataTree(energy)
     assert "max-memory" not in [limit["id"] for limit in page_data(tree, "small")["limits"]]
+
+
+def test_published_changes_by_hand():
+    """As Dosquet and Wetzel give them: 26, 1, 22 and 8 % more energy with GPTQ, 4.7 times less with
+    vLLM; word perplexity, MMLU and IFEval of LLaMA-7B are 9.38, 0.3204, 0.1867 and 9.72, 0.2785,
+    0.1830.
+    """
+    found = published.changes(published.read())
+    compressed = found[found.publication == "dosquet2025"].set_index("model")
+    percent = {"LLaMA-7B": 26, "LLaMA-30B": 1, "Mistral-7B-v0.3": 22, "Mistral-Small-3": 8}
+    assert (100 * compressed.energy).to_dict() == pytest.approx(percent, abs=0.5)
+    parts = (1 - 9.72 / 9.38, 0.2785 / 0.3204 - 1, 0.1830 / 0.1867 - 1)
+    assert compressed.quality["LLaMA-7B"] == pytest.approx(sum(parts) / 3)
+    factors = found[found.publication == "wetzel2024"].set_index("change")
+    assert factors.energy["bf16 to fp8"] == pytest.approx(-0.6)
+    assert factors.quality.isna().all()
+    along = factors.axis.to_dict()
+    assert (along.pop("transformers to vllm, published as 1/4.7"), set(along.values())) == (
+        "engine",
+        {"quantization"},
+    )
+
+
+def test_published_changes_are_marked_and_only_where_they_fit(tree):
+    charts = figures.draw(tree)["bubbles"].to_dict()
+    named = [row for rows in charts["datasets"].values() for row in rows if "whose" in row]
+    assert {row["whose"] for row in named} == {"dosquet2025 (published)"}
+    assert len(named) == 4
+    rows = elsewhere.beside(tree)
+    assert {row["whose"] for row in rows if not row["published"]} == {"this study"}
+    # the study compares quantizations, and no engines
+    assert {row["texts"][1].split()[0] for row in rows if row["published"]} == {"full", "bf16"}
+    del tree["published"]
+    assert elsewhere.beside(tree) == []
+    assert "whose" not in json.dumps(figures.draw(tree)["bubbles"].to_dict())
+
+
+def test_the_page_shows_replays_by_the_hour_and_whose_a_change_is(tree):
+    energy = tree["energy"].to_dataset()
+    cell = (*CELL_AXES, "zone", "begin")
+    axes = {axis: energy[axis].values for axis in CELL_AXES}
+    axes |= {"zone": ["<b>X</b>"], "begin": ["mean", "best", "worst"]}
+    grams = np.full([len(axes[name]) for name in cell], np.nan)
+    grams[0, 0, 0, 0, 0, 0, 0, 0] = 1200, 900, 1500
+    tree["hourly"] = xr.DataTree(xr.Dataset({"emissions": (cell, grams)}, coords=axes))
+    page = render(tree, {}, {"study": "small"})
+    (table,) = re.findall('<table id="hourly">(.*?)</table>', page, re.DOTALL)
+    (row,) = re.findall("<tr>(.*?)</tr>", table.partition("<tbody>")[2], re.DOTALL)
+    assert "<td>&lt;b&gt;X&lt;/b&gt;</td>" in row
+    assert re.findall('class="n">(.*?)<', row) == ["1200", "900", "1500"]
+    (table,) = re.findall('<table id="published">(.*?)</table>', page, re.DOTALL)
+    heads = re.findall('<th scope="row">(.*?)</th>', table)
+    assert heads == [*["this study (measured)"] * 2, *heads[2:]]
+    assert all(head.endswith(" (published)") for head in heads[2:])
+    assert "+26.5 %" in table
+    del tree["hourly"]
+    assert hourly.begun(tree) == {}

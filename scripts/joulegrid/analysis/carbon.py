@@ -17,7 +17,14 @@ import xarray as xr
 from joulegrid.analysis.begin import begins
 from joulegrid.analysis.concluded import CARBON, GRID
 from joulegrid.analysis.energies import per_token
-from joulegrid.analysis.intensity import best_start, is_hourly, profile, read_series, summary
+from joulegrid.analysis.intensity import (
+    best_start,
+    is_hourly,
+    profile,
+    ratios,
+    read_series,
+    summary,
+)
 from joulegrid.analysis.statistics import mean_over_sessions
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.units import J_PER_KWH
@@ -70,10 +77,7 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
         "emissions_per_token": emissions_g(token, intensity, factor),
     }
     dataset = xr.Dataset(
-        {
-            name: values[name].transpose(*CELL_AXES, "zone").drop_attrs().assign_attrs(v.attrs)
-            for name, v in CARBON.items()
-        }
+        {n: variable.described(values[n], *CELL_AXES, "zone") for n, variable in CARBON.items()}
     )
     about = {"long_name": "carbon intensity of electricity", "units": "g kW-1 h-1"}
     dataset["intensity"] = intensity.assign_attrs(about)
@@ -110,7 +114,7 @@ def with_series(
     InputError
         where a series cannot be read.
     """
-    found, parts = {}, []
+    found, parts, known = {}, [], {}
     for code, zone in zones.items():
         if "series" not in zone:
             found[code] = zone
@@ -123,9 +127,10 @@ def with_series(
             part["estimated_share"] = facts["estimated_share"]
             part = part.merge(begins(series, JOB_HOURS, time_zone or "UTC"))
             parts.append(part.expand_dims(zone=[code]))
+            known[code] = series
     if not parts:
         return found, xr.Dataset()
-    grid = xr.concat(parts, "zone")
+    grid = xr.concat(parts, "zone").assign(hourly_ratio=ratios(known))
     described = grid.map(lambda v: v.assign_attrs(GRID[str(v.name)].attrs))
     return found, described.assign_attrs(time_zone=time_zone or "")
 

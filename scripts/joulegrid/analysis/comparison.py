@@ -137,7 +137,7 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
     }
     return Compared(
         chosen,
-        {name: _described(name, array) for name, array in known.items()},
+        {name: RANKING[name].described(array, *CELL_AXES) for name, array in known.items()},
         term,
         efficiency(sessions, baseline) * term.scale + term.offset,
         board,
@@ -169,7 +169,9 @@ def weighed(found: Compared, weight: float) -> xr.Dataset:
             found.quality_error[1],
         ),
     }
-    variables = found.known | {name: _described(name, array) for name, array in new.items()}
+    variables = found.known | {
+        name: RANKING[name].described(array, *CELL_AXES) for name, array in new.items()
+    }
     return xr.Dataset(
         {name: variables[name] for name in RANKING},
         coords={axis: found.board[axis].values for axis in CELL_AXES},
@@ -184,12 +186,6 @@ def weighed(found: Compared, weight: float) -> xr.Dataset:
             **{f"baseline_{k}": v for k, v in baseline.items()},
         },
     )
-
-
-def _described(name: str, array: xr.DataArray) -> xr.DataArray:
-    """A variable of the ranking over the cell axes alone, with its attributes."""
-    ordered = array.reset_coords(drop=True).transpose(*CELL_AXES)
-    return ordered.drop_attrs().assign_attrs(RANKING[name].attrs)
 
 
 def chosen_in(attributes: Mapping[Any, Any]) -> dict[str, Any]:

@@ -141,6 +141,12 @@ GRID = {
         "share of the emissions saved by always starting then instead of at any hour",
         extra=("month", "job_hours"),
     ),
+    "hourly_ratio": Variable(
+        "carbon intensity of the zone `to` over that of the zone, in the same hour",
+        extra=("to", "bound"),
+        comment="95 % of the hours that both series have lie between low and high; missing where "
+        "those are less than a week",
+    ),
 }
 # dims: see each; there only where zones or hours can be weighed against compressing
 LEVERS = {
@@ -152,8 +158,14 @@ LEVERS = {
     "move": Variable(
         "share of the emissions saved by running in the zone `to` instead",
         extra=("zone", "to"),
-        comment="of their intensities alone: same machine, same PUE; missing between direct and "
+        comment="of their intensities alone: same energy, same PUE; missing between direct and "
         "life-cycle figures",
+    ),
+    "move_hours": Variable(
+        "shares saved by moving, hour by hour, that 95 % of the hours lie between",
+        extra=("zone", "to", "bound"),
+        comment="where both zones have an hourly series; the energy of a job cancels, and how well "
+        "the intensities themselves are known is not in it",
     ),
     "shift": Variable(
         "share of the emissions saved by a start within the slack instead of now",

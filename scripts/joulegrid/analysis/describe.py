@@ -133,9 +133,9 @@ Nothing is run: what is there counts.
 
 Ranking and emissions are made anew, with what the first study chose. Cells of two studies that ran
 weeks apart are compared as if they had been measured in one: drift between the studies is in no
-interval (`reference_time` shows it). What a study took (`cost`), its hours (`grid`),
-its points, lengths and replays
-(`replay`, `hourly`) stay in its own file.
+interval (`reference_time` shows it). What a study took (`cost`), its hours (`grid`), what its
+points tell (`points`, `lengths`, `tokens`), its replays (`replay`, `hourly`) and what stands beside
+its emissions (`footprint`, `levers`) stay in its own file.
 """
 
 

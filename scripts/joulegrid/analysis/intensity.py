@@ -3,6 +3,7 @@ job in time saves.
 """
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ LIFE_CYCLE_COLUMNS = (
 ESTIMATED, ZONE = "data estimated", "zone id"
 STARTS = ("now", "foresight", "yesterday")
 HOUR = np.timedelta64(1, "h")
+# Bounds of 95 % of the hours; of fewer than those of a week nothing is said
+BOUNDS, WEEK = {"low": 0.025, "high": 0.975}, 168
 
 
 def read_series(path: Path, basis: str | None = None) -> xr.DataArray:
@@ -155,6 +158,37 @@ def best_start(series: xr.DataArray, hours: int, slack: int) -> xr.DataArray:
         today[np.arange(count), before[:count].argmin(axis=1)],
     )
     return xr.DataArray([float(v.mean()) for v in found], coords={"start": list(STARTS)})
+
+
+def ratios(series: Mapping[str, xr.DataArray]) -> xr.DataArray:
+    """Intensity of one zone over that of another in the same hour: what 95 % of the hours lie
+    between.
+
+    Parameters
+    ----------
+    series
+        zone -> an hourly series.
+
+    Returns
+    -------
+    Over `zone`, `to` and `bound`, `to` over `zone`; NaN where two series share less than a week of
+    hours in which `zone` emits anything.
+
+    Raises
+    ------
+    InputError
+        where one is not hourly.
+    """
+    frame = pd.DataFrame({zone: hourly(one).to_series() for zone, one in series.items()})
+    found = []
+    for zone in frame:
+        shares = frame.div(frame[zone].where(frame[zone] > 0), axis=0)
+        bounds = shares.quantile(list(BOUNDS.values()))
+        bounds.loc[:, shares.count() < WEEK] = np.nan
+        found.append(bounds.to_numpy().T)
+    zones = list(frame)
+    coordinates = {"zone": zones, "to": zones, "bound": list(BOUNDS)}
+    return xr.DataArray(np.array(found), coordinates, list(coordinates))
 
 
 def summary(series: xr.DataArray) -> dict[str, Any]:

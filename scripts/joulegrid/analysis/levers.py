@@ -11,6 +11,7 @@ import xarray as xr
 
 from joulegrid.analysis.comparison import chosen_in, compare
 from joulegrid.analysis.concluded import LEVERS
+from joulegrid.analysis.intensity import BOUNDS
 from joulegrid.study.grid import CELL_AXES
 from joulegrid.study.zones import DIRECT, LIFE_CYCLE
 
@@ -27,16 +28,22 @@ def account(
 
     Returns
     -------
-    `compress` over the cell axes, `move` over the zones `zone` and `to`, `shift` over the zones
-    with an hourly series; empty where there is one zone and no such series, thus nothing to weigh
-    compressing against.
+    `compress` over the cell axes, `move` over the zones `zone` and `to`, `move_hours` and `shift`
+    over those with an hourly series; empty where there is one zone and no such series, thus nothing
+    to weigh compressing against.
     """
     intensity = carbon.intensity.drop_attrs()
     found = {}
     if intensity.sizes["zone"] > 1:
         move = 1 - intensity.rename(zone="to") / intensity.where(intensity > 0)
         basis = carbon.intensity_basis.drop_attrs()
-        found["move"] = move.where(_comparable(basis, basis.rename(zone="to")))
+        comparable = _comparable(basis, basis.rename(zone="to"))
+        found["move"] = move.where(comparable)
+        if "hourly_ratio" in grid:
+            # where the other zone emits most, moving saves least
+            bounds = grid.hourly_ratio.sel(bound=["high", "low"]).assign_coords(bound=list(BOUNDS))
+            bounds = bounds.reindex(zone=intensity.zone.values, to=intensity.zone.values)
+            found["move_hours"] = (1 - bounds).where(comparable)
     if grid:
         now = grid.start_intensity.sel(start="now", drop=True)
         later = grid.start_intensity.sel(start=["foresight", "yesterday"])

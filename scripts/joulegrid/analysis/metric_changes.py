@@ -42,14 +42,7 @@ def account(tree: xr.DataTree, baseline: dict[str, str]) -> xr.Dataset:
     }
     order = (*CONFIGURATION_AXES, "metric")
     return xr.Dataset(
-        {
-            name: found[name]
-            .reset_coords(drop=True)
-            .transpose(*order)
-            .drop_attrs()
-            .assign_attrs(variable.attrs)
-            for name, variable in CHANGES.items()
-        },
+        {name: variable.described(found[name], *order) for name, variable in CHANGES.items()},
         coords={axis: quality[axis].values for axis in order},
     )
 

@@ -1,7 +1,9 @@
 """Results of publications, to be laid beside one's own."""
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -9,6 +11,7 @@ from joulegrid.analysis.variables import COMPONENTS
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, short_name
+from joulegrid.study.methods import METHODS
 from joulegrid.units import J_PER_KWH
 
 FOLDER = ROOT / "config/published"
@@ -17,6 +20,12 @@ COLUMNS = (*TEXTS, "measured", "value")
 # What stands as publication in one's own rows
 OWN = "this study"
 JOULES = {"kWh": J_PER_KWH, "Wh": J_PER_KWH / 1000}
+# What the tables call a model before and after it was compressed, and a change of energy alone
+BEFORE, AFTER, FACTOR = "full", "compressed", "energy_factor"
+CHANGES = (
+    *("publication", "model", "change", "hardware", "workload", "axis"),
+    *("energy", "quality"),
+)
 
 
 def read(folder: Path = FOLDER) -> xr.Dataset:
@@ -42,6 +51,56 @@ def beside(tree: xr.DataTree) -> pd.DataFrame:
     of a quality metric stands once per configuration. Published energies are in J too.
     """
     return pd.concat([_own(tree), _in_si(tree["published"].to_dataset())], ignore_index=True)
+
+
+def changes(found: xr.Dataset) -> pd.DataFrame:
+    """What compressing a model, or another engine, changed in the publications: a row for each.
+
+    Energies are sums of the components of one run of a workload, cell minus baseline, as a share of
+    the baseline's: what stays comparable where machines and workloads differ.
+
+    Parameters
+    ----------
+    found
+        what `read` gave.
+
+    Returns
+    -------
+    Columns `CHANGES`: `axis` is what was changed, quantization or engine; `energy` the change of
+    the energy, `quality` the mean relative change of the published metrics for the better (NaN
+    where there is none).
+    """
+    frame = _in_si(found)
+    factors = frame[frame.quantity == FACTOR].rename(columns={"configuration": "change"})
+    factors = factors.assign(
+        energy=factors["value"] - 1, quality=np.nan, axis=factors["change"].map(_axis)
+    )
+    return pd.concat([_compressed(frame), factors], ignore_index=True)[list(CHANGES)]
+
+
+def _axis(change: str) -> str:
+    return "engine" if set(METHODS["engine"]) & set(re.findall(r"\w+", change)) else "quantization"
+
+
+def _compressed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The changes between the two configurations of a model that have energies of all parts."""
+    frame = frame[frame["configuration"].isin([BEFORE, AFTER])]
+    parts = frame["quantity"].isin([f"energy_{part}" for part in COMPONENTS])
+    place = ["publication", "model", "hardware", "workload"]
+    joules = frame[parts].groupby([*place, "configuration"])["value"].sum(min_count=len(COMPONENTS))
+    energy = _relative(joules.unstack("configuration")).rename("energy")
+    metrics = frame[~frame["quantity"].str.startswith("energy_")]
+    which = ["publication", "model", "quantity", "configuration"]
+    change = _relative(metrics.set_index(which)["value"].unstack("configuration"))
+    better = np.where(change.index.get_level_values("quantity").str.contains("perplexity"), -1, 1)
+    quality = (change * better).groupby(["publication", "model"]).mean().rename("quality")
+    found = energy.dropna().reset_index().merge(quality.reset_index(), "left")
+    return found.assign(change=f"{BEFORE} to {AFTER}", axis="quantization")
+
+
+def _relative(values: pd.DataFrame) -> pd.Series:
+    values = values.reindex(columns=[BEFORE, AFTER])
+    return values[AFTER] / values[BEFORE] - 1
 
 
 def _own(tree: xr.DataTree) -> pd.DataFrame:

@@ -131,7 +131,7 @@ def _dataset(points: xr.Dataset, fits: np.ndarray, found: dict[str, np.ndarray])
         arrays[name] = xr.DataArray(found[name], coordinates, CELL_AXES)
     return xr.Dataset(
         {
-            name: arrays[name].astype(variable.dtype).drop_attrs().assign_attrs(variable.attrs)
+            name: variable.described(arrays[name].astype(variable.dtype), *CELL_AXES)
             for name, variable in TOKENS.items()
         }
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 STATUS = ("ok", "oom", "unsupported", "diverged", "infeasible", "missing", "excluded")
 BASIS = ("measured", "estimated", "guess", "absent")
@@ -57,6 +58,13 @@ class Variable:
             found["flag_values"] = np.arange(len(self.flags), dtype="i1")
             found["flag_meanings"] = " ".join(self.flags)
         return found | ({"comment": self.comment} if self.comment else {})
+
+    def described(self, array: xr.DataArray, *dims: str) -> xr.DataArray:
+        """`array` over `dims` in this order, with these attributes, and no coordinates beside the
+        labels.
+        """
+        ordered = array.reset_coords(drop=True).transpose(*dims)
+        return ordered.drop_attrs().assign_attrs(self.attrs)
 
 
 def text(long_name: str, comment: str = "", extra: tuple[str, ...] = ()) -> Variable:
@@ -124,6 +132,7 @@ DIMENSIONS = {
     "metric": "quality metric, TASK.METRIC",
     "zone": "zone of the electricity grid",
     "to": "zone that the work would move to",
+    "bound": "end of the interval",
     "kind": "kind of the jobs",
     "month": "month of the year",
     "hour": "hour of the day (UTC)",

@@ -18,6 +18,7 @@ from joulegrid.study.grid import CELL_AXES, PLACE_AXES, short_name
 
 BUBBLE = ["configuration", "place", "change", "half", "low", "high", "quality", "megabytes"]
 SHARE = ["configuration", "place", "component", "basis", "share", "points", "begin", "end"]
+PUBLISHED = ["whose", "model", "energy", "quality"]
 READABLE = 0.06  # share of a bar in which a number can be read
 ACROSS = ["configuration", "place", "setup", "change", "half", "low", "high"]
 ENERGY_CHANGE = "change of energy per token"
@@ -66,9 +67,14 @@ def share_frame(tree: xr.DataTree, names: Namer) -> pd.DataFrame:
     return frame.assign(points=100 * (frame.share - frame.base))
 
 
-def bubbles(frame: pd.DataFrame) -> alt.Chart | None:
+def bubbles(frame: pd.DataFrame, elsewhere: pd.DataFrame) -> alt.Chart | None:
     """Change of energy against change of quality, the area as large as the loaded weights; None
     where nothing is compared or no size is known.
+
+    Parameters
+    ----------
+    elsewhere
+        rows of `published.changes`, drawn where they tell both.
     """
     known = frame.dropna(subset=["quality", "megabytes"])
     if not (known.change != 0).any():
@@ -80,12 +86,14 @@ def bubbles(frame: pd.DataFrame) -> alt.Chart | None:
         scale=alt.Scale(padding=30),
     )
     base = alt.Chart(plain(known, BUBBLE))
+    theirs = elsewhere.dropna(subset=["energy", "quality"])
+    extent = pd.concat([known.change, theirs.energy])
     zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(strokeDash=[2, 3], opacity=0.6)
     interval = base.mark_rule(opacity=0.6, clip=True).encode(
-        x=_change("low:Q", known), x2="high:Q", y=y
+        x=_change("low:Q", extent), x2="high:Q", y=y
     )
     circles = base.mark_circle(opacity=0.55).encode(
-        x=_change("change:Q", known),
+        x=_change("change:Q", extent),
         y=y,
         size=alt.Size(
             "megabytes:Q",
@@ -104,12 +112,39 @@ def bubbles(frame: pd.DataFrame) -> alt.Chart | None:
         ],
     )
     chart = zero.encode(x="zero:Q") + zero.encode(y="zero:Q") + interval + circles
+    if len(theirs):
+        chart += _published(theirs, extent, y)
     return chart.properties(height=340, title="What compression changes")
 
 
-def _change(field: str, frame: pd.DataFrame) -> alt.X:
+def _published(frame: pd.DataFrame, extent: pd.Series, y: alt.Y) -> alt.Chart:
+    """Published changes, as empty diamonds with a legend of their own."""
+    shown = plain(frame.assign(whose=frame.publication + " (published)"), PUBLISHED)
+    return (
+        alt.Chart(shown)
+        .mark_point(size=110, strokeWidth=2, color="#7f7f7f")
+        .encode(
+            x=_change("energy:Q", extent),
+            y=y,
+            shape=alt.Shape(
+                "whose:N",
+                title=None,
+                scale=alt.Scale(range=["diamond"]),
+                legend=alt.Legend(orient="bottom"),
+            ),
+            tooltip=[
+                "whose",
+                "model",
+                alt.Tooltip("energy:Q", format="+.1%"),
+                alt.Tooltip("quality:Q", format="+.2%"),
+            ],
+        )
+    )
+
+
+def _change(field: str, changes: pd.Series) -> alt.X:
     """The axis of energy over what is shown and 0; an interval that goes beyond is cut off."""
-    least, most = min(frame.change.min(), 0), max(frame.change.max(), 0)
+    least, most = min(changes.min(), 0), max(changes.max(), 0)
     room = 0.12 * (most - least) or 0.1
     scale = alt.Scale(domain=[least - room, most + room], nice=False)
     return alt.X(field, title=ENERGY_CHANGE, axis=alt.Axis(format="+%"), scale=scale)
@@ -168,7 +203,7 @@ def across_setups(frame: pd.DataFrame) -> Any:
     setup = alt.YOffset("setup:N")
     color = alt.Color("setup:N", title=None, legend=alt.Legend(orient="bottom"))
     bars = base.mark_bar().encode(
-        x=_change("change:Q", frame),
+        x=_change("change:Q", frame.change),
         y=y,
         yOffset=setup,
         color=color,
@@ -180,6 +215,6 @@ def across_setups(frame: pd.DataFrame) -> Any:
         ],
     )
     interval = base.mark_rule(clip=True).encode(
-        x=_change("low:Q", frame), x2="high:Q", y=y, yOffset=setup
+        x=_change("low:Q", frame.change), x2="high:Q", y=y, yOffset=setup
     )
     return (bars + interval).properties(title="Across setups")

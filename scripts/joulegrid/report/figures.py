@@ -8,7 +8,7 @@ import xarray as xr
 
 from joulegrid.analysis import comparison
 from joulegrid.report import changes as against
-from joulegrid.report import latency, lengths, levers, trainings
+from joulegrid.report import latency, lengths, levers, published, trainings
 from joulegrid.report.frames import (
     COMPONENT_NAMES,
     WIDTH,
@@ -68,7 +68,7 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
         "carbon_zones": carbon_zones(plain(emitted, EMISSION)),
     }
     # those that not every study has data for
-    if (bubbles := against.bubbles(moved)) is not None:
+    if (bubbles := against.bubbles(moved, published.fitting(tree))) is not None:
         charts["bubbles"] = bubbles.properties(width=WIDTH)
     if (shares := against.shares(parts)) is not None:
         charts["component_shares"] = _by_place(shares, parts, "Shares of the components")

@@ -22,8 +22,9 @@ def lever_frame(tree: xr.DataTree) -> pd.DataFrame:
     """One row per place, zone and lever: the share of emissions `saved` there, and its interval.
 
     Compressing is the best-ranked cell against the baseline, with its 95 % interval; moving goes to
-    the cleanest zone and has none; shifting reaches from what the hour that was best a day before
-    saves to the bound of perfect foresight.
+    the cleanest zone, and 95 % of the hours lie in its interval where both zones have such a
+    series; shifting reaches from what the hour that was best a day before saves to the bound of
+    perfect foresight.
     """
     levers, rows = tree["levers"].to_dataset(), []
     for _, cell in compressed(tree).iterrows():
@@ -65,7 +66,12 @@ def _move(levers: xr.Dataset, zone: str) -> list[dict[str, object]]:
     saved = float(best)
     if str(best.to.values) == zone:
         return []
-    return [_row("move", f"to {best.to.values}", saved, saved, saved)]
+    to, low, high = str(best.to.values), saved, saved
+    what = f"to {to}: of two yearly figures, without an interval"
+    if "move_hours" in levers and levers.move_hours.sel(zone=zone, to=to).notnull().all():
+        low, high = levers.move_hours.sel(zone=zone, to=to, bound=["low", "high"]).values.tolist()
+        what = f"to {to}: {low:.0%} to {high:.0%} in 95 % of the hours"
+    return [_row("move", what, saved, low, high)]
 
 
 def _shift(levers: xr.Dataset, zone: str) -> list[dict[str, object]]:

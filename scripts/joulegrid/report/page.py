@@ -15,7 +15,17 @@ from markupsafe import Markup
 
 from joulegrid.analysis import carbon, comparison, selected
 from joulegrid.analysis.variables import COMPONENTS
-from joulegrid.report import beside, evaluated, lengths, levers, planned, tokens, trainings
+from joulegrid.report import (
+    beside,
+    evaluated,
+    hourly,
+    lengths,
+    levers,
+    planned,
+    published,
+    tokens,
+    trainings,
+)
 from joulegrid.report.data import page_data
 from joulegrid.units import J_PER_KWH
 
@@ -29,7 +39,8 @@ CAPTIONS = {
     "none.",
     "bubbles": "Change against the baseline of the place, cell minus baseline: less energy is to "
     "the left, better is up. The larger the circle, the larger the loaded weights; bars are 95 % "
-    "intervals.",
+    "intervals. Empty diamonds, where there are any, are published: other models on other "
+    "machines, with the mean change of their own metrics.",
     "across_setups": "The same on every setup, against the one baseline: more energy than it is to "
     "the right.",
     "energy_components": "Pale bars are estimates of a model, full ones are readings of a counter.",
@@ -49,8 +60,10 @@ CAPTIONS = {
     "carbon_zones": "Energy × PUE × yearly intensity of the zone's electricity.",
     "carbon_levers": "What each lever saves by itself, from each zone; what several leave is the "
     "product of what each leaves. Bars: of compressing the 95 % interval over sessions; of "
-    "shifting from the day before's best hour (point) to perfect foresight, a bound. Moving is a "
-    "ratio of two yearly figures without an interval.",
+    "shifting from the day before's best hour (point) to perfect foresight, a bound; of moving "
+    "what 95 % of the hours lie between where both zones have hourly series, else none: the point "
+    "is a ratio of two yearly figures. The energy of a moved job cancels; how well the intensities "
+    "themselves are known is in no bar.",
     "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
 MOST_ANSWERS = 6  # that stand on top; those of more places unfold
@@ -107,6 +120,8 @@ def render(
         selection=selected.sentences(tree.attrs),
         starts=starts(tree["grid"].to_dataset()) if "grid" in tree.children else [],
         begins=beside.begins(tree),
+        replayed=hourly.begun(tree),
+        elsewhere=published.beside(tree),
         charts=[
             {"name": name, "caption": caption}
             for name, caption in CAPTIONS.items()

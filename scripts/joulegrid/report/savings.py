@@ -17,9 +17,8 @@ import pandas as pd
 import xarray as xr
 
 from joulegrid.analysis import energies, statistics
+from joulegrid.analysis.published import FACTOR
 from joulegrid.study.grid import CELL_AXES
-
-FACTOR = "energy_factor"
 
 
 def token_energies(tree: xr.DataTree, frame: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,8 @@ from joulegrid.errors import InputError
 from joulegrid.records import ROOT
 
 SCHEMAS = ROOT / "config" / "schemas"
+# Fewer letters at the begin of a name are chance
+LEAST_BEGUN = 3
 
 
 @cache
@@ -163,14 +165,24 @@ def _not_finite(data: Any, path: str = "") -> list[str]:
 
 
 def nearest(name: Any, valid: Any) -> str:
-    """`; did you mean 'x'?` where one of `valid` is close to `name`, else the list of what is
-    valid.
-    """
+    """The list of what is valid, and `; did you mean 'x'?` where one of it is close to `name`."""
     valid = [str(v) for v in valid]
-    close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    close = _begun(str(name), valid) or difflib.get_close_matches(str(name), valid, 1, 0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     shown = ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
     return f"valid: {shown or 'nothing yet'}{hint}"
+
+
+def _begun(name: str, valid: list[str]) -> list[str]:
+    """Of what begins with `name`, or `name` with it, the one of the nearest length: `rate_per_s`
+    for rate, which is spelled more like trace.
+    """
+    found = [
+        v
+        for v in valid
+        if min(len(v), len(name)) >= LEAST_BEGUN and (v.startswith(name) or name.startswith(v))
+    ]
+    return sorted(found, key=lambda v: abs(len(v) - len(name)))[:1]
 
 
 def _explain(error: Any) -> list[str]:
