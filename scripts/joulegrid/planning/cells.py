@@ -36,6 +36,7 @@ IDLE_PHASES = 3  # before loading, loaded, at the end
 START_S, LOAD_BYTES_PER_S = 30.0, 1e9
 PILOT, MOST_CASES = 3, 300  # cells to measure first, and those that they are chosen from
 MOST_ROWS = 40  # that calibrate one group: more teach little and take time
+AT_ONCE = ("batch", "lengths")  # workloads all of whose requests are there from the start
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,6 @@ def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
     workload = study.data["workload"][cell.workload]
     if not boards:
         return Judged(cell, gpus, unknown=f"no board {name!r} in the table")
-    if workload["method"] != "batch" or number_of(workload) > 1:
-        what = "sweep" if workload["method"] == "batch" else f"workload {workload['method']}"
-        return Judged(cell, gpus, unknown=f"a {what} is not predicted")
     model = model_of(cell.model)
     if model is None:
         return Judged(cell, gpus, unknown=f"the sizes of {cell.model} are not known here")
@@ -155,6 +153,9 @@ def _judged(study: Study, cell: Cell, model_of: Any, prompts_of: Any) -> Judged:
         return replace(found, unknown="ready-made weights: only their files tell the format")
     if reason:
         return replace(found, unknown="does not run")
+    if workload["method"] not in AT_ONCE or number_of(workload) > 1:
+        what = "sweep" if workload["method"] in AT_ONCE else f"workload {workload['method']}"
+        return replace(found, unknown=f"a {what} is not predicted")
     machine = Machine(boards[0], method_name("engine", engine), gpus)
     work = Workload(prompts, tokens_in, least(workload["new_tokens"]), under_way)
     return replace(found, case=Case(work, model, form, machine))
@@ -231,7 +232,11 @@ def architecture_of(entry: dict[str, Any]) -> Architecture | None:
 
 
 def _prompts(workload: dict[str, Any]) -> tuple[int, float]:
-    """How many prompts a workload has, and their mean tokens, by their bytes."""
+    """How many prompts a workload has, and their mean tokens: as it says, or by their bytes."""
+    if "prompt_tokens" in workload:
+        return workload["count"], float(least(workload["prompt_tokens"]))
+    if "prompts" not in workload:
+        return 1, 0.0  # those of a trace
     found = prompts_in(workload["prompts"])
     mean = sum(len(prompt.encode()) for prompt in found) / len(found) / BYTES_PER_TOKEN
     chat = TEMPLATE_TOKENS if workload["chat"] else 0.0
