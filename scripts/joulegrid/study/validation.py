@@ -29,8 +29,9 @@ def schema_of(name: str) -> dict[str, Any]:
 
 
 @cache
-def _validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator(schema_of(name))
+def _validator(name: str, whole: bool = True) -> Draft202012Validator:
+    schema = schema_of(name)
+    return Draft202012Validator(schema if whole else {**schema, "required": []})
 
 
 def check(name: str, data: Any, where: str) -> dict[str, Any]:
@@ -51,15 +52,25 @@ def check(name: str, data: Any, where: str) -> dict[str, Any]:
         with one line per thing that is wrong: file, key path, what was expected, the nearest valid
         name.
     """
-    errors = sorted(
-        _validator(name).iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path]
-    )
+    _refuse(_validator(name), data, where)
+    return _Walk(schema_of(name)).with_defaults(data)
+
+
+def check_part(name: str, data: Any, where: str) -> None:
+    """Validate some of a file's sections, where the rest stands elsewhere; raises as `check`
+    does.
+    """
+    _refuse(_validator(name, whole=False), data, where)
+
+
+def _refuse(validator: Draft202012Validator, data: Any, where: str) -> None:
+    """Raise as `check` does."""
+    errors = sorted(validator.iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path])
     lines_of_errors = (line for error in _telling(errors) for line in _explain(error))
     found = [*_not_finite(data), *lines_of_errors]
     lines = list(dict.fromkeys(f"{where}: {line}" for line in found))
     if lines:
         raise InputError("\n".join(lines))
-    return _Walk(schema_of(name)).with_defaults(data)
 
 
 def _telling(errors: list[Any]) -> list[Any]:

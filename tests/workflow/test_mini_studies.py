@@ -1,0 +1,52 @@
+"""A study of `make studies`, whole: the quickest of them, as it is run there."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from helpers import house
+
+NAME = "dosquet2025"
+
+
+@pytest.mark.slow
+def test_a_mini_study_runs_from_its_files_to_its_answer(tmp_path):
+    place = house.copy_project(tmp_path / "house")
+    (place / "envs/llm/.venv").symlink_to(house.ROOT / "envs/llm/.venv")
+    done = subprocess.run(
+        [sys.executable, "scripts/run_mini_studies.py", NAME],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    folder = place / f"results/studies/{NAME}-mini"
+    ranking = pd.read_csv(folder / "ranking.csv")
+    assert set(ranking["status"]) == {"ok"}
+    assert set(zip(ranking["quantization"], ranking["hardware"], strict=True)) == {
+        (quantization, setup)
+        for quantization in ("full", "gptq4")
+        for setup in ("setup-1", "setup-2")
+    }
+    assert (ranking["energy_per_token"] > 0).all()
+    assert "against quantization full, hardware setup-1" in done.stdout
+    assert f"{NAME}: " in done.stdout.splitlines()[-1]
+    again = ("--configfile", f"config/studies/{NAME}.yaml", "--config", "scale=mini")
+    assert house.planned(place, *again) == set()
+    assert len(house.planned(place, *again[:2])) > len(ranking), "the study itself is another one"
+
+
+def test_a_mini_study_that_is_none_is_named():
+    done = subprocess.run(
+        [sys.executable, "scripts/run_mini_studies.py", "dosquet"],
+        cwd=house.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "error: no mini study 'dosquet'" in done.stderr
+    assert "did you mean 'dosquet2025'?" in done.stderr
