@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -63,13 +64,46 @@ STEP_RULES = {
     "draw": "draw_figures",
     "report": "write_report",
 }
-# What --config tells the targets accept, retract, combine and fetch_intensity, and is nothing of a study
-COMMANDS = {"accept", "combine", "fetch"}
+# What --config tells the targets accept, retract, combine and fetch_intensity, or when jobs begin, and is nothing of a
+# study
+COMMANDS = {"accept", "combine", "deadline", "fetch"}
 STUDY, SITE, SPECS, JOBS, CONCLUSIONS = load_study()
 FOLDER = f"results/studies/{STUDY.name}"
 LOGS = "results/logs"
 JOB_AT = {job.path: job for job in JOBS}
 SHELF = Shelf(SITE.artifacts, JOBS)
+
+
+def begins():
+    """(hardware, session) -> the option of sbatch with which the jobs of a round begin later, where --config deadline
+    says by when a run shall be done. Jobs on nodes read this file too, and need nothing of it.
+    """
+    settings, now = workflow.config_settings.config, datetime.now(UTC)
+    if "deadline" not in settings or not workflow.is_main_process:
+        return {}
+    from joulegrid.planning import plan, submission
+
+    try:
+        made, by = plan.of_study(SPECS, SITE.artifacts), str(settings["deadline"])
+        said = submission.planned(STUDY, SITE, made.cells, made.to_run, by, now)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    return submission.options(said)
+
+
+BEGINS = begins()
+
+
+def later(hardware, resources):
+    """Resources of the energy jobs of a hardware entry, of which rounds may begin later."""
+    if not any(entry == hardware for entry, _ in BEGINS):
+        return resources
+    own = resources.get("slurm_extra", "")
+
+    def extra(wildcards):
+        return f"{own} {BEGINS.get((hardware, int(wildcards.session)), '')}".strip()
+
+    return {**resources, "slurm_extra": extra}
 
 
 def wanted(wildcards):
@@ -237,10 +271,17 @@ def checked(spec):
 
 def check_site():
     """A cluster needs a site: without one, jobs would go to its default partition with no GPU."""
-    if SITE.data is None and getattr(workflow.executor_plugin, "name", "") == "slurm":
+    on_slurm = getattr(workflow.executor_plugin, "name", "") == "slurm"
+    if SITE.data is None and on_slurm:
         raise WorkflowError(
             "no site: --config on the command line replaces the profile's; add site=config/sites/YOURS.yaml to it"
         )
+    if BEGINS and not on_slurm and any(is_measurement(job) for job in workflow.dag.needrun_jobs()):
+        raise WorkflowError("deadline: only Slurm begins jobs later; add --profile slurm, or drop it")
+
+
+def is_measurement(job):
+    return job.rule.name.startswith("measure_energy_")
 
 
 def of_models(wildcards):

@@ -11,7 +11,7 @@ rule plan:
     conda:
         "../envs/python.yaml"
     params:
-        options=told("--output", f"{FOLDER}/plan"),
+        options=told("--output", f"{FOLDER}/plan", *deadline()),
     message:
         "What a run would take"
     shell:

@@ -17,6 +17,7 @@ from joulegrid.analysis.variables import BASIS
 from joulegrid.planning import ranges
 from joulegrid.planning.cells import Judged, Run, judged, measured_first
 from joulegrid.planning.ranges import Forecast, Range
+from joulegrid.planning.sharing import Saving
 from joulegrid.records import ROOT
 from joulegrid.study.accept import taken_over
 from joulegrid.study.conclusions import conclusions
@@ -230,14 +231,13 @@ def cell_rows(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def write(plan: Plan, folder: Path) -> None:
-    """plan.tsv (per machine), cells.tsv (per cell) and plan.json (all) in a folder."""
+def write(plan: Plan, folder: Path, shared: list[Saving]) -> None:
+    """plan.tsv (per machine), cells.tsv (per cell), sharing.tsv and plan.json (all) in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (("plan.tsv", rows(plan)), ("cells.tsv", cell_rows(plan))):
-        with open(folder / name, "w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(table[0]), delimiter="\t", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table)
+    saved = [each._asdict() for each in shared]
+    tables = {"plan.tsv": rows(plan), "cells.tsv": cell_rows(plan), "sharing.tsv": saved}
+    for name, table in tables.items():
+        write_table(table, folder / name)
     content = {
         "study": plan.study,
         "jobs": [each._asdict() for each in plan.jobs],
@@ -247,7 +247,17 @@ def write(plan: Plan, folder: Path) -> None:
             {"hardware": hardware, "engine": engine, "kernel": kernel, "cells": list(chosen)}
             for (hardware, engine, kernel), chosen in measured_first(plan.cells).items()
         ],
+        "sharing": saved,
         "to_run": plan.to_run,
     }
     text = json.dumps(content, indent=1, ensure_ascii=False)
     (folder / "plan.json").write_text(text + "\n", encoding="utf-8")
+
+
+def write_table(table: list[dict[str, Any]], path: Path) -> None:
+    """A row per dict, with tabs; the columns are those of the first."""
+    with open(path, "w", encoding="utf-8", newline="") as stream:
+        fields = list(table[0]) if table else []
+        writer = csv.DictWriter(stream, fields, delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
