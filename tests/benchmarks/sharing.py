@@ -1,5 +1,5 @@
-"""The table of docs/planning.md on what sharing saves, for all studies in config/studies. What
-other studies have too is counted as if they were complete.
+"""The table of docs/planning.md on what sharing saves, for all studies in config/studies. In its
+last column what the other studies have too is counted as done.
 """
 
 from joulegrid.planning.sharing import ALL, savings
@@ -13,19 +13,24 @@ def main() -> None:
     """Print the table."""
     specs = [Specs(study.load([path])) for path in sorted((ROOT / "config/studies").glob("*.yaml"))]
     ids = {each.study.name: {job.id for job in jobs_of(each)} for each in specs}
-    print("| study | cells | what | alone | shared | saved |")
+    print("| study | cells | on its own | shared | of these | with the others' results |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for each in specs:
         name = each.study.name
         others = set().union(*(found for other, found in ids.items() if other != name))
-        shown = f"{name} | {len(each.study.cells):,}"
-        for row in savings(each, ids[name] & others):
-            saved = row.alone - row.shared
-            if saved or row.what == ALL:
-                print(
-                    f"| {shown} | {row.what} | {row.alone:,} {row.unit} | {row.shared:,} |"
-                    f" {saved / row.alone:.0%} |"
-                )
-                shown = " |"
+        *rows, everything = savings(each)
+        assert everything.what == ALL
+        told = [
+            f"{row.what}: {row.shared:,} instead of {row.alone:,} {row.unit}"
+            for row in rows
+            if row.shared < row.alone
+        ]
+        left = savings(each, ids[name] & others)[-1].shared
+        print(
+            f"| {name} | {len(each.study.cells):,} | {everything.alone:,} |"
+            f" {everything.shared:,} | {'; '.join(told) or '–'} | {left:,} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ def rows(said: Submission) -> list[dict[str, Any]]:
 
 
 def _percent(share: Range) -> str:
-    return f"{share.median:.1%} ({share.low:.1%} to {share.high:.1%})"
+    return f"{100 * share.median:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})"
 
 
 def _text(time: datetime) -> str:
