@@ -3,7 +3,8 @@
 What begins together are the sessions of one hardware entry and one round: session 1 of all its
 cells, then session 2. Rounds stay in their order, so that what drifts still falls into the spread
 of every cell. The begins of the rounds with the least expected emissions are found exactly, by
-dynamic programming over steps of a quarter of an hour.
+dynamic programming over steps of a quarter of an hour; of begins that are nearly as clean, the
+first are taken.
 """
 
 import math
@@ -22,6 +23,8 @@ from joulegrid.units import J_PER_KWH
 
 STEP_S, STEPS_PER_HOUR = 900, 4
 PER_HOUR = 3600.0
+# A share of the emissions that nobody need wait for
+TOO_LITTLE = 0.01
 QUANTILES = ((1 - ranges.COVERED) / 2, 0.5, (1 + ranges.COVERED) / 2)
 
 Floats = NDArray[np.float64]
@@ -179,8 +182,7 @@ def _costs(own: list[Round], intensity: Floats) -> list[Floats]:
     found = []
     for position, each in enumerate(own):
         takes, last = _median(each), steps - sum(_most(later) for later in own[position:])
-        # rounded, so that of hours that are alike the first is taken
-        means = np.round((sums[:, takes:] - sums[:, :-takes]) / takes, 6)
+        means = (sums[:, takes:] - sums[:, :-takes]) / takes
         grams = np.full((total, steps), np.inf)
         grams[:, : last + 1] = each.kwh * means[:, : last + 1]
         found.append(grams)
@@ -199,13 +201,17 @@ def _totals(own: list[Round], costs: list[Floats]) -> list[Floats]:
 
 
 def _cleanest(own: list[Round], costs: list[Floats]) -> list[int]:
-    """The steps at which the rounds of an entry begin for the least of one case."""
+    """The first steps at which the rounds of an entry may begin for the least of one case, or for
+    hardly more.
+    """
     totals, chosen = _totals(own, costs), list[int]()
-    latest = totals[-1].shape[1]
-    for each, before in zip(totals[::-1], [*own[-2::-1], None], strict=True):
-        chosen.insert(0, int(each[0, :latest].argmin()))
-        if before is not None:
-            latest = chosen[0] - _median(before) + 1
+    least, latest = totals[-1].min(), totals[-1].shape[1]
+    left = least * (1 + TOO_LITTLE + 1e-9)  # and what sums are rounded by
+    for position in reversed(range(len(own))):
+        begin = int(np.argmax(totals[position][0, :latest] <= left))
+        chosen.insert(0, begin)
+        left -= costs[position][0, begin]
+        latest = begin - _median(own[position - 1]) + 1
     return chosen
 
 

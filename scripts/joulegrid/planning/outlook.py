@@ -89,11 +89,12 @@ def _errors(hours: int) -> NDArray[np.float64]:
 
 
 def _past(full: xr.DataArray, first: np.datetime64, hours: int, name: str) -> Outlook:
-    """Expected is the mean of each hour of the day in its month; cases are the stretches that began
-    on a day of this month at this time of day.
+    """Expected is the mean of each hour of the day in this month, also beyond its end: that the
+    next one was cleaner a year ago says little of this year. Cases are the stretches that began on
+    a day of this month at this time of day.
     """
-    coming = first + np.arange(hours) * HOUR
-    expected = profile(full).values[_month(coming) - 1, _hour(coming)]
+    of_day = profile(full).values[_month(first) - 1]
+    expected = of_day[_hour(first + np.arange(hours) * HOUR)]
     at = full.time.values
     alike = (_month(at) == _month(first)) & (_hour(at) == _hour(first))
     begins = np.flatnonzero(alike[: max(len(at) - hours + 1, 0)])
