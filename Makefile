@@ -66,6 +66,7 @@ lint: setup
 benchmark: setup
 	PYTHONPATH=scripts:tests $(BIN)/python tests/benchmarks/run.py
 	PYTHONPATH=scripts:tests $(BIN)/python tests/benchmarks/growth.py
+	PYTHONPATH=scripts:tests $(BIN)/python tests/benchmarks/scale.py
 	PYTHONPATH=scripts:tests $(BIN)/python tests/benchmarks/page.py
 	$(BIN)/python scripts/build_environment.py envs/llm
 	PYTHONPATH=scripts:tests envs/llm/.venv/bin/python tests/benchmarks/compression.py

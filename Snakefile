@@ -20,6 +20,7 @@ min_version("9.27")
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 include: "rules/inputs.smk"
 include: "rules/steps.smk"
 

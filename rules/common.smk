@@ -38,8 +38,6 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.ge
 OFFLINE = "env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false"
 # bash takes one argument of at most 128 KiB, and a spec is part of one
 LONGEST_SPEC = 120_000
-# What a Slurm job gets that nobody says anything of, as profiles/slurm does: minutes, MB
-OTHERWISE = {"runtime": 60, "mem_mb": 16000}
 
 
 def use_all_cores():
@@ -81,8 +79,9 @@ STEP_RULES = {
     "draw": "draw_figures",
     "report": "write_report",
 }
-# What --config tells the targets accept, retract, combine, fetch_intensity and plan, and is nothing of a study
-COMMANDS = {"accept", "combine", "fetch", "jobs"}
+# What --config tells the targets accept, retract, combine, fetch_intensity and plan, or when jobs begin, and is nothing
+# of a study
+COMMANDS = {"accept", "combine", "deadline", "fetch", "jobs"}
 # UNFIT are cells that are known not to fit: no job is sent, so that they are not among JOBS
 STUDY, SITE, SPECS, EVERY_JOB, JOBS, UNFIT, CONCLUSIONS = load_study()
 FOLDER = f"results/studies/{STUDY.name}"
@@ -144,10 +143,19 @@ def checked(spec):
 
 def check_site():
     """A cluster needs a site: without one, jobs would go to its default partition with no GPU."""
-    if SITE.data is None and getattr(workflow.executor_plugin, "name", "") == "slurm":
+    on_slurm = getattr(workflow.executor_plugin, "name", "") == "slurm"
+    if SITE.data is None and on_slurm:
         raise WorkflowError(
             "no site: --config on the command line replaces the profile's; add site=config/sites/YOURS.yaml to it"
         )
+    if BEGINS and not on_slurm and any(is_measurement(job) for job in workflow.dag.needrun_jobs()):
+        raise WorkflowError(
+            "deadline: only Slurm begins jobs later; add --profile slurm, or drop it"
+        )
+
+
+def is_measurement(job):
+    return job.rule.name.startswith("measure_energy_")
 
 
 def of_models(wildcards):
@@ -199,40 +207,6 @@ def build_environments():
     for environment in environments():
         if subprocess.run([sys.executable, "scripts/build_environment.py", environment]).returncode:
             raise WorkflowError("an environment of the compute jobs could not be built, see above")
-
-
-def threads_of(resources, share=1):
-    """CPUs of a job: the site's, or without a site the machine's, divided by the `share` of jobs that may run at once.
-
-    A measurement has the whole machine, so that nothing runs beside it.
-    """
-    return resources.get("cpus_per_task") or max(
-        (workflow.resource_settings.cores or 1) // share, 1
-    )
-
-
-def of_stage(name):
-    """Resources of the jobs of a stage: the site's; run time and memory that it leaves out as predicted."""
-    left_out = SITE.left_out("stages", name)
-    found = scheduling.making(STUDY, name, OTHERWISE) if left_out else {}
-    return completed(SITE.stage(name), found, left_out)
-
-
-def of_hardware(label):
-    """The same of the measurements on a hardware entry."""
-    left_out = SITE.left_out("hardware", label)
-    found = scheduling.measuring(STUDY, label, OTHERWISE, UNFIT) if left_out else {}
-    return completed(SITE.hardware(label), found, left_out)
-
-
-def completed(given, predicted, left_out):
-    """What the site says, and what is predicted in the place of what it leaves out: more at each attempt."""
-    return {**given, **{key: growing(predicted[key]) for key in left_out & set(predicted)}}
-
-
-def growing(value):
-    """`value` for the first attempt, twice as much for the second …"""
-    return lambda wildcards, attempt: value * attempt
 
 
 def one_of(labels):

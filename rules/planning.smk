@@ -12,7 +12,7 @@ rule plan:
     conda:
         "../envs/python.yaml"
     params:
-        options=told("--output", f"{FOLDER}/plan", "--jobs", at_a_time()),
+        options=told("--output", f"{FOLDER}/plan", "--jobs", at_a_time(), *deadline()),
     message:
         "What a run would take"
     shell:

@@ -11,6 +11,12 @@ def told(*options):
     return options_of
 
 
+def deadline():
+    """The option of the plan where --config says by when a run shall be done."""
+    settings = workflow.config_settings.config
+    return ["--deadline", str(settings["deadline"])] if "deadline" in settings else []
+
+
 def command_of(target, *more):
     """The command line that runs a target on this study, with more settings."""
     settings = {

@@ -5,16 +5,18 @@ what the rest is expected to take.
 import argparse
 import json
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 from joulegrid.jobs import run
-from joulegrid.planning import cells, tables
+from joulegrid.planning import cells, sharing, submission, tables
 from joulegrid.planning import plan as planning
 from joulegrid.planning.ranges import Range, times
 from joulegrid.planning.takes import Takes
 from joulegrid.study import sites
 from joulegrid.study.conclusions import study_of
 from joulegrid.study.specs import Specs
+from joulegrid.study.study import Study
 
 SHOWN = 12
 
@@ -25,15 +27,33 @@ def main() -> None:
     parser.add_argument("--study", type=json.loads, required=True, help="the study, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--jobs", type=int, default=1, help="how many jobs run at a time")
+    parser.add_argument("--deadline", help="by when the run shall be done")
     arguments = parser.parse_args()
     study = study_of(arguments.study)
     site = sites.data_of(study.data.get("site"))
-    artifacts = sites.artifacts_of(study.data.get("site"))
-    plan = planning.of_study(Specs(study), artifacts, arguments.jobs, site)
-    tables.write(plan, arguments.output)
-    for line in lines(plan):
+    specs, artifacts = Specs(study), sites.artifacts_of(study.data.get("site"))
+    plan = planning.of_study(specs, artifacts, arguments.jobs, site)
+    shared = sharing.of_study(specs, artifacts, plan.cells)
+    tables.write(plan, arguments.output, shared)
+    (arguments.output / "begins.tsv").unlink(missing_ok=True)
+    later = shifted(study, plan, arguments) if arguments.deadline else []
+    for line in [*lines(plan), *sharing.lines(shared), *later]:
         print(line)
-    print(f"written: {arguments.output}/plan.tsv, jobs.tsv, cells.tsv, total.tsv, plan.json")
+    print(
+        f"written: {arguments.output}/plan.tsv, jobs.tsv, cells.tsv, total.tsv, sharing.tsv, "
+        "plan.json"
+    )
+
+
+def shifted(study: Study, plan: planning.Plan, arguments: argparse.Namespace) -> list[str]:
+    """When rounds begin that shall be done by the deadline, for people; and written to
+    begins.tsv.
+    """
+    site = sites.load(study.data.get("site"), study)
+    now = datetime.now(UTC)
+    said = submission.planned(study, site, plan.cells, plan.to_run, arguments.deadline, now)
+    tables.write_table(submission.rows(said), arguments.output / "begins.tsv")
+    return submission.lines(said)
 
 
 def lines(plan: planning.Plan) -> list[str]:

@@ -10,11 +10,15 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from helpers import house
+from joulegrid.planning.deadline import Shift
+from joulegrid.planning.ranges import Range
+from joulegrid.planning.submission import Submission, options
 
 pytestmark = pytest.mark.alone
 SCRIPT = Path(__file__).with_name("cluster.sh")
@@ -294,3 +298,26 @@ def test_a_token_in_the_environment_reaches_no_record_and_no_log(cluster):
     assert len(files) > 20
     assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
     assert TOKEN not in (cluster / "run.log").read_text()
+
+
+def test_slurm_takes_the_begin_of_a_deadline(cluster):
+    """A job that is given as `submission.options` writes it waits until then."""
+    when = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=5)
+    nothing = Range(0.0, 0.0, 0.0)
+    said = Submission(when, {("a30", 1): when}, [], Shift({}, 0.0, nothing, nothing), [], "")
+    told = options(said)["a30", 1]
+    command = ["sbatch", "--parsable", "--partition=a30", "--output=/dev/null", told]
+    done = subprocess.run([*command, "--wrap=true"], capture_output=True, text=True, check=True)
+    job = done.stdout.strip()
+    try:
+        shown = subprocess.run(
+            ["squeue", "-h", "-j", job, "-o", "%T|%r|%S"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        state, reason, begin = shown.stdout.strip().split("|")
+        assert (state, reason) == ("PENDING", "BeginTime")
+        assert begin == f"{when.astimezone():%Y-%m-%dT%H:%M:%S}"
+    finally:
+        subprocess.run(["scancel", job], check=True)

@@ -73,6 +73,7 @@ def devices() -> dict[str, Device]:
         return {row["name"]: _device(row) for row in csv.DictReader(stream)}
 
 
+@cache
 def matching(words: str, memory_gb: float | None = None) -> list[Device]:
     """The devices whose names have all these words, as a study's `gpu` names a board.
 

@@ -10,6 +10,7 @@ from joulegrid.planning.beforehand import said_before
 from joulegrid.planning.cells import measured_first
 from joulegrid.planning.plan import Plan, Share
 from joulegrid.planning.ranges import Range, times
+from joulegrid.planning.sharing import Saving
 from joulegrid.planning.takes import Takes
 
 GIGA = 1e9
@@ -85,9 +86,9 @@ def total_rows(plan: Plan) -> list[Row]:
     return [{"quantity": name, "unit": unit, **v._asdict()} for name, unit, v in found]
 
 
-def write(plan: Plan, folder: Path) -> None:
-    """plan.tsv (per machine), jobs.tsv (per kind), cells.tsv, total.tsv and plan.json (all) in a
-    folder.
+def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
+    """plan.tsv (per machine), jobs.tsv (per kind), cells.tsv, total.tsv, sharing.tsv and plan.json
+    (all) in a folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
@@ -95,13 +96,10 @@ def write(plan: Plan, folder: Path) -> None:
         "jobs.tsv": job_rows(plan),
         "cells.tsv": cell_rows(plan),
         "total.tsv": total_rows(plan),
+        "sharing.tsv": [each._asdict() for each in shared],
     }
     for name, table in tables.items():
-        keys = dict.fromkeys(key for row in table for key in row)
-        with open(folder / name, "w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(keys), delimiter="\t", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table)
+        write_table(table, folder / name)
     content: dict[str, Any] = {
         "study": plan.study,
         "jobs_at_a_time": plan.at_a_time,
@@ -115,6 +113,7 @@ def write(plan: Plan, folder: Path) -> None:
             for (hardware, engine, kernel), chosen in measured_first(plan.cells).items()
         ],
         "said_before": said_before(plan.cells, folder / "plan.json"),
+        "sharing": tables["sharing.tsv"],
         "to_run": plan.to_run,
     }
     if plan.open is not None:
@@ -124,6 +123,15 @@ def write(plan: Plan, folder: Path) -> None:
         }
     text = json.dumps(content, indent=1, ensure_ascii=False)
     (folder / "plan.json").write_text(text + "\n", encoding="utf-8")
+
+
+def write_table(table: list[Row], path: Path) -> None:
+    """A row per dict, with tabs."""
+    keys = dict.fromkeys(key for row in table for key in row)
+    with open(path, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(keys), delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
 
 
 def _of_takes(takes: Takes) -> Row:

@@ -53,6 +53,10 @@ class Site:
             return set()
         return {"runtime", "mem_mb"} - {*self.data["default"], *self.data[part].get(name, {})}
 
+    def at_once(self, label: str) -> int:
+        """How many energy jobs of a hardware entry run at the same time, 1 unless the file says."""
+        return int(self.data.get("at_once", {}).get(label, 1)) if self.data else 1
+
     def hardware(self, label: str) -> dict[str, Any]:
         """Resources of the energy jobs of one hardware entry; the time is the site's, or what the
         longest replay of the study needs: the jobs of an array all get that of the first.
@@ -144,6 +148,10 @@ def _read(path: str) -> dict[str, Any]:
     """A site file that was checked; raises InputError as `load` does."""
     data = check("site", read_yaml(ROOT / Path(path)), path)
     _check_prices(data, path)
+    for label in data.get("at_once", {}):
+        if label not in data["hardware"]:
+            hint = nearest(label, data["hardware"])
+            raise InputError(f"{path}: at_once: no hardware {label!r} in this file; {hint}")
     zone = data.get("time_zone")
     if zone is not None and zone not in (known := sorted(available_timezones())):
         near = nearest(zone, known)

@@ -1,0 +1,71 @@
+# Functions of the rules about what jobs ask for, and when they begin.
+from datetime import UTC, datetime
+
+# What a Slurm job gets that nobody says anything of, as profiles/slurm does: minutes, MB
+OTHERWISE = {"runtime": 60, "mem_mb": 16000}
+
+
+def threads_of(resources, share=1):
+    """CPUs of a job: the site's, or without a site the machine's, divided by the `share` of jobs that may run at once.
+
+    A measurement has the whole machine, so that nothing runs beside it.
+    """
+    return resources.get("cpus_per_task") or max(
+        (workflow.resource_settings.cores or 1) // share, 1
+    )
+
+
+def begins():
+    """(hardware, session) -> the option of sbatch with which the jobs of a round begin later, where --config deadline
+    says by when a run shall be done. Jobs on nodes read this file too, and need nothing of it.
+    """
+    settings, now = workflow.config_settings.config, datetime.now(UTC)
+    if "deadline" not in settings or not workflow.is_main_process:
+        return {}
+    from joulegrid.planning import plan, submission
+
+    try:
+        made, by = plan.of_study(SPECS, SITE.artifacts), str(settings["deadline"])
+        said = submission.planned(STUDY, SITE, made.cells, made.to_run, by, now)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    return submission.options(said)
+
+
+BEGINS = begins()
+
+
+def later(hardware, resources):
+    """Resources of the energy jobs of a hardware entry, of which rounds may begin later."""
+    if not any(entry == hardware for entry, _ in BEGINS):
+        return resources
+    own = resources.get("slurm_extra", "")
+
+    def extra(wildcards):
+        return f"{own} {BEGINS.get((hardware, int(wildcards.session)), '')}".strip()
+
+    return {**resources, "slurm_extra": extra}
+
+
+def of_stage(name):
+    """Resources of the jobs of a stage: the site's; run time and memory that it leaves out as predicted."""
+    left_out = SITE.left_out("stages", name)
+    found = scheduling.making(STUDY, name, OTHERWISE) if left_out else {}
+    return completed(SITE.stage(name), found, left_out)
+
+
+def of_hardware(label):
+    """The same of the measurements on a hardware entry."""
+    left_out = SITE.left_out("hardware", label)
+    found = scheduling.measuring(STUDY, label, OTHERWISE, UNFIT) if left_out else {}
+    return completed(SITE.hardware(label), found, left_out)
+
+
+def completed(given, predicted, left_out):
+    """What the site says, and what is predicted in the place of what it leaves out: more at each attempt."""
+    return {**given, **{key: growing(predicted[key]) for key in left_out & set(predicted)}}
+
+
+def growing(value):
+    """`value` for the first attempt, twice as much for the second …"""
+    return lambda wildcards, attempt: value * attempt

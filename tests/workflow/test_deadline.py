@@ -1,0 +1,93 @@
+"""With a deadline, the jobs of a round are given to sbatch with the begin that the plan says.
+
+The executor plugin is the real one; in the place of Slurm's commands stand scripts that note what
+they were told and take no job. What Slurm makes of such a begin is in tests/slurm.
+"""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from helpers import house
+
+SLURM = (
+    *("--profile", "slurm", "--retries", "0", "--latency-wait", "1"),
+    *("--slurm-init-seconds-before-status-checks", "1"),
+)
+SBATCH = '#!/bin/sh\nprintf "%s\\n" "$*" >> "$SBATCH_LOG"\necho "not today" >&2\nexit 1\n'
+BOARD = {"device": "cuda", "gpu": "A30"}
+
+
+@pytest.fixture
+def waiting(study_data, tmp_path):
+    """A house whose study has sessions on a board to run, and a forecast: clean from the fifth hour
+    on. And the environment in which sbatch is noted.
+    """
+    place = house.copy_project(tmp_path / "house")
+    house.put_stand_in(place)
+    shutil.copy(house.ROOT / "config/models/llama-3.2-1b.json", place / "config/model/config.json")
+    quantization = {k: study_data["quantization"][k] for k in ("fp32", "nf4")}
+    quality = {"text": study_data["quality"]["text"]}
+    study_data |= {"quantization": quantization, "quality": quality}
+    study_data |= {"hardware": {"board": BOARD}, "pruning": {"none": {"method": "none"}}}
+    study_data["model"]["tiny"]["path"] = "config/model"
+    house.write_study(place, study_data)
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    lines = [f"{now + timedelta(hours=n):%Y-%m-%dT%H:%M},{50 if n > 4 else 500}" for n in range(48)]
+    (place / "config/hours.csv").write_text("\n".join(["time,grams", *lines, ""]))
+    (place / "config/sites/test.yaml").write_text(
+        "forecast: config/hours.csv\nat_once: {board: 2}\n"
+        "hardware:\n  board: {slurm_partition: a, slurm_extra: --exclusive}\n"
+    )
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("sbatch", "squeue", "sacct", "scancel", "sinfo", "sacctmgr", "scontrol"):
+        (commands / name).write_text(SBATCH if name == "sbatch" else "#!/bin/sh\nexit 0\n")
+        (commands / name).chmod(0o755)
+    told = tmp_path / "told"
+    path = os.pathsep.join([str(commands), os.environ["PATH"]])
+    return place, told, {**os.environ, "PATH": path, "SBATCH_LOG": str(told)}, now
+
+
+def run(place, environment, deadline, *more):
+    command = [sys.executable, "-m", "snakemake", *more, "--configfile", "config/study.yaml"]
+    command += ["--config", "site=config/sites/test.yaml", f"deadline={deadline}"]
+    return subprocess.run(
+        command, cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.slow
+def test_sbatch_is_told_when_a_round_begins(waiting):
+    place, told, environment, now = waiting
+    deadline = f"{now + timedelta(hours=30):%Y-%m-%dT%H:%M}+00:00"
+    planned = run(place, environment, deadline, "plan")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert "with perfect foresight, a bound" in planned.stdout + planned.stderr
+    folder = place / "results/studies/small/plan"
+    with open(folder / "begins.tsv", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    begin = (now + timedelta(hours=5)).isoformat()
+    assert [(row["session"], row["jobs"], row["begin"]) for row in rows] == [
+        ("1", "2", begin),
+        ("2", "2", begin),
+    ]
+    sent = run(place, environment, deadline, *SLURM)
+    assert sent.returncode == 1
+    lines = [line for line in told.read_text().splitlines() if "measure_energy_board" in line]
+    local = (now + timedelta(hours=5)).astimezone()
+    assert len(lines) == 4
+    assert all(f"--exclusive --begin={local:%Y-%m-%dT%H:%M:%S}" in line for line in lines)
+    # no machine of its own begins anything later, and the plan says that the past is over
+    local = run(place, environment, deadline, "--cores", "1")
+    assert "deadline: only Slurm begins jobs later" in local.stdout + local.stderr
+    over = run(place, environment, "2026-01-01T00:00", "--dry-run")
+    assert over.returncode == 1
+    assert re.search(r"^error: deadline: 2026-01-01T00:00 is over", over.stderr, re.MULTILINE)
+    assert "Traceback" not in over.stdout + over.stderr
