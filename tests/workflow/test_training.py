@@ -1,6 +1,7 @@
 """Trainings in a study: what they make run, and how they stand in the dataset."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -95,6 +96,14 @@ def test_a_study_with_trainings_from_plan_to_dataset(with_lora, tmp_path):
     cost = tree["cost"].to_dataset()
     assert float(cost.energy.sel(kind="training")) == 6, "what the jobs used, shared epochs once"
     tree.close()
+    folder = place / "results/studies/small"
+    drawn = {path.stem for path in (folder / "figures").iterdir()}
+    assert {"trainings", "lengths"} <= drawn
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    (epochs,) = re.findall(r'<table id="epochs">.*?</table>', page, re.DOTALL)
+    assert epochs.count("<tr><td>lora-e2<") == 1 + 2
+    assert epochs.count("shared with a shorter training") == 2
+    assert "<tr><td>training samples</td><td>lora-e2, lora-e3</td>" in page
     # another number of epochs: that alone, behind the longest there is
     data["training"]["lora"]["epochs"] = [2, 3, 4]
     house.write_study(place, data)
