@@ -62,7 +62,7 @@ def at_a_time():
     """
     asked = config.get("jobs", workflow.resource_settings.nodes or 1)
     if not re.fullmatch("[1-9][0-9]*", str(asked)):
-        raise WorkflowError(f"--config jobs={asked}: expected a whole number of jobs, 1 or more")
+        sys.exit(f"error: --config jobs={asked}: expected a whole number of jobs, 1 or more")
     return str(asked)
 
 

@@ -109,7 +109,7 @@ def in_total(plan: planning.Plan) -> list[str]:
         if known.number:
             unknown = f", {known.unknown} of them of unknown size" if known.unknown else ""
             size = text(times(known.size, 1 / tables.GIGA))
-            found.append(f"    {known.number} weights {name}, {size} GB{unknown}")
+            found.append(f"    weights {name}: {known.number}, {size} GB{unknown}")
     return found if len(found) > 1 else []
 
 

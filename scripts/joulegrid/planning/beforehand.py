@@ -4,14 +4,12 @@ report can put it beside what came out.
 
 import json
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from joulegrid.planning import ranges
 from joulegrid.planning.cells import Judged
-from joulegrid.planning.posterior import Belief, Case
-from joulegrid.planning.ranges import Forecast, Range, forecast, times
+from joulegrid.planning.ranges import Forecast, times
 from joulegrid.study.grid import CELL_AXES
 
 Said = dict[str, Any]
@@ -26,35 +24,24 @@ def said_before(cells: Iterable[Judged], path: Path) -> list[Said]:
     Labels of the cell; `s_per_token` and `gpu_j_per_token` (None on a CPU) of generated tokens in
     windows, as [low, median, high]; `rests_on`.
     """
-    beliefs: dict[int, Belief] = {}
-    found: list[Said] = []
     earlier = {tuple(row[axis] for axis in CELL_AXES): row for row in read(path)}
-
-    @cache
-    def of_points(points: tuple[Case | None, ...], place: int) -> tuple[Range, Range]:
-        said = [forecast(case, beliefs[place]) for case in points if case is not None]
-        tokens = sum(
-            case.work.requests * case.work.tokens_out for case in points if case is not None
-        )
-        return times(ranges.seconds(said), 1 / tokens), times(ranges.joules(said), 1 / tokens)
-
+    found = []
     for each in cells:
-        if each.measured or each.session is None:
-            if tuple(each.cell) in earlier:
-                found.append(earlier[tuple(each.cell)])
-            continue
-        place = id(each.session.belief)
-        beliefs[place] = each.session.belief
-        seconds, joules = of_points(each.points, place)
-        found.append(_row(each, each.session, seconds, joules))
+        if not each.measured and each.session is not None:
+            found.append(_row(each, each.session))
+        elif tuple(each.cell) in earlier:
+            found.append(earlier[tuple(each.cell)])
     return found
 
 
-def _row(each: Judged, session: Forecast, seconds: Range, joules: Range) -> Said:
+def _row(each: Judged, session: Forecast) -> Said:
+    works = [case.work for case in each.points if case is not None]
+    tokens = sum(work.requests * work.tokens_out for work in works)
+    seconds, joules = ranges.seconds(each.runs), ranges.joules(each.runs)
     return {
         **each.cell._asdict(),
-        "s_per_token": list(seconds),
-        "gpu_j_per_token": list(joules) if each.gpus else None,
+        "s_per_token": list(times(seconds, 1 / tokens)),
+        "gpu_j_per_token": list(times(joules, 1 / tokens)) if each.gpus else None,
         "rests_on": session.rests_on,
     }
 

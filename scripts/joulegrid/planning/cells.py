@@ -14,7 +14,7 @@ from joulegrid.planning.devices import ANY_CPU, matching
 from joulegrid.planning.feasibility import format_of, slower, why_not
 from joulegrid.planning.posterior import Belief, Case, Row, defaults, fit
 from joulegrid.planning.prediction import Machine
-from joulegrid.planning.ranges import Forecast, Range
+from joulegrid.planning.ranges import Forecast, Range, forecast
 from joulegrid.planning.sessions import known_s, session
 from joulegrid.planning.sizes import architecture_of
 from joulegrid.study.grid import Cell
@@ -48,6 +48,8 @@ class Judged:
         it, and `unknown` why.
     points
         all points of it, in order; None in the place of one that the engine does not run.
+    runs
+        what one run of each point is expected to take, of those that run.
     session
         what one session is expected to take, of cells with a case.
     window
@@ -64,6 +66,7 @@ class Judged:
     slower: tuple[str, ...] = ()
     case: Case | None = None
     points: tuple[Case | None, ...] = ()
+    runs: tuple[Forecast, ...] = ()
     session: Forecast | None = None
     unknown: str = ""
     window: Range | None = None
@@ -130,7 +133,9 @@ def judged(
         group: Group, points: tuple[Case | None, ...], workload: str, known: bool
     ) -> Any:
         entry = study.data["workload"][workload] | ({"stop": "fixed"} if known else {})
-        return session(points, entry, beliefs[group], study.data["protocol"])
+        cases = [case for case in points if case is not None]
+        runs = tuple(forecast(case, beliefs[group]) for case in cases)
+        return runs, session(cases, runs, entry, study.data["protocol"])
 
     def told(each: Judged) -> Judged:
         each = replace(each, measured=len(measured.get(each.cell, ())))
@@ -142,8 +147,8 @@ def judged(
                 each, case=None, points=(), unknown="no session on this CPU is there to go by"
             )
         labels = each.cell.workload, (each.cell.model, each.cell.workload) in answers
-        said = session_of(group, each.points, *labels)
-        return replace(each, session=said if each.gpus else _without_gpus(said))
+        runs, said = session_of(group, each.points, *labels)
+        return replace(each, runs=runs, session=said if each.gpus else _without_gpus(said))
 
     return [told(each) for each in found]
 

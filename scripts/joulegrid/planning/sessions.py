@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulegrid.planning.memory import weights_bytes
-from joulegrid.planning.posterior import Belief, Case
+from joulegrid.planning.posterior import Case
 from joulegrid.planning.ranges import Forecast, Range, forecast
 
 # Assumed where only a run can tell
@@ -40,13 +40,15 @@ class Repeated(NamedTuple):
 
 
 def session(
-    points: Sequence[Case | None], workload: dict[str, Any], belief: Belief, protocol: dict
+    cases: Sequence[Case], runs: Sequence[Forecast], workload: dict[str, Any], protocol: dict
 ) -> Forecast:
-    """What one session of a workload's points takes; None in the place of a point that the engine
-    does not run.
-    """
-    cases = [case for case in points if case is not None]
-    parts = [part for case in cases for part in _repeated(case, workload, belief, protocol)]
+    """What one session of a workload's points takes, of which `runs` says what one run takes."""
+    belief = runs[0].belief
+    parts = [
+        part
+        for case, run in zip(cases, runs, strict=True)
+        for part in _repeated(case, run, workload, protocol)
+    ]
     first, machine = parts[0].run, cases[0].machine
     size = weights_bytes(cases[0].model, cases[0].form)
     idle = np.array([1.0, machine.gpus * machine.device.loaded_idle_w])
@@ -64,8 +66,9 @@ def session(
     most = around() + worked(many)
     beside = [[least, around(0.5) + worked(), median], [most, around(3.0) + worked(), median]]
     if workload.get("stop") == "natural":
-        short = [None if case is None else _shorter(case) for case in points]
-        told = session(short, {**workload, "stop": "fixed"}, belief, protocol)
+        short = [_shorter(case) for case in cases]
+        less = [forecast(case, belief) for case in short]
+        told = session(short, less, {**workload, "stop": "fixed"}, protocol)
         beside[0][-1] = _values(told)
     moved = around() + sum(_often(part, WINDOWS) * part.run.moved for part in parts)
     loose = sum(
@@ -92,9 +95,9 @@ def known_s(workload: dict[str, Any], protocol: dict[str, Any]) -> Range | None:
 
 
 def _repeated(
-    case: Case, workload: dict[str, Any], belief: Belief, protocol: dict[str, Any]
+    case: Case, run: Forecast, workload: dict[str, Any], protocol: dict[str, Any]
 ) -> list[Repeated]:
-    run, work, method = forecast(case, belief), case.work, workload["method"]
+    work, method, belief = case.work, workload["method"], run.belief
     if method == "replay":
         few = min(WARM_UP_REQUESTS, work.requests)
         warm = replace(work, requests=few, at_once=min(few, work.at_once), window_s=0.0)
