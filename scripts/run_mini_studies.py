@@ -27,7 +27,6 @@ from joulegrid.study.validation import nearest
 SCALE = "mini"
 FOLDER = Path("config/studies")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-JUDGE_WITHIN_S = 1800  # the first time its environment is built
 
 
 def main() -> None:
@@ -69,22 +68,21 @@ def run_one(found: Study, path: Path) -> int:
 def judge_of(found: Study) -> Iterator[None]:
     """See that a judge on this machine answers, as long as its study runs."""
     ports = {
-        address.port
+        address.port or 80
         for task in found.data["quality"].values()
         if task["method"] == ARENA
         and (address := urlsplit(task["judge"]["endpoint"])).hostname in LOOPBACK
     }
-    waiting = [port for port in ports if port and not answers(port)]
-    if not waiting:
+    if all(map(answers, ports)):
         yield
         return
-    started = subprocess.Popen(["make", "--quiet", "judge"], start_new_session=True)
+    command = ["make", "--silent", "judge"]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert started.stdout is not None
     try:
-        until = time.monotonic() + JUDGE_WITHIN_S
-        while not all(map(answers, waiting)):
-            if started.poll() is not None or time.monotonic() > until:
-                raise InputError(f"the judge of {found.name} did not start, see above: make judge")
-            time.sleep(0.5)
+        # it says its address when it has loaded its model
+        if not any(line.rstrip().endswith("/v1") for line in started.stdout):
+            raise InputError(f"the judge of {found.name} did not start, see above: make judge")
         yield
     finally:
         if started.poll() is None:

@@ -21,17 +21,18 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="a GGUF file")
     parser.add_argument("--port", type=int, default=8642, help="of the loopback device")
     parser.add_argument("--context", type=int, default=2048, help="tokens of question and reply")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments = parser.parse_args()
     if not arguments.model.is_file():
         parser.error(f"{arguments.model}: no such file")
     settings = xllamacpp.CommonParams()
     settings.model.path = str(arguments.model)
-    settings.hostname, settings.port = "127.0.0.1", arguments.port
+    settings.hostnames, settings.port = ["127.0.0.1"], arguments.port
     settings.n_ctx, settings.n_parallel = arguments.context, 1
     settings.fit_params = settings.ui = False
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = arguments.threads
-    settings.sampling.grammar = GRAMMAR
+    kind = xllamacpp.common_grammar_type.COMMON_GRAMMAR_TYPE_USER
+    settings.sampling.grammar = xllamacpp.CommonGrammar(kind, GRAMMAR)
     settings.verbosity = 1
     server = xllamacpp.Server(settings)
     print(f"{arguments.model.name}: {server.listening_address}/v1", flush=True)
