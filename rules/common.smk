@@ -277,7 +277,9 @@ def check_site():
             "no site: --config on the command line replaces the profile's; add site=config/sites/YOURS.yaml to it"
         )
     if BEGINS and not on_slurm and any(is_measurement(job) for job in workflow.dag.needrun_jobs()):
-        raise WorkflowError("deadline: only Slurm begins jobs later; add --profile slurm, or drop it")
+        raise WorkflowError(
+            "deadline: only Slurm begins jobs later; add --profile slurm, or drop it"
+        )
 
 
 def is_measurement(job):
