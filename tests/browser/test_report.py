@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +19,9 @@ from helpers.installing import debian
 from joulegrid.analysis import comparison, ranked, storage
 from joulegrid.analysis.answer import answer
 from joulegrid.report.page import render
+
+# On one worker: each would look at the page in every view
+pytestmark = pytest.mark.xdist_group("browser")
 
 HERE = Path(__file__).parent
 WALK = HERE / "walk.js"
@@ -176,17 +181,34 @@ def test_the_page_complains_of_nothing_and_is_small(finished, tmp_path):
     assert told == []
 
 
+def install_packages():
+    """Those of package-lock.json, in a folder that gets its name when it is whole: who else
+    installs them meanwhile does no harm.
+    """
+    there = HERE / "node_modules"
+    if there.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=HERE, prefix=".installing-") as folder:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, folder)
+        done = subprocess.run(
+            ["npm", "ci"], cwd=folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(
+                f"the packages of package-lock.json are not to be had: {done.stderr[-300:]}"
+            )
+        with suppress(OSError):  # another one was faster
+            (Path(folder) / "node_modules").rename(there)
+    assert there.is_dir()
+
+
 @pytest.fixture(scope="module")
 def seen(finished, tmp_path_factory):
     """What `views.js` finds of the page in every view, and the folder with its pictures."""
     debian("chromium", "chromium")
     debian("npm", "npm")
-    if not (HERE / "node_modules").exists():
-        done = subprocess.run(["npm", "ci"], cwd=HERE, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(
-                f"the packages of package-lock.json are not to be had: {done.stderr[-300:]}"
-            )
+    install_packages()
     folder = tmp_path_factory.mktemp("views")
     page = finished[0] / "results/studies/small/report.html"
     command = ["node", HERE / "views.js", shutil.which("chromium"), page, folder]

