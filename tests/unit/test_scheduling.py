@@ -121,5 +121,5 @@ def test_what_the_site_file_says_is_not_left_out(data, tmp_path):
 def test_what_nobody_knows_of_is_what_the_profile_gives():
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
     said = dict(each.split("=") for each in profile["default-resources"])
-    rules = (ROOT / "rules/common.smk").read_text()
+    rules = (ROOT / "rules/resources.smk").read_text()
     assert f'OTHERWISE = {{"runtime": {said["runtime"]}, "mem_mb": {said["mem_mb"]}}}' in rules

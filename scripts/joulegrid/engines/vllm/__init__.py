@@ -185,8 +185,11 @@ def load(weights: Path, quantization: dict, hardware: dict, options: dict) -> En
                 EngineArgs(**arguments(weights, quantization, hardware, options))
             )
         except Exception as error:
-            when = f"to be ready within {ready_s:.0f} s" if were_ended() else "while loading"
-            raise failures.of_vllm(error, log.lines(), when) from None
+            raise failures.of_vllm(
+                error,
+                log.lines(),
+                f"to be ready within {ready_s:.0f} s" if were_ended() else "while loading",
+            ) from None
     # the times of tokens are wanted, not the counters and the log that are made of them each step
     llm.logger_manager = None
     if hasattr(llm.engine_core, "outputs_queue"):  # it runs in a process of its own
