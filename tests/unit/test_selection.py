@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from conftest import ROOT
 from joulegrid.analysis import selecting
 from joulegrid.errors import InputError
 from joulegrid.study import conclusions, parts, study
@@ -11,6 +12,7 @@ from joulegrid.study.code import Source
 from joulegrid.study.grid import Cell
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
+from joulegrid.study.yaml import read_yaml
 
 DATA = {
     "file": "config/data/saf/saf.jsonl",
@@ -204,3 +206,15 @@ def test_who_goes_on_and_why():
     assert selecting._sentence(nothing, 1, "model") == (
         "Of m 0 of 1 trained models go on, because no more have a rank; 1 were asked for."
     )
+
+
+def test_the_published_study_and_its_small_form():
+    """16 trained models, 2 of each model go on; 6 on the CPU of this machine, 2 of all go on."""
+    data = read_yaml(ROOT / "config/studies/tran2025.yaml")
+    found = study.from_data(data, "tran2025")
+    sizes = [len(found.loops.first), len(found.loops.cells(found.loops.most()))]
+    assert sizes == [2 * (4 + 8), 2 * (4 + 8 + 2 * 17)]
+    small = data | read_yaml(ROOT / "config/studies/mini/tran2025.yaml")
+    found = study.from_data(small, "mini")
+    sizes = [len(found.loops.first), len(found.loops.cells(found.loops.most()))]
+    assert sizes == [3 + 6, 3 + 6 + 2 * 6]
