@@ -27,6 +27,7 @@ def main() -> None:
         parser.error(f"{arguments.model}: no such file")
     settings = xllamacpp.CommonParams()
     settings.model.path = str(arguments.model)
+    settings.model_alias = {arguments.model.stem}
     settings.hostnames, settings.port = ["127.0.0.1"], arguments.port
     settings.n_ctx, settings.n_parallel = arguments.context, 1
     settings.fit_params = settings.ui = False
