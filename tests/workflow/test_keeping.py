@@ -307,7 +307,15 @@ def test_weights_of_which_files_are_gone_are_made_again_when_they_are_needed(own
         (("--cores", "1"), "Provided cores: 1 "),
         (("--jobs", "1"), "Provided cores: 1 "),
         (
-            ("--profile", "profiles/slurm", "--config", "site=config/sites/test.yaml"),
+            (
+                "--profile",
+                "profiles/slurm",
+                "--config",
+                "site=config/sites/test.yaml",
+                # 40 unless told otherwise
+                "--slurm-init-seconds-before-status-checks",
+                "1",
+            ),
             "Provided remote nodes: 200",
         ),
     ],
