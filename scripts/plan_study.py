@@ -141,7 +141,11 @@ def of_cells(plan: planning.Plan) -> list[str]:
         ("slower than the format promises", "slower"),
         ("not predicted", "not_predicted"),
     ):
-        reasons = Counter(row[key] for row in tables.cell_rows(plan) if row[key])
+        reasons = Counter(
+            row[key]
+            for row in tables.cell_rows(plan)
+            if row[key] and not (key == "not_predicted" and (row["infeasible"] or row["doubtful"]))
+        )
         if reasons:
             found.append(f"{title}:")
             found += [f"    {n} × {why}" for why, n in reasons.most_common(SHOWN)]
@@ -156,7 +160,12 @@ def of_cells(plan: planning.Plan) -> list[str]:
 
 def text(values: Range) -> str:
     """Median, and the range."""
-    return f"{values.median:.3g} ({values.low:.3g} to {values.high:.3g})"
+    return f"{number(values.median)} ({number(values.low)} to {number(values.high)})"
+
+
+def number(value: float) -> str:
+    """With three digits, large ones in full."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{float(f'{value:.3g}'):,.0f}"
 
 
 if __name__ == "__main__":
