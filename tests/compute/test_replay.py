@@ -36,7 +36,7 @@ class Server:
             time.sleep(self.seconds)
             now = time.perf_counter() - began
             done.append(Completion(3, 2, now, "", first_token_s=now, started_s=started))
-            report(number, done[-1])
+            report({number: done[-1]})
         return done
 
 
@@ -75,6 +75,23 @@ def test_a_rate_that_the_machine_cannot_serve_is_recorded_and_given_up():
     assert facts["total_s"]["p95"] is None
     assert facts["backlog"] >= facts["unfinished"]
     assert len(latency.fell_behind(facts)) == 2
+
+
+@pytest.mark.parametrize(("batch", "overdue"), [(4, False), (3, True)])
+def test_a_batch_that_ends_late_is_kept_as_a_whole(batch, overdue):
+    """All of a static batch end at one time, after the last second of the replay."""
+
+    class Batches(Server):
+        def run(self, requests, at_once=None, report=None):
+            time.sleep(0.7)
+            found = {n: Completion(3, 2, 0.7, "", 0.1, 0.0) for n in range(batch)}
+            report(found)
+            return list(found.values())
+
+    replay, window = measured(Batches(0), every(0.0, 4))
+    assert sorted(replay.found) == list(range(batch))
+    assert (window["requests"], replay.facts["unfinished"]) == (batch, 4 - batch)
+    assert replay.overdue is overdue
 
 
 def test_nothing_finished_is_an_error():
@@ -175,6 +192,8 @@ def test_a_model_that_falls_behind(tiny, tmp_path, monkeypatch):
     assert record["idle"]["end"] is None
     done = pq.read_table(path)["done_s"]
     assert len(done) - done.null_count == facts["finished"]
+    finished = done.drop_null().to_pylist()
+    assert finished.count(max(finished)) == 2, "all of the batch that came too late"
 
 
 def test_a_model_that_is_killed_in_between(tiny, tmp_path, monkeypatch):
@@ -205,7 +224,12 @@ def recorded(watts, busy=None):
     joules = np.cumsum([0, *watts])
     foreign = np.cumsum([0.0, *(busy or [0.0] * len(watts))])
     stream = [
-        Sample(float(t), Host(foreign[t], foreign[t], 0.0), {"package-0": int(j * 1e6)})
+        # no host stands still: this job takes a thousandth of the CPU
+        Sample(
+            float(t),
+            Host(foreign[t] + t / 1000, foreign[t] + t / 1000, t / 1000),
+            {"package-0": int(j * 1e6)},
+        )
         for t, j in enumerate(joules)
     ]
     equipment = Equipment(1, 1, {"package-0": Zone("package", 2**60)})
@@ -226,13 +250,47 @@ def test_energy_by_bins_is_all_of_it():
 def test_a_rest_that_counters_cannot_tell_belongs_to_the_bin_before():
     meter, stream = recorded([10.0] * 62)
     late = replace(stream[-1], t_s=60.4)
-    assert bins.cuts([*range(61), 60.4], 60.0, 30.0) == [0, 30, 61]
+    assert bins.edges(60.4, 60.0, 30.0) == [0.0, 30.0, 60.4]
     found = bins.split(meter, [*stream[:61], late], 60.0, 30.0)
     assert [part["seconds"] for part in found] == [30.0, pytest.approx(30.4)]
 
 
 def test_bins_of_a_replay_that_was_ended_reach_to_its_end():
-    assert bins.cuts([float(t) for t in range(46)], 14400.0, 20.0) == [0, 20, 40, 45]
+    assert bins.edges(45.0, 14400.0, 20.0) == [0.0, 20.0, 40.0, 45.0]
+
+
+def sampled(seconds, phase):
+    """A sample each second from `phase` on, and at both ends: 10 W for an hour, then 30 W."""
+    times = sorted({0.0, *np.arange(phase, seconds, 1.0).tolist(), seconds})
+    equipment = Equipment(1, 1, {"package-0": Zone("package", 2**60)})
+    counted = [round(1e6 * (10 * t + 20 * max(t - 3600, 0))) for t in times]
+    stream = [
+        Sample(5.0 + t, Host(0.0, 0.0, 0.0), {"package-0": uj})
+        for t, uj in zip(times, counted, strict=True)
+    ]
+    return Meter("machine", {"device": "cpu"}, Recording(equipment, stream)), stream
+
+
+@pytest.mark.parametrize("phase", [0.3, 0.7])
+def test_bins_and_drain_are_where_they_should_be_however_samples_lie(phase):
+    """Between two samples a counter is taken to rise evenly: off by a second of 20 W at most."""
+    meter, stream = sampled(3612.0, phase)
+    found = bins.split(meter, stream, 3600.0, 900.0)
+    assert [part["start_s"] for part in found] == [0.0, 900.0, 1800.0, 2700.0, 3600.0]
+    assert [part["energy_j"]["cpu"] for part in found[:3]] == pytest.approx([9000.0] * 3)
+    drain_j = bins.behind(found, 3600.0)["cpu"]
+    assert drain_j == pytest.approx(12 * 30, abs=10)
+    assert drain_j == found[-1]["energy_j"]["cpu"]
+    whole = meter.reading(stream, {}).energy_j["cpu"]
+    assert sum(part["energy_j"]["cpu"] for part in found) == pytest.approx(whole)
+
+
+def test_a_drain_that_is_too_short_for_a_bin_has_its_share_of_the_last():
+    meter, stream = sampled(3600.5, 0.3)
+    found = bins.split(meter, stream, 3600.0, 900.0)
+    assert [part["start_s"] for part in found] == [0.0, 900.0, 1800.0, 2700.0]
+    last = found[-1]["energy_j"]["cpu"]
+    assert bins.behind(found, 3600.0)["cpu"] == pytest.approx(last * 0.5 / 900.5)
 
 
 @pytest.mark.parametrize(("minutes", "counts"), [(1, True), (2, False)])

@@ -78,7 +78,7 @@ class Serving:
     def run(self, requests, at_once, report):
         completions, _ = served(self.lengths[: len(requests)], at_once)
         for number, completion in enumerate(completions):
-            report(number, completion)
+            report({number: completion})
         return completions
 
 
@@ -222,7 +222,7 @@ def test_a_loop_that_is_full_too_briefly_is_made_longer(capsys):
         def run(self, requests, at_once, report):
             completions, _ = served(self.lengths[: len(requests)], at_once)
             time.sleep(max(c.done_s for c in completions))
-            report(0, completions[0])
+            report({0: completions[0]})
             return completions
 
     loop = ClosedLoop(Waiting([4] * 100), Point((Request("", 4),), at_once=2, steady=True))

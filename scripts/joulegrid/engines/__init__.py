@@ -5,7 +5,7 @@ An engine runs requests. What it cannot do it raises as Unsupported, what does n
 OutOfMemory: both are results of a study, not errors.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,8 +66,9 @@ class Completion:
     padding: int = 0
 
 
-# told of every completion as it comes, with the position of its request
-Report = Callable[[int, Completion], None]
+# told of completions as they come, of all that come at one time together, by the position of their
+# request
+Report = Callable[[Mapping[int, Completion]], None]
 
 
 class Engine(Protocol):
@@ -89,7 +90,8 @@ class Engine(Protocol):
             how many may be under way at a time, where that is fewer than the engine's own limit;
             the next one starts as one ends.
         report
-            told of every completion as it comes: a run that is cut short has those.
+            told of every completion as it comes: a run that is cut short has those. It may raise
+            what cuts the run short, and then has what came at the same time too.
 
         Raises
         ------

@@ -8,7 +8,7 @@ the counters.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from math import ceil
@@ -57,9 +57,10 @@ class ClosedLoop:
         self.completions = self.engine.run(requests, at_once=self.at_once, report=self._note)
         return self.completions
 
-    def _note(self, _: int, completion: Completion) -> None:
+    def _note(self, found: Mapping[int, Completion]) -> None:
         """When the run began, on the clock of the samples: a report may come late, never early."""
-        self._began_s = min(self._began_s, time.monotonic() - completion.done_s)
+        latest_s = max(each.done_s for each in found.values())
+        self._began_s = min(self._began_s, time.monotonic() - latest_s)
 
     def full(self) -> tuple[float, float]:
         """From when to when the batch of the last run was full, in s after its beginning."""

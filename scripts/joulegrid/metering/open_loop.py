@@ -14,7 +14,7 @@ from joulegrid.errors import Disturbed, InputError, Terminated
 from joulegrid.jobs import requests as table
 from joulegrid.jobs.run import say
 from joulegrid.metering import bins, latency
-from joulegrid.metering.meter import COMPONENTS, Meter, Reading
+from joulegrid.metering.meter import Meter, Reading
 from joulegrid.metering.points import Measured, warm_up
 
 # So many requests, all at once, are run again and again to warm up
@@ -89,9 +89,10 @@ def _run(replay: Replay, engine: Engine, workload: Mapping[str, Any]) -> None:
     duration_s, began = workload["duration_s"], time.perf_counter()
     latest_s = duration_s + workload["drain_s"]
 
-    def report(number: int, completion: Completion) -> None:
-        replay.found[number] = completion
-        if completion.done_s > latest_s and len(replay.found) < len(replay.requests):
+    def report(found: Mapping[int, Completion]) -> None:
+        replay.found |= found
+        is_late = any(each.done_s > latest_s for each in found.values())
+        if is_late and len(replay.found) < len(replay.requests):
             raise _Overdue
 
     try:
@@ -129,11 +130,10 @@ def _facts(
     duration_s = workload["duration_s"]
     found = latency.summary(replay.requests, replay.found, duration_s, window["seconds"])
     joules = sum(window["energy_j"].values())
-    draining = [each["energy_j"] for each in parts if each["start_s"] >= duration_s]
     return {
         **found,
         "energy_per_request_j": joules / found["finished"] if found["finished"] else None,
-        "drain_energy_j": {name: sum(each[name] for each in draining) for name in COMPONENTS},
+        "drain_energy_j": bins.behind(parts, duration_s),
         "disturbed_share": bins.disturbed_share(parts),
         "bins": parts,
     }

@@ -1,6 +1,6 @@
 """Answers by an engine that the study measures: greedy, as many at a time as its entry allows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ def answer_questions(spec: Spec, weights: Path, hardware: dict[str, Any]) -> dic
     asked = [Request(q.prompt, task["new_tokens"], task["chat"], stops=True) for q in questions]
     done = count(1)
 
-    def report(*_: Any) -> None:
-        say(f"generation: {next(done)}/{len(asked)} answers")
+    def report(found: Mapping[int, Completion]) -> None:
+        for _ in found:
+            say(f"generation: {next(done)}/{len(asked)} answers")
 
     found = _answered(engine, asked, report, task["too_long"] == "refuse")
     answers = [

@@ -53,7 +53,7 @@ class Run:
                     raise found
                 number, done[number] = found
                 if report:
-                    report(*found)
+                    report({number: done[number]})
         finally:
             self._cut.set()
         return [done[number] for number in range(len(self.requests))]

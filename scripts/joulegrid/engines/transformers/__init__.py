@@ -56,10 +56,10 @@ class Engine:
             completions = generate(
                 self.model, self.tokenizer, *of_batch, self.ends, self.decoding, began
             )
-            for number, completion in zip(batch, completions, strict=True):
-                done[number] = completion
-                if report:
-                    report(number, completion)
+            found = dict(zip(batch, completions, strict=True))
+            done |= found
+            if report:
+                report(found)
         return [done[number] for number in range(len(requests))]
 
     def _arrived(

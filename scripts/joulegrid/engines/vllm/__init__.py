@@ -75,12 +75,14 @@ class Engine:
                 under_way = len(requests) - len(waiting) - len(done)
                 room = len(waiting) if at_once is None else at_once - under_way
                 self._hand_over(waiting, room, requests, prompts, began)
+                found = {}
                 for output in self.llm.step():
                     if output.finished:
                         number = int(output.request_id)
-                        done[number] = _completion(output, requests[number], began)
-                        if report:
-                            report(number, done[number])
+                        found[number] = _completion(output, requests[number], began)
+                done |= found
+                if found and report:
+                    report(found)
         except Exception as error:
             raise failures.of_vllm(error, self.log.lines(), "while running") from None
         return [done[number] for number in range(len(requests))]
