@@ -134,13 +134,19 @@ def selected():
     if LOOPS is None:
         return ()
     if not DECIDED and has_compared():
-        path = Path(FOLDER, selection.FILE)
-        written = selection.read(path, identity(CONCLUSIONS["select"].spec))
-        there = written is not None and os.path.exists(stamp_of("select"))
-        DECIDED.append(tuple(written if there else worked_out()))
+        DECIDED.append(tuple(written_down() if is_written() else worked_out()))
         SHELF.forget()  # what the first loop made has been looked for before
         to_make.cache_clear()
     return DECIDED[0] if DECIDED else None
+
+
+def written_down():
+    """What the study's file says of who goes on; None where it is of other choices."""
+    return selection.read(Path(FOLDER, selection.FILE), identity(CONCLUSIONS["select"].spec))
+
+
+def is_written():
+    return written_down() is not None and os.path.exists(stamp_of("select"))
 
 
 def has_compared():
@@ -172,9 +178,8 @@ def worked_out():
 
 def records_compared(wildcards):
     """The records that the selection is decided by and that have to be made."""
-    if not os.path.exists(f"{FOLDER}/{selection.FILE}"):
+    if not is_written():
         workflow.dag.forcerules.add(workflow.get_rule(STEP_RULES["select"]))
-    force_unless_stamped("select")
     jobs = compared()
     return [f"results/{job.path}.json" for job in (jobs if is_forced() else SHELF.missing(jobs))]
 
@@ -186,12 +191,12 @@ def selection_made(wildcards):
     if selected() is None:
         checkpoints.select_trained.get()
     stamp = stamp_of("select")
-    return [ancient(stamp) if os.path.exists(stamp) and not is_forced() else stamp]
+    return [ancient(stamp) if is_written() and not is_forced() else stamp]
 
 
 def selects_anew():
     """Whether this run decides what goes on, so that all behind is made anew."""
-    return LOOPS is not None and (selected() is None or not os.path.exists(stamp_of("select")))
+    return LOOPS is not None and (selected() is None or not is_written())
 
 
 def what_is_selected(wildcards):
