@@ -352,6 +352,25 @@ def test_the_savings_calculator_counts_as_python_does(browse, finished, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shown", ["here", "there"])
+def test_the_savings_calculator_begins_within_one_place(browse, finished, tmp_path, shown):
+    """With the best cell of the place of the baseline, also where another place comes first."""
+    place, data = finished
+    tree = storage.read(place / "results/studies/small/study.nc").load()
+    if shown == "there":  # the first place has no energy of the baseline
+        energy = tree["energy"].to_dataset()
+        first = (energy.hardware == "here") & (energy.quantization == "fp32")
+        tree["energy"] = energy.assign(tokens_written=energy.tokens_written.where(~first))
+    page = tmp_path / "report.html"
+    page.write_text(render(tree, {}, data))
+    table = re.search('<table id="savings">(.*?)</table>', browse(page), re.DOTALL)[1]
+    chosen = re.findall('<th scope="row">(?:now|then): (.*?)</th>', table)[:2]
+    assert chosen[0].startswith("fp32")
+    assert [name.split(" · ")[-1] for name in chosen] == [shown, shown]
+    assert chosen[0] != chosen[1]
+
+
+@pytest.mark.slow
 def test_a_users_text_is_text_not_markup(browse, own):
     place, data = own
     data["description"] = '</script><script>document.title = "run"</script><b id="bold">bold</b>'

@@ -15,7 +15,15 @@ from joulegrid.texts.files import prompts_of
 
 pytestmark = pytest.mark.slow
 
-ODD = (" before", "behind ", "two  spaces", "a\n\n\tb\r\n", "(f(), 'x').", "12345", "東京 naïvely 🦙")
+ODD = (
+    " before",
+    "behind ",
+    "two  spaces",
+    "a\n\n\tb\r\n",
+    "(f(), 'x').",
+    "12345",
+    "東京 naïvely 🦙",
+)
 
 
 @pytest.mark.parametrize("name", ["mini-llama", "mini-gemma"])

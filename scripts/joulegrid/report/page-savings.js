@@ -9,11 +9,20 @@ const numberOf = (key, row) => data.values[key]?.[row] ?? null;
 
 const isBaseline = row => Object.entries(data.baseline).every(([axis, label]) => data.values[axis][row] === label);
 
+const isMeasured = row => numberOf("e_token", row) !== null;
+const measured = place => ordered(place.rows.filter(passes)).filter(isMeasured);
+
 // Cells that can be chosen: the best of what is shown, and those that are chosen already
 function choices() {
-  const rows = data.places.flatMap(place => ordered(place.rows.filter(passes))).filter(row => numberOf("e_token", row) !== null);
-  const chosen = [state.now, state.then].filter(text => text !== "").map(Number);
-  return [...new Set([...chosen, ...rows.slice(0, MOST_CHOICES)])];
+  const chosen = [state.now, state.then].filter(text => text !== "").map(Number).filter(isMeasured);
+  return [...new Set([...chosen, ...data.places.flatMap(measured).slice(0, MOST_CHOICES)])];
+}
+
+// Where nobody chose: the baseline now, and then the best of the same place, whose workload is the same
+function preselected(id, rows) {
+  if (id === "now") return rows.find(isBaseline) ?? rows[0];
+  const now = Number(state.now);
+  return measured(data.places.find(place => place.rows.includes(now)))[0] ?? now;
 }
 
 function fillChoices() {
@@ -21,9 +30,8 @@ function fillChoices() {
   for (const id of ["now", "then"]) {
     if (document.activeElement === element(id)) continue;
     element(id).replaceChildren(...rows.map(row => make("option", { value: row }, nameOf(row))));
-    if (!rows.length) continue;
-    if (state[id] === "" || !rows.includes(Number(state[id])))
-      state[id] = initial[id] = String(id === "now" ? rows.find(isBaseline) ?? rows[0] : rows[0]);
+    if (rows.length && (state[id] === "" || !rows.includes(Number(state[id]))))
+      state[id] = initial[id] = String(preselected(id, rows));
   }
 }
 
