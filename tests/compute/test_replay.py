@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from helpers import serving
 from joulegrid.engines import Completion, Request, transformers
 from joulegrid.errors import Disturbed, InputError
 from joulegrid.jobs import requests as table
@@ -19,6 +20,8 @@ from joulegrid.metering.samples import Equipment, Host, Sample, Zone
 from joulegrid.workloads import Point, arrivals
 
 PROTOCOL = {"disturbed": "accept"}
+CAST = {"method": "cast", "dtype": "float32"}
+ENGINE = {"method": "transformers", "batch_size": 2}
 WORKLOAD = {"duration_s": 0.4, "drain_s": 0.2, "bin_s": 60}
 
 
@@ -131,9 +134,9 @@ def _no_reference(monkeypatch):
 def spec_of(**workload):
     """A session of the tiny model, two requests at a time."""
     return {
-        "quantization": {"method": "cast", "dtype": "float32"},
+        "quantization": CAST,
         "hardware": {"device": "cpu", "threads": 1},
-        "engine": {"method": "transformers", "batch_size": 2},
+        "engine": ENGINE,
         "workload": {
             "method": "replay",
             "prompts": {"path": "config/prompts/questions.jsonl"},
@@ -214,6 +217,14 @@ def test_a_model_that_is_killed_in_between(tiny, tmp_path, monkeypatch):
     ):
         session.measure(spec, tiny, requests=path)
     assert pq.read_table(path)["done_s"].null_count == 8
+
+
+def test_nothing_is_tokenized_in_the_window(tiny, tmp_path, monkeypatch, capsys):
+    before, during = serving.said_before_and_during(
+        transformers, tiny, CAST, ENGINE, tmp_path, monkeypatch, capsys
+    )
+    assert before.count("tokenizing") == 2  # a prompt that arrives again is the same
+    assert "tokenizing" not in during
 
 
 # ---------------------------------------------------------------- bins of time

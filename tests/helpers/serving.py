@@ -55,6 +55,22 @@ def replayed(weights, quantization, engine, path):
     return record
 
 
+def said_before_and_during(module, weights, quantization, engine, folder, patch, capsys):
+    """What is said before and in the window of a replay whose last of six prompts is by far the
+    longest; each time that a prompt is tokenized, it says so.
+    """
+    real = module.tokens_of
+    patch.setattr(module, "tokens_of", lambda *given: print("tokenizing") or real(*given))
+    trace = folder / "trace.csv"
+    rows = [f"{n / 8},one two,{200 if n == 5 else 8}" for n in range(6)]
+    trace.write_text("\n".join(["arrival_s,prompt,prompt_tokens", *rows]) + "\n")
+    left = {key: REPLAY[key] for key in REPLAY if key not in ("prompts", "rate_per_s", "arrivals")}
+    workload = {**left, "trace": {"path": str(trace)}, "duration_s": 1}
+    capsys.readouterr()
+    session.measure(spec_of(workload, quantization, engine), weights)
+    return capsys.readouterr().out.split("\nreplay: 6 requests")
+
+
 def kept_full(weights, quantization, engine):
     """A closed loop of two requests at once: the windows in which the batch is full."""
     record = session.measure(spec_of(STEADY, quantization, engine), weights)

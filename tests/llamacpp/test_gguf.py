@@ -166,7 +166,7 @@ def test_the_engine_writes_as_many_tokens_as_asked_and_the_same_again(made, slot
     for completions in runs:
         assert [answer.tokens_written for answer in completions] == [6, 6, 6]
         read = [answer.tokens_read for answer in completions]
-        assert read == [len(loaded._tokenized[request]) for request in requests]
+        assert read == [len(prompt) for prompt in loaded.prepare(requests)]
         for answer in completions:
             assert 0 < answer.started_s < answer.first_token_s < answer.done_s
         # the third waits for a slot
@@ -196,7 +196,7 @@ def test_the_prompts_and_the_first_tokens_are_those_of_transformers(made, tmp_pa
     asked += [replace(asked[0], prompt_tokens=n) for n in (3, 40)]
     loaded = engine(folder, 4)
     prompts, answers = by_transformers(source, asked)
-    assert [loaded._tokens(request) for request in asked] == prompts
+    assert loaded.prepare(asked) == prompts
     assert [len(prompt) for prompt in prompts[3:]] == [3, 40]
     pieces = AutoTokenizer.from_pretrained(source).convert_ids_to_tokens
     assert [readable(c.text) for c in loaded.run(asked)] == [

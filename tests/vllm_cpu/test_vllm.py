@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from transformers import AutoTokenizer
+from vllm.v1.engine.exceptions import EngineDeadError
 
 from conftest import ROOT
 from helpers.greedy import by_transformers
@@ -38,7 +39,7 @@ def test_the_prompts_and_the_first_tokens_are_those_of_transformers(engine, tiny
     asked = [*ask(*PROMPTS), *(replace(*ask(PROMPTS[1]), prompt_tokens=n) for n in (3, 40))]
     prompts, answers = by_transformers(tiny, asked)
     completions = engine.run(asked)
-    assert [engine._tokens(request) for request in asked] == prompts
+    assert engine.prepare(asked) == prompts
     assert [c.tokens_read for c in completions[-2:]] == [3, 40]
     # vLLM keeps back what may be half a character
     texts = [text.removesuffix("\ufffd") for text, _ in answers]
@@ -143,6 +144,39 @@ def test_too_long_a_sequence_is_a_finding(engine, monkeypatch):
         engine.run(ask("one", new_tokens=20))
 
 
+def failing(engine, log, error):
+    """The engine, whose next step says that memory is short and fails."""
+
+    def step():
+        log.append("(EngineCore pid=1) ERROR [x.py:1] torch.OutOfMemoryError: CUDA out of memory.")
+        raise error
+
+    core = SimpleNamespace(
+        add_request=lambda *_: None,
+        step=step,
+        get_tokenizer=engine.llm.get_tokenizer,
+        vllm_config=engine.llm.vllm_config,
+    )
+    return replace(engine, llm=core, log=SimpleNamespace(lines=lambda: list(log)))
+
+
+def test_what_was_never_tried_is_no_finding(engine):
+    """Memory was short for the first; the second comes when the engine is dead."""
+    dying = failing(engine, [], EngineDeadError())
+    with pytest.raises(OutOfMemory, match="CUDA out of memory"):
+        dying.run(ask("one"))
+    with pytest.raises(InputError, match=r"died of what was asked before .*CUDA out of memory"):
+        dying.run(ask("one"))
+
+
+def test_the_log_of_earlier_runs_does_not_tell_why_one_fails(engine):
+    log = ["ERROR [x.py:1] torch.OutOfMemoryError: CUDA out of memory."]
+    broken = failing(engine, log, ValueError("broken"))
+    broken.llm.step = lambda: (_ for _ in ()).throw(ValueError("broken"))
+    with pytest.raises(InputError, match="failed while running: ValueError: broken"):
+        broken.run(ask("one"))
+
+
 def edited(tiny, to, **config):
     shutil.copytree(tiny, to)
     path = to / "config.json"
@@ -175,7 +209,7 @@ def test_a_real_model_answers_as_with_transformers(inside, tmp_path):
     loaded = vllm.load(tmp_path, CAST, CPU, {**OPTIONS, "max_model_len": 256})
     prompts, answers = by_transformers(tmp_path, asked)
     found = loaded.run(asked)
-    assert [loaded._tokens(request) for request in asked] == prompts
+    assert loaded.prepare(asked) == prompts
     assert [(c.text, c.tokens_written) for c in found] == [(t, len(ids)) for t, ids in answers]
     assert found[3].tokens_written < found[4].tokens_written == 20
     # 134,515,008 weights, the head tied to the embedding; 49,152 rows need no padding

@@ -82,7 +82,7 @@ class Engine(Protocol):
     ) -> list[Completion]:
         """Run all requests to their end, each from the moment it arrives.
 
-        Prompts are tokenized when they are first seen, so that a repeated run spends nothing on it.
+        What is to be done before they run is done first, see `prepare`.
 
         Parameters
         ----------
@@ -99,6 +99,21 @@ class Engine(Protocol):
             where a prompt with its new tokens is longer than the model's context.
         OutOfMemory
             where they do not fit.
+        """
+        ...
+
+    def prepare(self, requests: Sequence[Request]) -> list[list[int]]:
+        """Do all that comes before a run: tokenize prompts, see that they fit, make room for them.
+        A run of the same requests spends nothing on it any more, whenever they arrive.
+
+        Returns
+        -------
+        The tokens of each prompt as the model reads it.
+
+        Raises
+        ------
+        Unsupported, OutOfMemory
+            as `run`.
         """
         ...
 

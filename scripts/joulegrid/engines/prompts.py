@@ -7,8 +7,15 @@ from joulegrid.engines import Request
 from joulegrid.errors import InputError, Unsupported
 
 Encode = Callable[[str], list[int]]
+# What decides the tokens of a request: its prompt, whether in a template, to how many it is cut
+Text = tuple[str, bool, int | None]
 # two prompts without a common beginning or end
 PROBES = ("A", "7")
+
+
+def text_of(request: Request) -> Text:
+    """What the tokens of a request depend on: not when it arrives, nor what it asks for."""
+    return request.prompt, request.chat, request.prompt_tokens
 
 
 def tokens_of(request: Request, encode: Encode) -> list[int]:

@@ -56,7 +56,10 @@ class Replay:
 
 
 def warm(engine: Engine, requests: Sequence[Request]) -> list[str]:
-    """Warm up with the first few requests; what is to be said where it took too long."""
+    """Prepare all requests and warm up with the first few; what is to be said where it took too
+    long.
+    """
+    engine.prepare(requests)
     first = [replace(request, arrival_s=0.0) for request in requests[:WARM_UP_REQUESTS]]
     return warm_up(lambda: engine.run(first))[1]
 

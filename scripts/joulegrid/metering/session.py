@@ -203,6 +203,7 @@ def measure_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -
         )
     if (point.at_once or 0) > allowed:
         raise Unsupported(f"the engine entry runs {allowed} requests at once, not {point.at_once}")
+    taken.engine.prepare(point.requests)
     run = runner(taken.engine, point)
     measured.completions, said = warm_up(run)
     taken.warnings += said

@@ -16,7 +16,7 @@ import xllamacpp
 from joulegrid.engines import Completion, Report, Request
 from joulegrid.engines.llamacpp.running import Run
 from joulegrid.engines.llamacpp.server import HELD, Server, has_gpu
-from joulegrid.engines.prompts import Encode, check_context, tokens_of
+from joulegrid.engines.prompts import Encode, Text, check_context, text_of, tokens_of
 from joulegrid.errors import Unsupported
 from joulegrid.jobs.devices import peak_memory
 from joulegrid.jobs.run import say
@@ -32,7 +32,7 @@ class Engine:
 
     server: Server
     is_cut: bool = False
-    _tokenized: dict[Request, list[int]] = field(default_factory=dict)
+    _tokenized: dict[Text, list[int]] = field(default_factory=dict)
 
     def run(
         self,
@@ -43,8 +43,7 @@ class Engine:
         """See `joulegrid.engines.Engine`; a request takes the first slot that becomes free after it
         has arrived.
         """
-        prompts = [self._tokens(request) for request in requests]
-        self._make_room(max(len(p) + r.new_tokens for p, r in zip(prompts, requests, strict=True)))
+        prompts = self.prepare(requests)
         slots, run = self.server.slots, Run(self.server, requests, prompts)
         alike = len({(r.arrival_s, r.new_tokens, r.stops) for r in requests}) == 1
         if alike and (at_once or slots) >= min(slots, len(requests)):
@@ -54,16 +53,21 @@ class Engine:
             run.ask_for_each(min(at_once or HELD * slots, HELD * slots))
         return run.completions(report)
 
+    def prepare(self, requests: Sequence[Request]) -> list[list[int]]:
+        """See `joulegrid.engines.Engine`."""
+        prompts = [self._tokens(request) for request in requests]
+        context = self._fact(f"{self._fact('general.architecture')}.context_length")
+        rows = list(zip(prompts, requests, strict=True))
+        for prompt, request in rows:
+            check_context(prompt, request, context)
+        self._make_room(max(len(prompt) + request.new_tokens for prompt, request in rows))
+        return prompts
+
     def _tokens(self, request: Request) -> list[int]:
-        if request not in self._tokenized:
-            tokens = tokens_of(request, self._encoder(request.chat))
-            check_context(
-                tokens,
-                request,
-                self._fact(f"{self._fact('general.architecture')}.context_length"),
-            )
-            self._tokenized[request] = tokens
-        return self._tokenized[request]
+        key = text_of(request)
+        if key not in self._tokenized:
+            self._tokenized[key] = tokens_of(request, self._encoder(request.chat))
+        return self._tokenized[key]
 
     def _encoder(self, chat: bool) -> Encode:
         """How the server encodes a prompt.

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoTokenizer, GenerationConfig
 
 from joulegrid.engines import Completion, Report, Request
-from joulegrid.engines.prompts import check_context, encoder, tokens_of
+from joulegrid.engines.prompts import Text, check_context, encoder, text_of, tokens_of
 from joulegrid.engines.transformers import facts, sparse
 from joulegrid.engines.transformers.batches import generate
 from joulegrid.engines.transformers.options import decoding, set_attention
@@ -34,7 +34,7 @@ class Engine:
     batch_size: int
     ends: tuple[int, ...]
     decoding: dict[str, Any]
-    _tokenized: dict[Request, list[int]] = field(default_factory=dict)
+    _tokenized: dict[Text, list[int]] = field(default_factory=dict)
 
     def run(
         self,
@@ -45,7 +45,7 @@ class Engine:
         """See `joulegrid.engines.Engine`; static batches of those that have arrived, in the order
         of their arrival. A batch ends as a whole: nobody joins it, and nobody leaves it.
         """
-        prompts = [self._tokens(request) for request in requests]
+        prompts = self.prepare(requests)
         waiting = deque(sorted(range(len(requests)), key=lambda n: requests[n].arrival_s))
         done: dict[int, Completion] = {}
         began = time.perf_counter()
@@ -84,12 +84,18 @@ class Engine:
             batch.append(waiting.popleft())
         return batch
 
+    def prepare(self, requests: Sequence[Request]) -> list[list[int]]:
+        """See `joulegrid.engines.Engine`."""
+        prompts, context = [self._tokens(r) for r in requests], context_of(self.model.config)
+        for prompt, request in zip(prompts, requests, strict=True):
+            check_context(prompt, request, context)
+        return prompts
+
     def _tokens(self, request: Request) -> list[int]:
-        if request not in self._tokenized:
-            tokens = tokens_of(request, encoder(self.tokenizer, request.chat))
-            check_context(tokens, request, context_of(self.model.config))
-            self._tokenized[request] = tokens
-        return self._tokenized[request]
+        key = text_of(request)
+        if key not in self._tokenized:
+            self._tokenized[key] = tokens_of(request, encoder(self.tokenizer, request.chat))
+        return self._tokenized[key]
 
     def describe(self) -> dict[str, Any]:
         """See `joulegrid.engines.Engine`."""

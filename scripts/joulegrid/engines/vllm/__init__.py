@@ -20,7 +20,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from joulegrid.engines import Completion, Report, Request
-from joulegrid.engines.prompts import check_context, encoder, tokens_of
+from joulegrid.engines.prompts import Text, check_context, encoder, text_of, tokens_of
 from joulegrid.errors import InputError, OutOfMemory, Unsupported
 from joulegrid.jobs import failures, orphans
 from joulegrid.jobs.devices import gpu_memory_in_use, peak_memory_of_all
@@ -49,13 +49,14 @@ WHILE_LOADING = {"bitsandbytes-4bit": "bitsandbytes"}
 @dataclass
 class Engine:
     """A loaded model; `log` is what its processes say, `is_cut` whether the study set the longest
-    sequence.
+    sequence, `death` what became of it where it runs no more.
     """
 
     llm: LLMEngine
     log: Overheard
     is_cut: bool
-    _tokenized: dict[Request, list[int]] = field(default_factory=dict)
+    death: str = ""
+    _tokenized: dict[Text, list[int]] = field(default_factory=dict)
 
     def run(
         self,
@@ -66,7 +67,9 @@ class Engine:
         """See `joulegrid.engines.Engine`; a request is handed over when it has arrived, and joins
         those that run as soon as there is room.
         """
-        prompts = [self._tokens(request) for request in requests]
+        if self.death:
+            raise InputError(self.death)
+        prompts, before = self.prepare(requests), len(self.log.lines())
         waiting = deque(sorted(range(len(requests)), key=lambda n: requests[n].arrival_s))
         done: dict[int, Completion] = {}
         began = time.monotonic()
@@ -84,8 +87,25 @@ class Engine:
                 if found and report:
                     report(found)
         except Exception as error:
-            raise failures.of_vllm(error, self.log.lines(), "while running") from None
+            raise self._failure(error, self.log.lines()[before:]) from None
         return [done[number] for number in range(len(requests))]
+
+    def prepare(self, requests: Sequence[Request]) -> list[list[int]]:
+        """See `joulegrid.engines.Engine`."""
+        prompts = [self._tokens(request) for request in requests]
+        for prompt, request in zip(prompts, requests, strict=True):
+            self._check_length(prompt, request)
+        return prompts
+
+    def _failure(self, error: Exception, said: list[str]) -> Exception:
+        """What an error of this run stands for, by what was said in it."""
+        found = failures.of_vllm(error, said, "while running")
+        if isinstance(error, EngineDeadError):
+            self.death = (
+                f"vLLM's engine died of what was asked before ({found}): nothing else was tried; "
+                "leave the point that it died of out of the study, or in a workload of its own"
+            )
+        return found
 
     def _hand_over(
         self,
@@ -107,11 +127,11 @@ class Engine:
             self.llm.add_request(str(number), prompt, _greedy(requests[number]))
 
     def _tokens(self, request: Request) -> list[int]:
-        if request not in self._tokenized:
-            tokens = tokens_of(request, encoder(self.llm.get_tokenizer(), request.chat))
-            self._check_length(tokens, request)
-            self._tokenized[request] = tokens
-        return self._tokenized[request]
+        key = text_of(request)
+        if key not in self._tokenized:
+            encode = encoder(self.llm.get_tokenizer(), request.chat)
+            self._tokenized[key] = tokens_of(request, encode)
+        return self._tokenized[key]
 
     def _check_length(self, prompt: list[int], request: Request) -> None:
         config, tokens = self.llm.vllm_config.model_config, len(prompt) + request.new_tokens
