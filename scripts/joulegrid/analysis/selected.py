@@ -9,9 +9,8 @@ import xarray as xr
 
 from joulegrid.analysis.concluded import SELECTION
 from joulegrid.analysis.variables import STATUS
-from joulegrid.study import selection
+from joulegrid.study import grid, selection
 from joulegrid.study.grid import CELL_AXES
-from joulegrid.study.study import Study
 
 CODE = {name: code for code, name in enumerate(SELECTION)}
 FELL_OUT = CODE["fell_out"]
@@ -37,8 +36,9 @@ def roles(tree: xr.DataTree) -> xr.DataArray:
 
 def _of_cells(attributes: Mapping[Any, Any]) -> dict[Any, str]:
     """Cell -> its role, of those that the selection concerns; what is not selected fell out."""
-    content = json.loads(attributes["selection"])
-    loops = Study(json.loads(attributes["study"]), "dataset", {}).loops
+    content, data = json.loads(attributes["selection"]), json.loads(attributes["study"])
+    axes = {axis: data[axis] for axis in CELL_AXES}
+    loops = selection.loops(data, grid.cells(axes, **data["grid"]))
     assert loops is not None, "the study selects"
     goes_on = set(selection.goes_on(content))
     found = {}
