@@ -75,6 +75,18 @@ def test_a_sequence_that_is_cut_below_the_answer_is_known_before(on_vllm):
                 assert reason is None
 
 
+def test_rows_of_a_trace_may_ask_for_fewer_tokens_than_there_is_room_for(on_vllm, tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("arrival_s,prompt,new_tokens\n0,Who?,2\n")
+    on_vllm["engine"]["short"] = {"method": "vllm", "max_model_len": 8}
+    replay = {"method": "replay", "trace": str(trace), "duration_s": 5, "new_tokens": 64}
+    on_vllm["workload"] = {"traced": replay}
+    found = study.from_data(on_vllm, "study")
+    short = [c for c in found.cells if (c.quantization, c.engine) == ("fp32", "short")]
+    assert short
+    assert {found.unsupported(cell) for cell in short} == {None}
+
+
 def test_what_the_options_of_engines_rule_out_is_known_before(on_vllm):
     on_vllm["engine"] = {
         "flash": {"method": "transformers", "attention": "flash_attention_2"},

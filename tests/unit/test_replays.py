@@ -228,7 +228,10 @@ def test_a_machine_that_falls_behind_is_said():
     assert found["utilisation"] == 1.0
     assert found["drain_s"] == 5.0
     assert latency.fell_behind(found) == ["1 of 4 requests were not finished"]
+    given_up, _ = latency.fell_behind({**found, "waiting": 5})
+    assert given_up.endswith("it was given up after 5 s")
     (behind,) = latency.fell_behind({**found, "waiting": 5, "unfinished": 0})
+    assert behind.endswith("it took 5 s")
     assert behind.startswith("the replay fell behind: 5 requests waited when arrivals ended")
     # of ten thousand, 99 that wait are no sign of a queue that grows
     many = {**found, "unfinished": 0, "arrived": 10_000}

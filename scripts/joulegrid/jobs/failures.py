@@ -107,3 +107,11 @@ def of_vllm(error: Exception, said: list[str], when: str) -> Exception:
         f"vLLM failed {when}: {here}; {told[-1] if told else 'its log does not say why'}; "
         f"the log ends with\n{last}"
     )
+
+
+def after_death(found: Exception) -> InputError:
+    """What is asked of an engine of vLLM that died before, of what `found` says."""
+    return InputError(
+        f"vLLM's engine died of what was asked before ({found}): nothing else was tried; leave the "
+        "point that it died of out of the study, or in a workload of its own"
+    )

@@ -23,9 +23,8 @@ class Overheard:
         self._kept: list[tuple[int, int]] = []
 
     def __enter__(self) -> "Overheard":
-        tee = subprocess.Popen(
-            ["tee", self._copy.name], stdin=subprocess.PIPE, stdout=os.dup(1), close_fds=True
-        )
+        # its output is this process's, as it is until the next lines
+        tee = subprocess.Popen(["tee", self._copy.name], stdin=subprocess.PIPE)
         assert tee.stdin is not None
         self._kept = [(number, os.dup(number)) for number in (1, 2)]
         for number, _ in self._kept:

@@ -154,9 +154,10 @@ def fell_behind(found: Mapping[str, Any]) -> list[str]:
     said = []
     utilisation, waiting = found["utilisation"], found["waiting"] or 0
     if waiting > max(FEW_WAITING, FEW_OF_ALL * found["arrived"]) and utilisation >= BUSY:
+        ending = "was given up after" if found["unfinished"] else "took"
         said.append(
             f"the replay fell behind: {waiting} requests waited when arrivals ended, the machine "
-            f"was busy {utilisation:.0%} of the time; it took {found['drain_s']:.0f} s more"
+            f"was busy {utilisation:.0%} of the time; it {ending} {found['drain_s']:.0f} s"
         )
     if found["unfinished"]:
         said.append(f"{found['unfinished']} of {found['arrived']} requests were not finished")

@@ -60,7 +60,9 @@ def _too_many(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
 
 
 def _too_short(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
-    asked, prompt = least(workload["new_tokens"]), least(workload.get("prompt_tokens", 1))
+    # each row of a trace may ask for fewer
+    asked = 1 if "trace" in workload else least(workload["new_tokens"])
+    prompt = least(workload.get("prompt_tokens", 1))
     read = f"{prompt} tokens" if "prompt_tokens" in workload else "a prompt"
     for key in LONGEST:
         if key in engine and prompt + asked > engine[key]:

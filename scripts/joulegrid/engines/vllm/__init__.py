@@ -55,7 +55,7 @@ class Engine:
     llm: LLMEngine
     log: Overheard
     is_cut: bool
-    death: str = ""
+    death: InputError | None = None
     _tokenized: dict[Text, list[int]] = field(default_factory=dict)
 
     def run(
@@ -68,7 +68,7 @@ class Engine:
         those that run as soon as there is room.
         """
         if self.death:
-            raise InputError(self.death)
+            raise self.death
         prompts, before = self.prepare(requests), len(self.log.lines())
         waiting = deque(sorted(range(len(requests)), key=lambda n: requests[n].arrival_s))
         done: dict[int, Completion] = {}
@@ -87,7 +87,9 @@ class Engine:
                 if found and report:
                     report(found)
         except Exception as error:
-            raise self._failure(error, self.log.lines()[before:]) from None
+            raise self._noted(
+                error, failures.of_vllm(error, self.log.lines()[before:], "while running")
+            ) from None
         return [done[number] for number in range(len(requests))]
 
     def prepare(self, requests: Sequence[Request]) -> list[list[int]]:
@@ -97,14 +99,10 @@ class Engine:
             self._check_length(prompt, request)
         return prompts
 
-    def _failure(self, error: Exception, said: list[str]) -> Exception:
-        """What an error of this run stands for, by what was said in it."""
-        found = failures.of_vllm(error, said, "while running")
+    def _noted(self, error: Exception, found: Exception) -> Exception:
+        """What an error of a run stands for; kept where the engine died of it."""
         if isinstance(error, EngineDeadError):
-            self.death = (
-                f"vLLM's engine died of what was asked before ({found}): nothing else was tried; "
-                "leave the point that it died of out of the study, or in a workload of its own"
-            )
+            self.death = failures.after_death(found)
         return found
 
     def _hand_over(
