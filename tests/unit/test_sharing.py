@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from conftest import STUDY
-from joulegrid.planning import sharing
+from conftest import ROOT, STUDY
+from joulegrid.planning import infeasible, sharing
 from joulegrid.planning.cells import judged
 from joulegrid.planning.sharing import ALL, savings
 from joulegrid.study import study
@@ -127,3 +127,15 @@ def test_the_plan_tells_it(specs):
     assert counted(shared)[ALL] == (58, 39)
     said = "\n".join(sharing.lines(shared))
     assert "quality, once per configuration: 12 instead of 24 jobs" in said
+
+
+def test_cells_that_are_known_not_to_fit_share_nothing():
+    """Four models, whole and in 4 bits, on two boards; two whole ones do not fit the smaller."""
+    made = Specs(study.load([ROOT / "config/studies/dosquet2025.yaml"]))
+    found = savings(made, unfit=infeasible.of_study(made).keys())
+    assert counted(found) == {
+        MACHINES: (8, 4),
+        CHAIN: (4, 4),
+        QUALITY: (14 * 3, 8 * 3),
+        ALL: (14 + 8 + 42, 14 + 4 + 24),
+    }

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Set
 from types import MappingProxyType
 from typing import NamedTuple
 
+from joulegrid.planning import infeasible
 from joulegrid.planning.cells import Judged
 from joulegrid.study import unused
 from joulegrid.study.grid import Cell, Configuration
-from joulegrid.study.shelf import Shelf, jobs_of
+from joulegrid.study.shelf import Shelf, jobs_of, sent
 from joulegrid.study.specs import Job, Specs
 from joulegrid.study.study import Study
 
@@ -50,6 +51,7 @@ def savings(
     specs: Specs,
     elsewhere: Set[str] = frozenset(),
     seconds: Mapping[str, float] = MappingProxyType({}),
+    unfit: Set[Cell] = frozenset(),
 ) -> list[Saving]:
     """What each kind of sharing saves in a study, all of them together last.
 
@@ -59,10 +61,16 @@ def savings(
         ids of results that another study has too, see `of_others`.
     seconds
         path of a job -> how long it is predicted to take, s, where it is predicted.
+    unfit
+        cells that are known not to fit: no job is sent for them.
     """
     study = specs.study
-    jobs = {job.path: job for job in jobs_of(specs) if _computes(job)}
-    runs = Counter(c.configuration for c in study.cells if study.unsupported(c) is None)
+    jobs = {job.path: job for job in sent(jobs_of(specs), unfit) if _computes(job)}
+    runs = Counter(
+        cell.configuration
+        for cell in study.cells
+        if study.unsupported(cell) is None and cell not in unfit
+    )
     # weights and quality of a configuration that no engine runs are made all the same, once
     cells = {each: max(runs[each], 1) for each in study.configurations}
     chains = [
@@ -149,8 +157,9 @@ def of_study(specs: Specs, artifacts: str, cells: Iterable[Judged]) -> list[Savi
     cells
         what the plan says of each.
     """
-    jobs = list(jobs_of(specs))
-    missing = {job.path for job in Shelf(artifacts, jobs).missing(jobs)}
+    every, unfit = list(jobs_of(specs)), infeasible.of_study(specs).keys()
+    jobs = sent(every, unfit)
+    missing = {job.path for job in Shelf(artifacts, every).missing(jobs)}
     there = {job.id for job in jobs if job.path not in missing}
     said = {each.cell: each.session.seconds for each in cells if each.session is not None}
     seconds = {
@@ -158,7 +167,7 @@ def of_study(specs: Specs, artifacts: str, cells: Iterable[Judged]) -> list[Savi
         for job in jobs
         if job.kind == "energy" and (cell := Cell(*job.labels[:-1])) in said
     }
-    return savings(specs, of_others(specs.study, there), seconds)
+    return savings(specs, of_others(specs.study, there), seconds, unfit)
 
 
 def of_others(study: Study, there: Set[str]) -> set[str]:
