@@ -32,7 +32,7 @@ def test_a_mini_study_runs_from_its_files_to_its_answer(tmp_path):
         ("gptq4", "setup-1"),
     }
     assert (ranking["energy_per_token"] > 0).all()
-    assert "against quantization full, hardware setup-1" in done.stdout
+    assert "against training none, pruning none, quantization full, hardware setup-1" in done.stdout
     assert f"{NAME}: " in done.stdout.splitlines()[-1]
     again = ("--configfile", f"config/studies/{NAME}.yaml", "--config", "scale=mini")
     assert house.planned(place, *again) == set()
