@@ -46,6 +46,12 @@ def edited(**changes):
     return {**SPEC, **{key: {**SPEC[key], **value} for key, value in changes.items()}}
 
 
+def test_what_fills_up_batches_is_counted_apart():
+    done = [Completion(3, 4, 1.0, "", padding=2), Completion(5, 4, 1.0, "")]
+    counted = {"runs": 1, "requests": 2, "tokens_read": 8, "tokens_written": 8, "padding": 2}
+    assert windows.repeat(lambda: done, 0)() == counted
+
+
 def test_the_record_of_a_session(script, tiny):
     code, log, record = script("measure_energy", SPEC, source=tiny)
     assert code == 0, log

@@ -107,7 +107,7 @@ def test_the_batch_is_full_from_the_first_tokens_until_the_last_requests_wait_fo
 
 
 def test_an_engine_that_says_no_first_token_is_taken_at_its_word_for_the_rest():
-    done = [Completion(5, 4, 2.0, "", started_s=0.0)]
+    done = [Completion(5, 4, 2.0, "", started_s=0.0, padding=3)]
     assert counted_in(done, 0.0, 0.5)["tokens_written"] == 1
     assert counted_in(done, 0.5, 2.0)["tokens_written"] == 3
     assert counted_in(done, 0.5, 2.0)["tokens_read"] == 0
@@ -116,7 +116,9 @@ def test_an_engine_that_says_no_first_token_is_taken_at_its_word_for_the_rest():
         "requests": 0,
         "tokens_read": 5,
         "tokens_written": 1,
+        "padding": 0,
     }
+    assert counted_in(done, 0.5, 2.0)["padding"] == 3
 
 
 @pytest.fixture(scope="module")

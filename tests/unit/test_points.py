@@ -60,6 +60,7 @@ def window(point, runs, read, written, joules, requests=4):
         "requests": requests * runs,
         "tokens_read": read * requests * runs,
         "tokens_written": written * requests * runs,
+        "padding": 2 * requests * runs,
         "energy_j": whole,
         "codecarbon_j": whole,
         "foreign_cpu": 0.0,
@@ -112,6 +113,9 @@ def test_a_sweep_is_one_number_in_energy_and_each_point_in_points(found):
     assert whole.energy.sum("component").values == pytest.approx([0.95 * per_run, 1.05 * per_run])
     assert whole.tokens_written.values.tolist() == [4 * 2 * sum(WRITTEN)] * 2
     assert whole.tokens_read.values.tolist() == [4 * 3 * sum(READ)] * 2
+    assert whole.padding.values.tolist() == [4 * 2 * len(GRID)] * 2
+    one = found.tree["energy"].to_dataset().sel(workload="one", quantization="full").squeeze()
+    assert np.isnan(one.padding).all(), "a record of before it was counted"
     assert (whole.runs.values == 1).all()
     assert whole.requests.values.tolist() == [24.0] * 2
     each = found.tree["points"].to_dataset().sel(quantization="full").squeeze()
@@ -119,6 +123,7 @@ def test_a_sweep_is_one_number_in_energy_and_each_point_in_points(found):
     shown = each.isel(session=0)
     assert list(zip(shown.prompt_tokens.values, shown.new_tokens.values, strict=True)) == GRID
     assert shown.runs.values.tolist() == [2 * (1000 // written) for _, written in GRID]
+    assert (shown.padding == 2 * shown.requests).all()
     long = each.energy.where(each.new_tokens == 400, drop=True).sum("component")
     assert long.isel(session=0).values == pytest.approx(
         [0.95 * 4 * 4 * joules_of(read, 400) for read in READ]

@@ -161,6 +161,10 @@ ENERGY = {
     "requests": Variable("requests of all windows", comment=_SWEEP),
     "tokens_read": Variable("prompt tokens of all windows", comment=_SWEEP),
     "tokens_written": Variable("generated tokens of all windows", comment=_SWEEP),
+    "padding": Variable(
+        "positions that were computed beside prompts and answers, to fill up batches",
+        comment=f"of all windows; {_SWEEP}",
+    ),
     "codecarbon_energy": Variable(
         "energy of all windows of the session as CodeCarbon says it", "J", PER_COMPONENT
     ),
@@ -219,6 +223,7 @@ POINTS = {
     "requests": Variable("requests of all windows"),
     "tokens_read": Variable("prompt tokens of all windows"),
     "tokens_written": Variable("generated tokens of all windows"),
+    "padding": Variable("positions computed beside prompts and answers, of all windows"),
     "reason": text("why there is no number"),
 }
 # Of the lengths of prompts and answers: a count that so large a share does not exceed

@@ -93,19 +93,20 @@ def counted_in(completions: Sequence[Completion], begin_s: float, end_s: float) 
     """What of some requests lies behind an instant and up to another.
 
     Generated tokens are taken to come at equal distances from the first to the end of a request.
-    Prompts count with the first token, requests with their end; one run of the workload is one
-    request.
+    Prompts count with the first token, requests and their padding with their end; one run of the
+    workload is one request.
     """
 
     def inside(instant: float) -> bool:
         return begin_s < instant <= end_s
 
-    finished = sum(inside(each.done_s) for each in completions)
+    finished = [each for each in completions if inside(each.done_s)]
     return {
-        "runs": finished,
-        "requests": finished,
+        "runs": len(finished),
+        "requests": len(finished),
         "tokens_read": sum(c.tokens_read for c in completions if inside(_first_token_s(c))),
         "tokens_written": sum(inside(t) for c in completions for t in _token_times_s(c)),
+        "padding": sum(each.padding for each in finished),
     }
 
 

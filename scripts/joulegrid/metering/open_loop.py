@@ -120,6 +120,7 @@ def _window(
         "requests": len(completions),
         "tokens_read": sum(each.tokens_read for each in completions),
         "tokens_written": sum(each.tokens_written for each in completions),
+        "padding": sum(each.padding for each in completions),
     }
 
 

@@ -33,7 +33,7 @@ T = (
     2.145,
 )
 # What a window says of its work
-COUNTED = ("runs", "requests", "tokens_read", "tokens_written")
+COUNTED = ("runs", "requests", "tokens_read", "tokens_written", "padding")
 Window = dict[str, Any]
 # runs the requests of a point once
 Run = Callable[[], Sequence[Completion]]
@@ -128,7 +128,7 @@ def measure_window(run: Run, meter: Meter, min_seconds: float) -> Window:
 
 def repeat(run: Run, min_seconds: float) -> Callable[[], dict[str, int]]:
     """Work that runs the workload for at least `min_seconds`, and gives how often it ran, and its
-    requests, tokens read and tokens written.
+    requests, tokens read and written, and padding.
     """
 
     def work() -> dict[str, int]:
@@ -139,6 +139,7 @@ def repeat(run: Run, min_seconds: float) -> Callable[[], dict[str, int]]:
             counted["requests"] += len(completions)
             counted["tokens_read"] += sum(c.tokens_read for c in completions)
             counted["tokens_written"] += sum(c.tokens_written for c in completions)
+            counted["padding"] += sum(c.padding for c in completions)
         return counted
 
     return work

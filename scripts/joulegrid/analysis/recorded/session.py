@@ -22,7 +22,9 @@ class Window(Struct):
     disturbed: list[str] | None = None
     counts: bool = False
     point: int = 0
-    requests: int | None = None  # records that were accepted may be older
+    # records that were accepted may be older
+    requests: int | None = None
+    padding: int | None = None
 
 
 class Point(Struct):
