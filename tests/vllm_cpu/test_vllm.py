@@ -97,9 +97,7 @@ def test_requests_start_when_they_arrive(engine):
 
 def test_one_request_follows_the_other_where_only_one_may_run(engine):
     told = []
-    completions = engine.run(
-        ask("one", "two", "three", new_tokens=3), 1, lambda number, _: told.append(number)
-    )
+    completions = engine.run(ask("one", "two", "three", new_tokens=3), 1, told.extend)
     assert told == [0, 1, 2]
     for before, after in pairwise(completions):
         assert before.done_s < after.started_s
