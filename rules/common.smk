@@ -63,7 +63,7 @@ def load_study():
         # a job that was sent is not asked again by the node that runs it
         unfit = {} if workflow.remote_exec else infeasible.of_study(specs)
         every = list(jobs_of(specs))
-        jobs = sent(every, unfit) if unfit else every
+        jobs = sent(every, unfit)
         steps = conclusions.conclusions(found, jobs, unfit)
         return found, site, specs, every, jobs, unfit, steps
     except InputError as error:

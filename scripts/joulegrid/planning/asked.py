@@ -10,7 +10,7 @@ from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.formats import Format
 from joulegrid.planning.posterior import Case, defaults
 from joulegrid.planning.prediction import Machine, Workload, decode_step, prefill
-from joulegrid.planning.sizes import BYTES_PER_TOKEN, TEMPLATE_TOKENS, prompts_of
+from joulegrid.planning.sizes import prompts_of, tokens_of
 from joulegrid.records import ROOT
 from joulegrid.texts.files import decode
 from joulegrid.texts.traces import parse_trace
@@ -72,7 +72,7 @@ def asked(workload: dict[str, Any]) -> list[Asked]:
 def prompts(workload: dict[str, Any]) -> tuple[int, float]:
     """How many prompts a workload has, and their mean tokens, by their bytes."""
     count, size = prompts_of(workload)
-    return count, _tokens(size, workload["chat"])
+    return count, tokens_of(size, workload["chat"])
 
 
 def case_of(
@@ -133,12 +133,7 @@ def _replay(workload: dict[str, Any]) -> Asked:
 
 
 def _mean_tokens(texts: Sequence[str], chat: bool) -> float:
-    return _tokens(sum(len(text.encode()) for text in texts) / len(texts), chat)
-
-
-def _tokens(size: float, chat: bool) -> float:
-    """Of a prompt of so many bytes."""
-    return size / BYTES_PER_TOKEN + (TEMPLATE_TOKENS if chat else 0.0)
+    return tokens_of(sum(len(text.encode()) for text in texts) / len(texts), chat)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -31,10 +31,9 @@ from joulegrid.planning.devices import GIGA, Device, matching
 from joulegrid.planning.feasibility import format_of
 from joulegrid.planning.memory import Need, to_run
 from joulegrid.planning.sizes import (
-    BYTES_PER_TOKEN,
-    TEMPLATE_TOKENS,
     config_of_model,
     prompts_of,
+    tokens_of,
 )
 from joulegrid.records import OK, OOM
 from joulegrid.study.grid import Cell
@@ -199,8 +198,7 @@ def _share(
         return to_run(model, form, name, sequences, tokens_in, tokens_out, number)
 
     low = need(lengths.tokens_in + lengths.bytes_in / MOST_BYTES, lengths.sure_out)
-    template = TEMPLATE_TOKENS if lengths.chat else 0.0
-    likely = lengths.tokens_in + lengths.bytes_in / BYTES_PER_TOKEN + template
+    likely = lengths.tokens_in + tokens_of(lengths.bytes_in, lengths.chat)
     has, at_least = _most(largest, number), low.weights + low.cache
     # where a name fits boards of several sizes it is not known on which one something was tried
     unsure = lengths.paced or any(board.memory != largest.memory for board in boards)

@@ -28,7 +28,7 @@ from joulegrid.planning.feasibility import format_of
 from joulegrid.planning.formats import of
 from joulegrid.planning.memory import weights_bytes
 from joulegrid.planning.prediction import Machine, Workload, predict
-from joulegrid.planning.sizes import BYTES_PER_TOKEN, TEMPLATE_TOKENS, architecture_of, prompts_of
+from joulegrid.planning.sizes import architecture_of, prompts_of, tokens_of
 from joulegrid.study.grid import Cell
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
@@ -153,12 +153,12 @@ def _session_s(
 def _points(workload: dict[str, Any], most: int) -> list[Workload]:
     """One run of each point of a workload."""
     count, size = prompts_of(workload)
-    template = TEMPLATE_TOKENS if workload.get("chat") else 0.0
+    mean = tokens_of(size, bool(workload.get("chat")))
     values = [workload.get(key) for key in SWEPT]
     lists = [value if isinstance(value, list) else [value] for value in values]
     found = []
     for tokens_in, tokens_out, concurrency in product(*lists):
-        read = size / BYTES_PER_TOKEN + template if tokens_in is None else float(tokens_in)
+        read = mean if tokens_in is None else float(tokens_in)
         together = min(most, count, concurrency or count)
         found.append(Workload(count, read, float(tokens_out), together))
     return found

@@ -64,3 +64,8 @@ def prompts_of(workload: dict[str, Any]) -> tuple[int, float]:
     found = prompts_in(workload["prompts"])
     mean = sum(len(prompt.encode()) for prompt in found) / len(found)
     return workload.get("count", len(found)), mean
+
+
+def tokens_of(size: float, chat: bool) -> float:
+    """The tokens of a prompt of so many bytes, and of its chat template."""
+    return size / BYTES_PER_TOKEN + (TEMPLATE_TOKENS if chat else 0.0)
