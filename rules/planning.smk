@@ -20,16 +20,10 @@ rule plan:
 
 
 # Measure what makes the plan surest, then say what it is now
-rule pilot:
+use rule plan as pilot with:
     input:
         pilot_records,
     log:
         f"{LOGS}/pilot.log",
-    conda:
-        "../envs/python.yaml"
-    params:
-        options=told("--output", f"{FOLDER}/plan"),
     message:
         "What a run would take, after a pilot"
-    shell:
-        "python scripts/plan_study.py {params.options:q} 2>&1 | tee {log:q}"

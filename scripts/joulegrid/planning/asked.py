@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any, NamedTuple
 
 from joulegrid.planning.architecture import Architecture
@@ -12,6 +11,7 @@ from joulegrid.planning.posterior import Case, defaults
 from joulegrid.planning.prediction import Machine, Workload, decode_step, prefill
 from joulegrid.planning.sizes import prompts_of, tokens_of
 from joulegrid.records import ROOT
+from joulegrid.study.points import points_of
 from joulegrid.texts.files import decode
 from joulegrid.texts.traces import parse_trace
 
@@ -61,11 +61,7 @@ def asked(workload: dict[str, Any]) -> list[Asked]:
             at_once,
             again=workload["method"] == "steady",
         )
-        for at_once, read, new in product(
-            _listed(workload.get("concurrency")),
-            _listed(workload.get("prompt_tokens")),
-            _listed(workload["new_tokens"]),
-        )
+        for at_once, read, new in points_of(workload)
     ]
 
 
@@ -134,7 +130,3 @@ def _replay(workload: dict[str, Any]) -> Asked:
 
 def _mean_tokens(texts: Sequence[str], chat: bool) -> float:
     return tokens_of(sum(len(text.encode()) for text in texts) / len(texts), chat)
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

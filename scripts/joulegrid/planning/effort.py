@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.places import Place
 from joulegrid.planning.sessions import LOAD_BYTES_PER_S, START_S
-from joulegrid.planning.sizes import BYTES_PER_TOKEN, TEMPLATE_TOKENS
+from joulegrid.planning.sizes import BYTES_PER_TOKEN, tokens_of
 from joulegrid.records import ROOT
 from joulegrid.texts.rows import content_of
 
@@ -93,8 +93,8 @@ def pruning(entry: dict[str, Any], sizes: Sizes) -> float:
 
 def training(entry: dict[str, Any], epochs: int, sizes: Sizes) -> float:
     """Seconds of so many epochs, each validated."""
-    count, mean = samples(json.dumps(entry["data"], sort_keys=True))
-    tokens = min(mean + TEMPLATE_TOKENS * entry["chat"], entry["sequence_length"])
+    count, size = samples(json.dumps(entry["data"], sort_keys=True))
+    tokens = min(tokens_of(size, entry["chat"]), entry["sequence_length"])
     validation = entry["data"]["validation"] * count
     work = FULL if entry["method"] == "full" else ADAPTERS
     work *= UNPACKING if entry["method"] == "qlora" else 1.0
@@ -127,19 +127,19 @@ def evaluating(entry: dict[str, Any], sizes: Sizes) -> float | None:
 
 def answering(entry: dict[str, Any], sizes: Sizes) -> float:
     """Seconds of generating the answers to a task's questions."""
-    count, mean = samples(json.dumps({"file": entry["data"]}))
+    count, size = samples(json.dumps({"file": entry["data"]}))
     count, batch = min(count, entry.get("limit", count)), entry["batch_size"]
     batches = math.ceil(count / batch)
     return (
         loading_s(sizes)
-        + sizes.passes(batches, batch * (mean + TEMPLATE_TOKENS * entry["chat"]))
+        + sizes.passes(batches, batch * tokens_of(size, entry["chat"]))
         + sizes.passes(batches * ANSWERED * entry["new_tokens"], batch)
     )
 
 
 @cache
 def samples(data: str) -> tuple[int, float]:
-    """How many samples a data set has, and their mean tokens, by the bytes of its lines.
+    """How many samples a data set has, and the mean bytes of its lines.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def samples(data: str) -> tuple[int, float]:
     """
     asked = json.loads(data)
     lines = [line for line in content_of(ROOT / asked["file"]).splitlines() if line.strip()]
-    mean = sum(map(len, lines)) / max(len(lines), 1) / BYTES_PER_TOKEN
+    mean = sum(map(len, lines)) / max(len(lines), 1)
     return min(len(lines), asked.get("limit", len(lines))), mean
 
 

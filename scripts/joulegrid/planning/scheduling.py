@@ -17,7 +17,6 @@ Nothing here is imported that takes time: every start with a site asks it.
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from itertools import product
 from math import ceil
 from typing import Any
 
@@ -32,7 +31,7 @@ from joulegrid.planning.sizes import architecture_of, prompts_of, tokens_of
 from joulegrid.study.grid import Cell
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
-from joulegrid.study.points import SWEPT
+from joulegrid.study.points import points_of
 from joulegrid.study.replays import duration_s
 from joulegrid.study.sites import BESIDE_S
 from joulegrid.study.study import Study
@@ -154,10 +153,8 @@ def _points(workload: dict[str, Any], most: int) -> list[Workload]:
     """One run of each point of a workload."""
     count, size = prompts_of(workload)
     mean = tokens_of(size, bool(workload.get("chat")))
-    values = [workload.get(key) for key in SWEPT]
-    lists = [value if isinstance(value, list) else [value] for value in values]
     found = []
-    for tokens_in, tokens_out, concurrency in product(*lists):
+    for concurrency, tokens_in, tokens_out in points_of(workload):
         read = mean if tokens_in is None else float(tokens_in)
         together = min(most, count, concurrency or count)
         found.append(Workload(count, read, float(tokens_out), together))

@@ -3,7 +3,6 @@
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from joulegrid.engines import Request
 
@@ -29,8 +28,3 @@ class Point:
     new_tokens: int | None = None
     at_once: int | None = None
     steady: bool = False
-
-
-def listed(value: Any) -> list[Any]:
-    """The values of a key that takes one or a list."""
-    return value if isinstance(value, list) else [value]

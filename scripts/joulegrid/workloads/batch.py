@@ -1,9 +1,8 @@
 """All prompts at once: exactly so many new tokens for each, or as many as the model gives them."""
 
-from itertools import product
-
 from joulegrid.engines import Request
-from joulegrid.workloads import Point, listed
+from joulegrid.study.points import points_of
+from joulegrid.workloads import Point
 from joulegrid.workloads.prompts import drawn
 
 
@@ -23,5 +22,5 @@ def points(entry: dict, seed: int) -> list[Point]:
             new_tokens=most,
             at_once=at_once,
         )
-        for at_once, most in product(listed(entry.get("concurrency")), listed(entry["new_tokens"]))
+        for at_once, _, most in points_of(entry)
     ]

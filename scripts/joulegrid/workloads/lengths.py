@@ -3,12 +3,12 @@ written.
 """
 
 import random
-from itertools import product
 
 from joulegrid.engines import Request
 from joulegrid.errors import InputError
+from joulegrid.study.points import points_of
 from joulegrid.texts.files import prompts_of
-from joulegrid.workloads import Point, listed
+from joulegrid.workloads import Point
 
 # No tokenizer makes tokens of more letters of ordinary text; what is too much is cut
 LETTERS_PER_TOKEN = 8
@@ -29,8 +29,9 @@ def points(entry: dict, seed: int) -> list[Point]:
     found, draw = prompts_of(entry["prompts"]), random.Random(seed)
     if not found:
         raise InputError(f"{entry['prompts']['path']}: it has no prompts")
-    lengths, answers = listed(entry["prompt_tokens"]), listed(entry["new_tokens"])
-    texts = [composed(found, LETTERS_PER_TOKEN * max(lengths), draw) for _ in range(entry["count"])]
+    swept = points_of(entry)
+    letters = LETTERS_PER_TOKEN * max(read or 0 for _, read, _ in swept)
+    texts = [composed(found, letters, draw) for _ in range(entry["count"])]
     return [
         Point(
             tuple(Request(text, new, chat=False, prompt_tokens=read) for text in texts),
@@ -38,7 +39,7 @@ def points(entry: dict, seed: int) -> list[Point]:
             new_tokens=new,
             at_once=at_once,
         )
-        for at_once, read, new in product(listed(entry.get("concurrency")), lengths, answers)
+        for at_once, read, new in swept
     ]
 
 

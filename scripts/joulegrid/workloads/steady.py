@@ -1,9 +1,8 @@
 """Requests without end, so many at a time: measured only while the batch is full."""
 
-from itertools import product
-
 from joulegrid.engines import Request
-from joulegrid.workloads import Point, listed
+from joulegrid.study.points import points_of
+from joulegrid.workloads import Point
 from joulegrid.workloads.prompts import drawn
 
 
@@ -24,5 +23,5 @@ def points(entry: dict, seed: int) -> list[Point]:
             at_once=at_once,
             steady=True,
         )
-        for at_once, most in product(listed(entry["concurrency"]), listed(entry["new_tokens"]))
+        for at_once, _, most in points_of(entry)
     ]
