@@ -24,7 +24,6 @@ setup: .venv/ready
 
 quickstart: setup
 	$(BIN)/snakemake --profile profiles/local --configfile config/studies/quickstart.yaml
-	$(BIN)/python scripts/show_answer.py results/studies/quickstart
 
 # one of them: make studies ONLY=wetzel2024
 studies: setup

@@ -35,6 +35,7 @@ rule all:
         f"The study {STUDY.name}: {FOLDER}"
 
 
+include: "rules/progress.smk"
 include: "rules/environments.smk"
 include: "rules/models.smk"
 include: "rules/training.smk"

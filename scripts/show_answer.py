@@ -16,6 +16,8 @@ from joulegrid.report import columns
 from joulegrid.study.grid import CELL_AXES
 
 WIDTH = 100
+# So many places, and rows of each, are printed; the rest is in ranking.csv
+PLACES, ROWS = 5, 20
 # Of the job whose start is suggested
 JOB_HOURS = 6
 
@@ -31,13 +33,17 @@ def main(folder: Path) -> None:
     baseline = comparison.chosen_in(attrs)["baseline"]
     metrics = columns.of_metrics(name for name in attrs["metrics"].split())
     head, *rest = (column for column in columns.RANKING if column.brief)
-    for name, rows in columns.places(frame, compared):
+    places = columns.places(frame, compared)
+    for name, rows in places[:PLACES]:
         if name:
             print(name)
-        print_table([head, *columns.of_axes(rows), *rest, *metrics, columns.NOTE], rows)
-        print()
+        shown = [head, *columns.of_axes(rows), *rest, *metrics, columns.NOTE]
+        print_table(shown, rows.head(ROWS))
+        print(f"and {len(rows) - ROWS} more\n" if len(rows) > ROWS else "")
         print(textwrap.fill(answer(rows, baseline, float(attrs["weight"])), WIDTH))
         print()
+    if len(places) > PLACES:
+        print(f"{len(places) - PLACES} more places: {folder / 'ranking.csv'}\n")
     for text in selected.sentences(storage.read_attributes(folder / "study.nc", "/")):
         print(f"{textwrap.fill(text, WIDTH)}\n")
     for text in suggestions(folder / "study.nc", datetime.now(UTC).month):

@@ -300,6 +300,7 @@ NOT_REACHED = {
             "joulegrid.planning.plan",
             "joulegrid.planning.posterior",
             "joulegrid.planning.prediction",
+            "joulegrid.planning.progress",
             "joulegrid.planning.ranges",
             "joulegrid.planning.scheduling",
             "joulegrid.planning.sessions",

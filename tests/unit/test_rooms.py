@@ -23,6 +23,7 @@ GROUND = {
     "texts.traces",
     "models.content",
     "models.context",
+    "study.points",
     "jobs",
     "judging.arena",
 }

@@ -1,5 +1,6 @@
 """A study of `make studies`, whole: the quickest of them, as it is run there."""
 
+import re
 import subprocess
 import sys
 
@@ -33,6 +34,7 @@ def test_a_mini_study_runs_from_its_files_to_its_answer(tmp_path):
     }
     assert (ranking["energy_per_token"] > 0).all()
     assert "against training none, pruning none, quantization full, hardware setup-1" in done.stdout
+    assert re.search(r"^so far [\d.]+ k?J estimated; about .* still", done.stderr, re.MULTILINE)
     assert f"{NAME}: " in done.stdout.splitlines()[-1]
     again = ("--configfile", f"config/studies/{NAME}.yaml", "--config", "scale=mini")
     assert house.planned(place, *again) == set()
