@@ -61,7 +61,11 @@ def fitting(samples: list[Tokens], longest: int, policy: str) -> tuple[list[Toke
                 continue
         kept.append(each)
     if not kept:
-        raise InputError(f"no sample is left of at most {longest} tokens; raise sequence_length")
+        shortest = min((len(each["input_ids"]) for each in samples), default=0)
+        raise InputError(
+            f"no sample is left of at most {longest} tokens, the shortest has {shortest}; raise "
+            "sequence_length"
+        )
     return kept, counts
 
 
