@@ -23,9 +23,21 @@ class Terminated(BaseException):
 
 
 class Finding(Exception):
-    """A failure that is a result of the study: the job ends well and its record says `status`."""
+    """A failure that is a result of the study: the job ends well and its record says `status`.
+
+    Parameters
+    ----------
+    kept
+        what was measured before it, for the record.
+    is_last
+        whether the engine died of it, and runs nothing any more.
+    """
 
     status = ""
+
+    def __init__(self, text: str = "", kept: dict | None = None, is_last: bool = False):
+        super().__init__(text)
+        self.kept, self.is_last = kept or {}, is_last
 
 
 class Unsupported(Finding):

@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_VERSION = 2
 
 OK, OOM, UNSUPPORTED, DIVERGED = "ok", "oom", "unsupported", "diverged"
+# of a point that could not be tried, and of a record that is not there
+MISSING = "missing"
 # Ends the name of a file beside a record that could not be written: windows of a disturbed session
 DISTURBED = ".disturbed.json"
 # and of one beside the record of a replay: its requests

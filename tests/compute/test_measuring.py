@@ -15,7 +15,15 @@ from conftest import ROOT
 from helpers import tiny_model
 from joulegrid.engines import Completion
 from joulegrid.errors import Disturbed, InputError
-from joulegrid.metering import floor, plausibility, points, samples, session, windows
+from joulegrid.metering import (
+    floor,
+    plausibility,
+    points,
+    remarks,
+    samples,
+    session,
+    windows,
+)
 from joulegrid.metering.meter import Meter, Reading
 from joulegrid.metering.replay import Recording
 from joulegrid.metering.samples import Board, Equipment, Gpu, Host, Sample
@@ -118,9 +126,9 @@ def test_idle_power_that_drifts_is_said():
     def at(watts):
         return {"power_w": {"cpu": watts, "gpu": 0.0, "ram": 0.0}}
 
-    assert session.idle_drift({"loaded": at(10.0), "end": at(10.5)}) == []
-    assert session.idle_drift({"loaded": at(10.0), "end": None}) == []
-    (text,) = session.idle_drift({"loaded": at(10.0), "end": at(12.0)})
+    assert remarks.idle_drift({"loaded": at(10.0), "end": at(10.5)}) == []
+    assert remarks.idle_drift({"loaded": at(10.0), "end": None}) == []
+    (text,) = remarks.idle_drift({"loaded": at(10.0), "end": at(12.0)})
     assert text == "idle power drifted from 10 W to 12 W during the session"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from joulegrid.engines import Request
 from joulegrid.engines import transformers as engine
-from joulegrid.errors import Unsupported
+from joulegrid.errors import Disturbed, InputError, OutOfMemory, Unsupported
 from joulegrid.metering import floor, points, session
 from joulegrid.workloads import batch, lengths
 
@@ -74,6 +74,45 @@ def test_a_sweep_none_of_whose_points_runs_is_a_finding(tmp_path):
     taken.points = [first, last]
     with pytest.raises(Unsupported, match="the engine entry runs 2 requests at once, not 4"):
         session.attempt_point(taken, last, tmp_path, SPEC)
+
+
+def failing(monkeypatch, tiny, error, at=8):
+    """A session of three points, in the one of which with `at` new tokens the engine fails."""
+    real = engine.Engine.run
+
+    def run(self, requests, **more):
+        if requests[0].new_tokens == at:
+            raise error
+        return real(self, requests, **more)
+
+    monkeypatch.setattr(engine.Engine, "run", run)
+    monkeypatch.setattr(session, "reference_seconds", lambda: 1.0)
+    workload = {**LENGTHS, "prompt_tokens": 8, "new_tokens": [4, 8, 16]}
+    spec = {**SPEC, "workload": workload, "protocol": {**SPEC["protocol"], "phases": False}}
+    return session.measure(spec, tiny)
+
+
+def test_an_engine_that_fails_at_a_point_leaves_the_windows_before(tiny, monkeypatch):
+    error = InputError("vLLM failed while running: gone\nthe log ends with\nKilled")
+    message = r"^ended at point 2 of 3 after \d windows, the next run tries again: vLLM failed"
+    with pytest.raises(Disturbed, match=message) as end:
+        failing(monkeypatch, tiny, error)
+    assert {window["point"] for window in end.value.windows} == {0}
+    said = [(point["status"], point.get("reason")) for point in end.value.facts["points"]]
+    assert said == [("ok", None)] + [("missing", "vLLM failed while running: gone")] * 2
+    assert str(end.value).endswith("Killed")
+
+
+def test_an_engine_that_dies_of_a_point_leaves_a_record_of_those_before(tiny, monkeypatch):
+    record = failing(monkeypatch, tiny, OutOfMemory("vLLM: no room", is_last=True))
+    assert [point["status"] for point in record["points"]] == ["ok", "oom", "missing"]
+    assert record["points"][1]["reason"] == "vLLM: no room"
+    said = "not tried: at point 2 of 3 the engine died: vLLM: no room"
+    assert record["points"][2]["reason"] == said
+    assert {window["point"] for window in record["windows"]} == {0}
+    assert record["idle"]["end"] is None, "nothing is loaded any more"
+    with pytest.raises(OutOfMemory, match="vLLM: no room"):
+        failing(monkeypatch, tiny, OutOfMemory("vLLM: no room", is_last=True), at=4)
 
 
 def test_answers_may_end_where_the_model_ends_them():

@@ -10,8 +10,10 @@ import pytest
 
 from helpers import serving
 from joulegrid.engines import Completion, Request, transformers
-from joulegrid.errors import Disturbed, InputError
+from joulegrid.errors import Disturbed, InputError, OutOfMemory, Terminated
+from joulegrid.jobs import outcomes
 from joulegrid.jobs import requests as table
+from joulegrid.jobs.run import terminable
 from joulegrid.metering import bins, latency, open_loop, session
 from joulegrid.metering.meter import Meter
 from joulegrid.metering.points import Measured
@@ -30,6 +32,9 @@ class Server:
 
     def __init__(self, seconds):
         self.seconds = seconds
+
+    def begun(self):
+        return {}
 
     def run(self, requests, at_once=None, report=None):
         began, done = time.perf_counter(), []
@@ -110,8 +115,6 @@ def test_nothing_finished_is_an_error():
 
 
 def test_sigterm_keeps_what_was_done():
-    from joulegrid.jobs.run import terminable
-
     class Dying(Server):
         def run(self, requests, at_once=None, report=None):
             super().run(requests[:2], at_once, report)
@@ -122,6 +125,66 @@ def test_sigterm_keeps_what_was_done():
     assert "2 of 5 requests were finished; the next run tries again" in str(end.value)
     assert end.value.windows[0]["tokens_written"] == 4
     assert end.value.facts["replay"]["finished"] == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (
+            InputError("vLLM failed while running: EngineDeadError\nthe log ends with\nKilled"),
+            Disturbed,
+            r"failed after 0 of 0\.4 s: 2 of 5 requests were finished; .* again: vLLM failed while",
+        ),
+        (
+            OutOfMemory("vLLM: CUDA out of memory", is_last=True),
+            OutOfMemory,
+            r"^vLLM: CUDA out of memory \(after 0 of 0\.4 s: 2 of 5 requests were finished\)$",
+        ),
+        (KeyError("7"), Disturbed, "tries again: '7'"),
+    ],
+)
+def test_an_engine_that_dies_leaves_what_was_measured_until_then(error, kind, message, capsys):
+    class Dying(Server):
+        def run(self, requests, at_once=None, report=None):
+            super().run(requests[:2], at_once, report)
+            raise error
+
+        def begun(self):
+            return {1: 0.02, 2: 0.04}
+
+    with pytest.raises(kind, match=message) as end:
+        measured(Dying(0.02), every(0.01, 5))
+    found = end.value
+    if kind is OutOfMemory:
+        record = outcomes.finding(found)
+        assert (record["status"], record["reason"]) == ("oom", str(found))
+        windows, facts = record["kept"]["windows"], record["kept"]["replay"]
+    else:
+        windows, facts = found.windows, found.facts["replay"]
+    (window,) = windows
+    assert (window["tokens_written"], facts["finished"], facts["in_progress"]) == (4, 2, 1)
+    assert 0.03 < window["seconds"] < 0.4
+    assert sum(window["energy_j"].values()) > 0
+    assert ("Traceback" in capsys.readouterr().err) == isinstance(error, KeyError)
+
+
+def test_sigterm_waits_until_what_was_measured_is_worked_out(monkeypatch):
+    real = bins.split
+
+    def split(*given):
+        signal.raise_signal(signal.SIGTERM)
+        return real(*given)
+
+    monkeypatch.setattr(bins, "split", split)
+    requests = every(0.1, 2)
+    replay, point = open_loop.Replay(requests), Measured(Point(tuple(requests)))
+    meter = Meter("machine", {"device": "cpu"})
+    spec = {"workload": WORKLOAD, "protocol": PROTOCOL}
+    with terminable(), pytest.raises(Terminated):
+        open_loop.measure(replay, point, Server(0.01), meter, spec)
+    assert replay.counts
+    assert replay.facts["finished"] == 2
+    assert point.windows[0]["seconds"] >= 0.4
 
 
 # ---------------------------------------------------------------- a model
@@ -170,6 +233,7 @@ def test_a_model_that_keeps_up(tiny, tmp_path):
         assert list(facts[kind].values()) == pytest.approx(expected), kind
     assert window["seconds"] >= 2.5
     assert window["tokens_written"] == sum(found["tokens_written"].to_pylist())
+    assert window["padding"] == sum(found["padding"].to_pylist())
     assert len(facts["bins"]) == 2
     (point,) = record["points"]
     assert point["new_tokens"] == 8
@@ -195,6 +259,7 @@ def test_a_model_that_falls_behind(tiny, tmp_path, monkeypatch):
     assert record["idle"]["end"] is None
     done = pq.read_table(path)["done_s"]
     assert len(done) - done.null_count == facts["finished"]
+    assert facts["in_progress"] + facts["waiting"] == facts["backlog"]
     finished = done.drop_null().to_pylist()
     assert finished.count(max(finished)) == 2, "all of the batch that came too late"
 
@@ -216,7 +281,9 @@ def test_a_model_that_is_killed_in_between(tiny, tmp_path, monkeypatch):
         Disturbed, match=r"2 of 10 requests were finished; the next run tries again"
     ):
         session.measure(spec, tiny, requests=path)
-    assert pq.read_table(path)["done_s"].null_count == 8
+    found = pq.read_table(path)
+    assert found["done_s"].null_count == 8
+    assert found["started_s"].null_count == 7, "the third had begun"
 
 
 def test_nothing_is_tokenized_in_the_window(tiny, tmp_path, monkeypatch, capsys):
@@ -337,7 +404,7 @@ def test_a_disturbed_replay_counts_where_that_is_accepted(monkeypatch, accepted)
 
 # ---------------------------------------------------------------- requests
 def test_requests_are_kept_without_their_texts(tmp_path):
-    done = {1: Completion(5, 3, 2.0, "secret", 1.5, None)}
+    done = {1: Completion(5, 3, 2.0, "secret", 1.5, None, padding=2)}
     path = tmp_path / "x.requests.parquet"
     table.write(path, table.rows([Request("secret", 3), Request("secret", 3, arrival_s=1.0)], done))
     found = pq.read_table(path)
@@ -351,6 +418,7 @@ def test_requests_are_kept_without_their_texts(tmp_path):
         "done_s": 2.0,
         "tokens_read": 5,
         "tokens_written": 3,
+        "padding": 2,
     }
     assert b"secret" not in path.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["x.requests.parquet"]

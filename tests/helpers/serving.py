@@ -79,3 +79,22 @@ def kept_full(weights, quantization, engine):
         assert window["tokens_written"] > 0
         assert window["codecarbon_j"] is None
     return record
+
+
+def overtaxed(weights, quantization, engine, path, at_once):
+    """A replay that gives up a second after 100 requests a second began to come, `at_once` of which
+    are worked at at a time: what waits then is told from what is in progress.
+    """
+    workload = {**REPLAY, "rate_per_s": 100, "duration_s": 1, "drain_s": 0, "new_tokens": 400}
+    workload = {**workload, "stop": "fixed"}
+    record = session.measure(spec_of(workload, quantization, engine), weights, requests=path)
+    facts, rows = record["replay"], pq.read_table(path).to_pylist()
+    assert facts["unfinished"] > 3 * at_once
+    begun = [row["started_s"] for row in rows if row["started_s"] is not None]
+    assert sum(at <= 1 for at in begun) == facts["arrived"] - facts["waiting"]
+    assert facts["in_progress"] == facts["backlog"] - facts["waiting"]
+    # what ends just then may still be on its way when the next one begins
+    assert 0 < facts["in_progress"] <= 2 * at_once
+    left = [row for row in rows if row["started_s"] is not None and row["done_s"] is None]
+    assert 0 < len(left) <= 2 * at_once, "begun, and not finished when it was given up"
+    return record

@@ -26,7 +26,7 @@ ODD = (
 )
 
 
-@pytest.mark.parametrize("name", ["mini-llama", "mini-gemma"])
+@pytest.mark.parametrize("name", ["mini-llama", "mini-gemma", "mini-qwen"])
 def test_random_models_read_the_token_ids_of_transformers(tmp_path, name):
     source, folder = tmp_path / "source", tmp_path / "gguf"
     source.mkdir()

@@ -29,3 +29,7 @@ def test_nothing_is_tokenized_nor_loaded_in_the_window(made, tmp_path, monkeypat
 
 def test_a_closed_loop_is_measured_while_its_slots_are_full(made):
     serving.kept_full(made(64, "F32")[0], GGUF, ENGINE)
+
+
+def test_what_is_in_progress_does_not_wait(made, tmp_path):
+    serving.overtaxed(made(64, "F32")[0], GGUF, ENGINE, tmp_path / "x.requests.parquet", 2)

@@ -3,18 +3,24 @@ read or written.
 """
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from msgspec.json import Decoder
 
 from conftest import ROOT
 from helpers import replayed
 from joulegrid.analysis import points, tokens
+from joulegrid.analysis.recorded.session import Session
+from joulegrid.analysis.sessions import session_row
+from joulegrid.analysis.variables import STATUS
 from joulegrid.errors import InputError
 from joulegrid.report import tokens as shown
 from joulegrid.study import study
+from joulegrid.study.grid import CELL_AXES, Cell
 from joulegrid.study.points import number_of
 
 READ, WRITTEN = [10, 1000], [10, 100, 400]
@@ -142,6 +148,29 @@ def test_a_point_that_does_not_fit_leaves_the_others(found):
     assert each.new_tokens.values[0, 5] == 400
     assert np.isfinite(each.duration.values[:, :5]).all()
     assert np.isnan(found.ranking.score.sel(cell)).all()
+
+
+def test_points_that_could_not_be_tried_are_missing():
+    """The engine died of the second of six points."""
+    record = energy(SimpleNamespace(labels=["m", "", "", "full", "h", "", "sweep", "1"]))
+    record["windows"] = [each for each in record["windows"] if each["point"] == 0]
+    record["points"][1] |= {"status": "oom", "reason": "no room"}
+    for each in record["points"][2:]:
+        each |= {"status": "missing", "reason": "not tried"}
+    header = {"schema_version": 2, "id": "0" * 16, "status": "ok", "elapsed_s": 1.0}
+    session = Decoder(Session).decode(json.dumps({**header, **record}))
+    row = session_row(session)
+    assert row == {"status": "oom", "reason": "no room (a point of the sweep)"}
+    axes = {axis: ["x"] for axis in CELL_AXES} | {"workload": ["sweep"], "session": [1]}
+    sweeps = points.Sweeps(axes, {"sweep": STUDY["workload"]["sweep"]})
+    cell = Cell(*("x",) * 6, "sweep")
+    sweeps.add(cell, 1, row, sweeps.rows(cell, session))
+    found = sweeps.dataset().squeeze()
+    assert found.status.values.tolist() == [
+        STATUS.index(s) for s in ("ok", "oom", *["missing"] * 4)
+    ]
+    assert found.reason.values.tolist() == ["", "no room", *["not tried"] * 4]
+    assert np.isfinite(found.duration.values).tolist() == [True] + [False] * 5
 
 
 def test_tokens_read_and_written_are_told_apart(found):

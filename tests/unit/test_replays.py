@@ -2,16 +2,20 @@
 
 import json
 import math
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from msgspec.json import Decoder
 
 from conftest import ROOT
 from helpers import replayed
 from joulegrid.analysis import hourly
-from joulegrid.analysis.replays import objective, within
+from joulegrid.analysis.recorded import session as recorded
+from joulegrid.analysis.replays import Replays, objective, within
 from joulegrid.engines import Completion, Request
 from joulegrid.errors import InputError
 from joulegrid.jobs import requests as table
@@ -19,7 +23,7 @@ from joulegrid.metering import latency
 from joulegrid.records import REQUESTS
 from joulegrid.report import latency as report
 from joulegrid.study import sites, study, unused
-from joulegrid.study.grid import CELL_AXES
+from joulegrid.study.grid import CELL_AXES, Cell
 from joulegrid.texts.traces import Arrival, parse_trace
 from joulegrid.workloads import arrivals, replay
 
@@ -224,7 +228,8 @@ def test_what_was_not_finished_is_later_than_all_else():
 
 def test_a_machine_that_falls_behind_is_said():
     found = latency.summary(ASKED, FOUND, 5.0, 10.0)
-    assert (found["backlog"], found["waiting"], found["most_waiting"]) == (3, 2, 2)
+    counted = (found[key] for key in ("backlog", "in_progress", "waiting", "most_waiting"))
+    assert [*counted] == [3, 1, 2, 2]
     assert found["utilisation"] == 1.0
     assert found["drain_s"] == 5.0
     assert latency.fell_behind(found) == ["1 of 4 requests were not finished"]
@@ -237,6 +242,22 @@ def test_a_machine_that_falls_behind_is_said():
     many = {**found, "unfinished": 0, "arrived": 10_000}
     assert latency.fell_behind({**many, "waiting": 99}) == []
     assert len(latency.fell_behind({**many, "waiting": 101})) == 1
+
+
+def test_what_is_being_worked_at_when_arrivals_end_does_not_wait():
+    """Two at a time: of four that arrive at once, one is done after 3 s, two others have begun and
+    are not finished when the replay is given up after 6 s.
+    """
+    asked, done = [Request("x", 3)] * 4, {0: Completion(5, 3, 3.0, "", 1.0, 0.0)}
+    found = latency.summary(asked, done, 5.0, 6.0, {1: 0.0, 2: 3.0})
+    counted = (found[key] for key in ("backlog", "in_progress", "waiting", "most_waiting"))
+    assert [*counted] == [3, 2, 1, 2]
+    # 0, 0 and 3 s, and the fourth waits for longer
+    assert found["queueing_s"] == {"p50": 1.5, "p95": None, "p99": None}
+    later = latency.summary(asked, done, 5.0, 6.0, {1: 0.0, 2: 5.5})
+    assert (later["in_progress"], later["waiting"]) == (1, 2)
+    row = table.rows(asked, done, {1: 0.25})[1]
+    assert (row["started_s"], row["done_s"], row["padding"]) == (0.25, None, None)
 
 
 def test_a_machine_that_keeps_up_is_idle_in_between():
@@ -252,7 +273,7 @@ def test_an_engine_that_says_no_times_has_latencies_of_the_end_alone():
     found = latency.summary(ASKED[:1], done, 10.0, 10.0)
     assert found["total_s"]["p50"] == 1.0
     assert found["first_token_s"] == dict.fromkeys(("p50", "p95", "p99"))
-    assert (found["utilisation"], found["waiting"]) == (0.1, None)
+    assert (found["utilisation"], found["waiting"], found["in_progress"]) == (0.1, None, None)
     assert latency.fell_behind(found) == []
 
 
@@ -336,6 +357,7 @@ def test_replays_are_a_group_of_the_dataset(replays):
     assert float(one.latency.sel(percentile=95)) == pytest.approx(np.percentile(late, 95))
     assert float(one.first_token.sel(percentile=50)) < float(one.latency.sel(percentile=50))
     assert float(one.waiting) > 5
+    assert float(one.in_progress + one.waiting) == float(one.backlog)
     assert float(one.energy_per_request) == pytest.approx(
         float(replays.tree["energy"].energy.sel(cell).sum()) / len(done)
     )
@@ -438,6 +460,39 @@ def test_emissions_are_energy_of_an_hour_times_its_intensity(tmp_path):
     assert first == pytest.approx([1200, 900, 1500])
     assert second == pytest.approx([1125, 450, 1800])
     assert np.isnan(third).all()
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "seconds", "hours"),
+    [
+        (1500, 1500.2, 1),
+        (3600, 3600.4, 1),
+        (3600, 3641.0, 2),
+        (9000, 9000.0, 3),
+        (7200, 11000.0, 4),
+    ],
+)
+def test_the_hours_of_a_replay_add_up_to_all_of_its_energy(duration_s, seconds, hours):
+    """Shorter and longer than an hour, with what is drained behind; bins of 7 s fit no hour."""
+    edges = [0.0, *np.arange(7.0, seconds - 1, 7.0), seconds]
+    joules = np.random.default_rng(0).uniform(100, 900, (len(edges) - 1, 3))
+    summary = latency.summary(
+        [Request("x", 2)], {0: Completion(5, 2, 1.0, "")}, duration_s, seconds
+    )
+    bins = [
+        {"start_s": begin, "seconds": end - begin, "energy_j": dict(zip(WATTS, each, strict=True))}
+        for (begin, end), each in zip(pairwise(edges), joules, strict=True)
+    ]
+    more = {"energy_per_request_j": 1.0, "drain_energy_j": dict.fromkeys(WATTS, 0.0)}
+    text = json.dumps({**summary, **more, "disturbed_share": 0.0, "bins": bins})
+    axes = {**{axis: ["x"] for axis in CELL_AXES}, "session": [1]}
+    group = Replays(axes, {"x": ENTRY})
+    cell = Cell(*["x"] * len(CELL_AXES))
+    group.add(cell, 1, Decoder(recorded.Replay).decode(text), Path("nowhere"))
+    found = hourly.by_hour(group.dataset())
+    assert found.sizes["elapsed"] == hours
+    assert found.values.sum() == pytest.approx(joules.sum())
+    assert (found.squeeze() > 0).all()
 
 
 def test_a_series_that_is_shorter_than_the_replay_says_nothing(tmp_path):

@@ -24,3 +24,11 @@ def test_requests_that_arrive_by_themselves_join_those_that_run(tiny, tmp_path):
 
 def test_a_closed_loop_is_measured_while_its_batch_is_full(tiny):
     serving.kept_full(tiny, CAST, ENGINE)
+
+
+def test_what_is_in_progress_does_not_wait(tiny, engine, tmp_path):
+    """The last test here: it leaves requests in the engine, and takes them out."""
+    try:
+        serving.overtaxed(tiny, CAST, ENGINE, tmp_path / "x.requests.parquet", 4)
+    finally:
+        engine.llm.abort_request([*engine.llm.output_processor.request_states], internal=True)

@@ -161,8 +161,9 @@ def failing(engine, log, error):
 def test_what_was_never_tried_is_no_finding(engine):
     """Memory was short for the first; the second comes when the engine is dead."""
     dying = failing(engine, [], EngineDeadError())
-    with pytest.raises(OutOfMemory, match="CUDA out of memory"):
+    with pytest.raises(OutOfMemory, match="CUDA out of memory") as end:
         dying.run(ask("one"))
+    assert end.value.is_last, "a session need not try what comes behind"
     with pytest.raises(InputError, match=r"died of what was asked before .*CUDA out of memory"):
         dying.run(ask("one"))
 

@@ -107,11 +107,12 @@ class Records:
 
 
 def _why_not(path: str) -> str:
-    """Why a record is not there: the windows of a disturbed session lie beside its place."""
+    """Why a record is not there: windows of a session that cannot count lie beside its place."""
     try:
         beside = json.loads((ROOT / path).with_suffix(DISTURBED).read_bytes())
-        return f"{beside['reason']} ({len(beside['windows'])} windows are kept)"
-    except (OSError, ValueError, KeyError, TypeError):
+        reason = beside["reason"].partition("\n")[0]  # a log may follow
+        return f"{reason} ({len(beside['windows'])} windows are kept)"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""
 
 

@@ -22,6 +22,10 @@ _LATE = (
     "requests that were not finished count as later than all others: NaN where the percentile "
     "falls among them, or the engine does not say"
 )
+_NOT_BEGUN = (
+    "requests that were not begun count as later than all others: NaN where the percentile falls "
+    "among them, or the engine does not say"
+)
 # dims: the cell's axes, session; of workloads that are replays
 REPLAY = {
     "arrived": Variable("requests that arrived"),
@@ -43,10 +47,14 @@ REPLAY = {
         "time per generated token after the first, of finished requests", "s", _PER_PERCENTILE
     ),
     "queueing": Variable(
-        "time from arrival until the engine took a request up", "s", _PER_PERCENTILE, comment=_LATE
+        "time from arrival until the engine took a request up",
+        "s",
+        _PER_PERCENTILE,
+        comment=_NOT_BEGUN,
     ),
     "backlog": Variable("requests that had arrived and were not finished when arrivals ended"),
-    "waiting": Variable("requests of these that the engine had not taken up"),
+    "in_progress": Variable("requests of these that the engine had taken up"),
+    "waiting": Variable("requests of the backlog that the engine had not taken up"),
     "most_waiting": Variable("requests that waited at one time, at most"),
     "drain_time": Variable("time until the last request was finished after arrivals ended", "s"),
     "utilisation": Variable(
@@ -143,6 +151,7 @@ def _row(replay: Replay, good: int | None) -> dict[str, Any]:
         "time_per_output_token": replay.per_token_s.listed(),
         "queueing": replay.queueing_s.listed(),
         "backlog": replay.backlog,
+        "in_progress": replay.in_progress,
         "waiting": replay.waiting,
         "most_waiting": replay.most_waiting,
         "drain_time": replay.drain_s,

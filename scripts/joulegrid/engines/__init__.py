@@ -117,6 +117,12 @@ class Engine(Protocol):
         """
         ...
 
+    def begun(self) -> dict[int, float]:
+        """When requests of the last run were taken up, as far as the engine knows: by position, in
+        s after its start; those that are not complete, where a run was cut short, maybe others.
+        """
+        ...
+
     def describe(self) -> dict[str, Any]:
         """Say what really runs: `kernels` (kind of linear layer -> count), `weights_bytes` (of the
         loaded weights).

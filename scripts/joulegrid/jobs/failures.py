@@ -104,7 +104,7 @@ def of_vllm(error: Exception, said: list[str], when: str) -> Exception:
                 return finding(f"vLLM: {text}")
     last = "\n".join(said[-LAST_LINES:])
     return InputError(
-        f"vLLM failed {when}: {here}; {told[-1] if told else 'its log does not say why'}; "
+        f"vLLM failed {when}: {here}; {told[-1] if told else 'its log does not say why'}\n"
         f"the log ends with\n{last}"
     )
 

@@ -2,6 +2,7 @@
 record.
 """
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def outcome(
 
 
 def finding(error: Exception, memory: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """The status and the reason that an error stands for, None where it is no finding.
+    """The status and the reason that an error stands for, and what it `kept`; None where it is no
+    finding.
 
     Raises
     ------
@@ -96,11 +98,13 @@ def finding(error: Exception, memory: dict[str, Any] | None = None) -> dict[str,
     status = finding_of(error)
     if status is None:
         return None
-    reason = _first_line(error)
+    reason = first_line(error)
+    kept = getattr(error, "kept", {})
+    found = {"status": status, "reason": reason, **({"kept": kept} if kept else {})}
     if status != OOM or memory is None:
-        return {"status": status, "reason": reason}
+        return found
     _refuse_if_held(memory, reason)
-    return {"status": status, "reason": reason, "memory_before": memory}
+    return {**found, "memory_before": memory}
 
 
 def finding_of(error: BaseException) -> str | None:
@@ -130,5 +134,13 @@ def _refuse_if_held(memory: dict[str, Any], reason: str) -> None:
         )
 
 
-def _first_line(error: BaseException) -> str:
+def said_by(error: Exception) -> str:
+    """What an error says; where an unexpected one came from is for the log."""
+    if not isinstance(error, InputError | Finding):
+        traceback.print_exception(error)
+    return str(error) or type(error).__name__
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -11,11 +11,12 @@ from joulegrid.records import REQUESTS
 COLUMNS = {
     "request": ("int64", "position in the order of arrival, from 0"),
     "arrival_s": ("float64", "when it arrived"),
-    "started_s": ("float64", "when the engine took it up; null where the engine does not say"),
+    "started_s": ("float64", "when the engine took it up; null where it had not, or does not say"),
     "first_token_s": ("float64", "when its first token was there; null likewise"),
     "done_s": ("float64", "when it was complete; null where it was not finished"),
     "tokens_read": ("int64", "tokens of its prompt"),
     "tokens_written": ("int64", "tokens that were generated"),
+    "padding": ("int64", "positions that were computed for it beside prompt and answer"),
 }
 
 
@@ -25,13 +26,24 @@ def duplicate(record: Path, other: Path) -> None:
         link_or_copy(record.with_suffix(REQUESTS), other.with_suffix(REQUESTS))
 
 
-def rows(requests: Sequence[Any], found: Mapping[int, Any]) -> list[dict[str, Any]]:
-    """One row per request, never its text: what is known of the completions by position."""
-    return [_row(number, request, found.get(number)) for number, request in enumerate(requests)]
+def rows(
+    requests: Sequence[Any], found: Mapping[int, Any], begun: Mapping[int, float] | None = None
+) -> list[dict[str, Any]]:
+    """One row per request, never its text: what is known of the completions by position.
+
+    Parameters
+    ----------
+    begun
+        when those were taken up that are not complete, s, by position.
+    """
+    at = begun or {}
+    return [_row(n, request, found.get(n), at.get(n)) for n, request in enumerate(requests)]
 
 
-def _row(number: int, request: Any, done: Any) -> dict[str, Any]:
+def _row(number: int, request: Any, done: Any, begun_s: float | None) -> dict[str, Any]:
     said = {name: getattr(done, name) if done else None for name in list(COLUMNS)[2:]}
+    if done is None:
+        said["started_s"] = begun_s
     return {"request": number, "arrival_s": request.arrival_s, **said}
 
 

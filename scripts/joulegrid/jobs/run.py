@@ -138,6 +138,21 @@ def terminable() -> Iterator[None]:
 
 
 @contextmanager
+def deferred() -> Iterator[None]:
+    """Within the block SIGTERM waits for its end: what was measured is worked out first. Where the
+    block ends in an error, that one counts.
+    """
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if came:
+        signal.raise_signal(signal.SIGTERM)
+
+
+@contextmanager
 def sheltered() -> Iterator[None]:
     """Within the block SIGTERM ends nothing but what is `terminable`: a record is to be written."""
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)

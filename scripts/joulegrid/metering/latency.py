@@ -36,16 +36,10 @@ def total_s(request: Request, done: Completion) -> float:
     return done.done_s - request.arrival_s
 
 
-def queueing_s(request: Request, done: Completion) -> float | None:
-    """From arrival until the engine took it up."""
-    return None if done.started_s is None else max(done.started_s - request.arrival_s, 0.0)
-
-
 KINDS: dict[str, Callable[[Request, Completion], float | None]] = {
     "first_token_s": first_token_s,
     "per_token_s": per_token_s,
     "total_s": total_s,
-    "queueing_s": queueing_s,
 }
 
 
@@ -65,7 +59,11 @@ def percentiles(values: Sequence[float], unfinished: int = 0) -> dict[str, float
 
 
 def summary(
-    requests: Sequence[Request], found: Found, duration_s: float, seconds: float
+    requests: Sequence[Request],
+    found: Found,
+    duration_s: float,
+    seconds: float,
+    under_way: Mapping[int, float] | None = None,
 ) -> dict[str, Any]:
     """What a record says of the requests of a replay.
 
@@ -77,16 +75,19 @@ def summary(
         completions by position; those of requests that were not finished lack.
     duration_s
         for how long requests were to arrive; `seconds` how long the replay really took.
+    under_way
+        when those were taken up that were not finished, as far as the engine knows, by position.
 
     Returns
     -------
     Counts (`arrived`, `finished`, `unfinished`), rates per s (`offered`, `served`, `tokens`),
     percentiles of each latency over all that arrived (of time per token over what was finished),
-    `backlog` and `waiting` when arrivals ended, `most_waiting`, `drain_s` and `utilisation`; None
-    where the engine does not say.
+    `backlog` when arrivals ended, of it `in_progress` and `waiting`, `most_waiting`, `drain_s` and
+    `utilisation`; None where the engine does not say.
     """
     arrived = [n for n, request in enumerate(requests) if request.arrival_s <= seconds]
     done = {n: found[n] for n in arrived if n in found}
+    begun = _begun(arrived, done, under_way or {})
     offered_s = min(duration_s, seconds)
     return {
         "duration_s": duration_s,
@@ -97,7 +98,8 @@ def summary(
         "served_per_s": len(done) / seconds,
         "tokens_per_s": sum(each.tokens_written for each in done.values()) / seconds,
         **{kind: _percentiles_of(kind, requests, arrived, done) for kind in KINDS},
-        **_queue(requests, arrived, done, offered_s),
+        "queueing_s": _queueing_s(requests, arrived, begun),
+        **_queue(requests, arrived, done, begun, offered_s),
         "drain_s": max(seconds - duration_s, 0.0),
     }
 
@@ -112,26 +114,46 @@ def _percentiles_of(
     return percentiles(known, late)
 
 
+def _begun(arrived: Sequence[int], done: Found, under_way: Mapping[int, float]) -> dict[int, float]:
+    """When requests were taken up, finished or not, as far as the engine says."""
+    said = {n: each.started_s for n, each in done.items() if each.started_s is not None}
+    return {**{n: under_way[n] for n in arrived if n in under_way}, **said}
+
+
+def _queueing_s(
+    requests: Sequence[Request], arrived: Sequence[int], begun: Mapping[int, float]
+) -> dict[str, float | None]:
+    """From arrival until the engine took a request up."""
+    known = [max(at - requests[n].arrival_s, 0.0) for n, at in begun.items()]
+    return percentiles(known, len(arrived) - len(begun) if begun else 0)
+
+
 def _queue(
-    requests: Sequence[Request], arrived: Sequence[int], done: Found, until_s: float
+    requests: Sequence[Request],
+    arrived: Sequence[int],
+    done: Found,
+    begun: Mapping[int, float],
+    until_s: float,
 ) -> dict[str, Any]:
-    """Requests that were not finished, or not begun, when arrivals ended; the longest queue; and
-    the share of the time until then in which at least one request was there and not finished.
+    """Requests that were not finished when arrivals ended, of them those that were being worked at
+    and those not begun; the longest queue; and the share of the time until then in which at least
+    one request was there and not finished.
     """
     stay = [(requests[n].arrival_s, done[n].done_s if n in done else until_s) for n in arrived]
     utilisation = _covered(stay, until_s) / until_s
     backlog = sum(n not in done or done[n].done_s > until_s for n in arrived)
-    begun = {n: each.started_s for n, each in done.items() if each.started_s is not None}
     if not begun:
-        waiting = dict.fromkeys(("waiting", "most_waiting"))
-        return {"backlog": backlog, **waiting, "utilisation": utilisation}
+        unknown = dict.fromkeys(("in_progress", "waiting", "most_waiting"))
+        return {"backlog": backlog, **unknown, "utilisation": utilisation}
     changes = sorted(
         [(requests[n].arrival_s, 1) for n in arrived] + [(at, -1) for at in begun.values()]
     )
     lengths = np.cumsum([change for _, change in changes])
+    waiting = sum(n not in begun or begun[n] > until_s for n in arrived)
     return {
         "backlog": backlog,
-        "waiting": sum(n not in begun or begun[n] > until_s for n in arrived),
+        "in_progress": backlog - waiting,
+        "waiting": waiting,
         "most_waiting": int(lengths.max()),
         "utilisation": utilisation,
     }

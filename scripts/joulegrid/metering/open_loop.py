@@ -6,16 +6,19 @@ longer than `drain_s` more: a machine that falls behind for good would need with
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from joulegrid.engines import Completion, Engine, Request
-from joulegrid.errors import Disturbed, InputError, Terminated
+from joulegrid.errors import Disturbed, Finding, InputError, OutOfMemory, Terminated, Unsupported
 from joulegrid.jobs import requests as table
-from joulegrid.jobs.run import say
+from joulegrid.jobs.outcomes import finding_of, first_line, said_by
+from joulegrid.jobs.run import deferred, say
 from joulegrid.metering import bins, latency
 from joulegrid.metering.meter import Meter, Reading
 from joulegrid.metering.points import Measured, warm_up
+from joulegrid.records import OOM, UNSUPPORTED
 
 # So many requests, all at once, are run again and again to warm up
 WARM_UP_REQUESTS = 4
@@ -33,8 +36,12 @@ class Replay:
     ----------
     found
         completions by the position of their request.
+    begun
+        when requests were taken up that are not complete, s, by position; maybe others.
     ended
         why it was ended from outside, None where it was not.
+    failure
+        what the engine failed with, None where it did not.
     overdue
         whether requests were given up: the engine may still be at work.
     counts
@@ -45,14 +52,16 @@ class Replay:
 
     requests: Sequence[Request]
     found: dict[int, Completion] = field(default_factory=dict)
+    begun: dict[int, float] = field(default_factory=dict)
     ended: str | None = None
+    failure: Exception | None = None
     overdue: bool = False
     counts: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
     def rows(self) -> list[dict[str, Any]]:
         """See `jobs.requests`."""
-        return table.rows(self.requests, self.found)
+        return table.rows(self.requests, self.found, self.begun)
 
 
 def warm(engine: Engine, requests: Sequence[Request]) -> list[str]:
@@ -65,30 +74,41 @@ def warm(engine: Engine, requests: Sequence[Request]) -> list[str]:
 
 
 def measure(replay: Replay, measured: Measured, engine: Engine, meter: Meter, spec: Any) -> None:
-    """Measure the window and say how the requests fared.
+    """Measure the window and say how the requests fared. SIGTERM ends the requests; what was
+    measured is worked out all the same.
 
     Raises
     ------
     Disturbed
-        with window and facts, where SIGTERM ended the replay, its reading cannot be right, or too
-        much of its time was disturbed and the protocol refuses that.
+        with window and facts, where SIGTERM or a failure of the engine ended the replay, its
+        reading cannot be right, or too much of its time was disturbed and the protocol refuses
+        that.
+    OutOfMemory, Unsupported
+        with window and facts, where that is what the engine failed with.
     InputError
         where no request was finished.
     """
     workload, protocol = spec["workload"], spec["protocol"]
     before = len(meter.recorded)
     say(f"replay: {len(replay.requests)} requests in {workload['duration_s']:g} s")
-    _, reading = meter.measure(lambda: _run(replay, engine, workload))
-    parts = bins.split(meter, meter.recorded[before:], workload["duration_s"], workload["bin_s"])
-    measured.completions = [replay.found[n] for n in sorted(replay.found)]
-    window = _window(measured.completions, reading, bins.disturbances(parts))
-    measured.windows.append(window)
-    replay.facts = _facts(replay, workload, window, parts)
-    _judge(replay, window, protocol)
+    with ExitStack() as behind:
+        try:
+            _, reading = meter.measure(lambda: _run(replay, engine, workload, behind))
+            stream = meter.recorded[before:]
+            parts = bins.split(meter, stream, workload["duration_s"], workload["bin_s"])
+        except InputError as error:  # counters tell nothing of a moment: the failure comes first
+            raise replay.failure or error from None
+        measured.completions = [replay.found[n] for n in sorted(replay.found)]
+        window = _window(measured.completions, reading, bins.disturbances(parts))
+        measured.windows.append(window)
+        replay.facts = _facts(replay, workload, window, parts)
+        _judge(replay, window, protocol)
 
 
-def _run(replay: Replay, engine: Engine, workload: Mapping[str, Any]) -> None:
-    """Let the requests arrive; what is done is in `found`, however it ends."""
+def _run(replay: Replay, engine: Engine, workload: Mapping[str, Any], behind: ExitStack) -> None:
+    """Let the requests arrive; what is done is in `found`, however it ends. From its end on SIGTERM
+    waits until `behind` is left.
+    """
     duration_s, began = workload["duration_s"], time.perf_counter()
     latest_s = duration_s + workload["drain_s"]
 
@@ -105,6 +125,11 @@ def _run(replay: Replay, engine: Engine, workload: Mapping[str, Any]) -> None:
         replay.overdue = True
     except Terminated as error:
         replay.ended = str(error)
+    except Exception as error:  # the energy until then is still to be read
+        replay.failure = error
+    finally:
+        behind.enter_context(deferred())
+        replay.begun = engine.begun()
 
 
 def _window(
@@ -132,7 +157,8 @@ def _facts(
 ) -> dict[str, Any]:
     """What the record says of a replay, see `latency.summary`; energy in J."""
     duration_s = workload["duration_s"]
-    found = latency.summary(replay.requests, replay.found, duration_s, window["seconds"])
+    seconds, begun = window["seconds"], replay.begun
+    found = latency.summary(replay.requests, replay.found, duration_s, seconds, begun)
     joules = sum(window["energy_j"].values())
     return {
         **found,
@@ -145,13 +171,16 @@ def _facts(
 
 def _judge(replay: Replay, window: dict[str, Any], protocol: Mapping[str, Any]) -> None:
     facts = replay.facts
+    until = (
+        f"after {window['seconds']:.0f} of {facts['duration_s']:g} s: "
+        f"{facts['finished']} of {len(replay.requests)} requests were finished"
+    )
     if replay.ended is not None:
-        text = (
-            f"{replay.ended} after {window['seconds']:.0f} of {facts['duration_s']:g} s: "
-            f"{facts['finished']} of {len(replay.requests)} requests were finished"
-        )
-        say(text)
-        raise Disturbed(f"{text}; the next run tries again", [window], {"replay": facts})
+        say(f"{replay.ended} {until}")
+        text = f"{replay.ended} {until}; the next run tries again"
+        raise Disturbed(text, [window], {"replay": facts})
+    if replay.failure is not None:
+        raise _failed(replay.failure, until, window, facts)
     if not window["tokens_written"]:
         raise InputError(
             f"none of {facts['arrived']} requests was finished within {window['seconds']:.0f} s: "
@@ -164,3 +193,16 @@ def _judge(replay: Replay, window: dict[str, Any], protocol: Mapping[str, Any]) 
     if reasons:
         window["counts"] = True
     replay.counts = True
+
+
+def _failed(
+    error: Exception, until: str, window: dict[str, Any], facts: dict[str, Any]
+) -> InputError | Finding:
+    """What a failure of the engine stands for, with what was measured until then."""
+    kinds: dict[str | None, type[Finding]] = {OOM: OutOfMemory, UNSUPPORTED: Unsupported}
+    kind = kinds.get(finding_of(error))
+    if kind is not None:
+        text = f"{first_line(error)} ({until})"
+        return kind(text, {"windows": [window], "replay": facts})
+    text = f"the engine failed {until}; the next run tries again: {said_by(error)}"
+    return Disturbed(text, [window], {"replay": facts})

@@ -3,73 +3,23 @@ known well enough.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from joulegrid.errors import Disturbed, Terminated, Unsupported
+from joulegrid.errors import Terminated, Unsupported
 from joulegrid.jobs import requests as table
 from joulegrid.jobs.implementation import implementation
-from joulegrid.jobs.outcomes import finding
+from joulegrid.jobs.outcomes import finding, first_line
 from joulegrid.jobs.run import say, terminable
 from joulegrid.metering import latency, open_loop, samples
-from joulegrid.metering.meter import COMPONENTS, MEASURED, Meter
+from joulegrid.metering.meter import Meter
 from joulegrid.metering.plausibility import concurrency, plausibility
 from joulegrid.metering.points import Measured, as_written, asking, runner, warm_up
 from joulegrid.metering.reference import gpu_reference_seconds, reference_seconds
-from joulegrid.metering.windows import Window, count, measure_windows, require_clean
-from joulegrid.records import Spec
-
-# CodeCarbon and a counter, or idle power at two times, that differ by more than this: said
-DEVIATION = 0.1
-
-
-@dataclass
-class Taken:
-    """What a session has so far: SIGTERM may end it anywhere.
-
-    Parameters
-    ----------
-    facts
-        what the record says of the time before the windows.
-    idle
-        power by time, None where it was not measured.
-    warnings
-        what is to be said of idle power and of warming up.
-    replay
-        of a workload whose requests arrive by themselves.
-    """
-
-    facts: dict[str, Any] = field(default_factory=dict)
-    idle: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(("before", "loaded", "end")))
-    points: list[Measured] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    meter: Any = None
-    engine: Any = None
-    memory: dict[str, Any] | None = None
-    replay: open_loop.Replay | None = None
-
-    @property
-    def able(self) -> list[Measured]:
-        """The points that have no finding."""
-        return [each for each in self.points if each.finding is None]
-
-    @property
-    def windows(self) -> list[Window]:
-        """Of all points, each with the index of its point where there are several."""
-        return self._of_points("windows")
-
-    @property
-    def prefill(self) -> list[Window]:
-        """The same of prefill."""
-        return self._of_points("prefill")
-
-    def _of_points(self, kind: str) -> list[Window]:
-        if len(self.points) == 1:
-            return list(getattr(self.points[0], kind))
-        rows = enumerate(self.points)
-        return [{"point": n, **window} for n, each in rows for window in getattr(each, kind)]
+from joulegrid.metering.remarks import deviations, idle_drift
+from joulegrid.metering.taken import Taken, at, keep_windows, progress, require_all
+from joulegrid.metering.windows import count, measure_windows, require_clean
+from joulegrid.records import MISSING, Spec
 
 
 def measure(
@@ -109,9 +59,9 @@ def measure(
         with terminable():
             take(taken, spec, weights)
     except Terminated as error:
-        ended = f"{error} {_progress(taken)}"
+        ended = f"{error} {progress(taken)}"
         say(ended)
-        _require_all(taken, protocol, ended)
+        require_all(taken, protocol, ended)
     finally:  # a session that cannot count is the one whose samples are wanted
         if stream is not None and taken.meter is not None:
             samples.write(stream, taken.meter.equipment, taken.meter.recorded)
@@ -133,6 +83,7 @@ def measure(
         "warnings": [
             *meter.warnings,
             *taken.warnings,
+            *(latency.fell_behind(taken.replay.facts) if taken.replay else ()),
             *deviations(meter, windows),
             *idle_drift(idle),
         ],
@@ -163,19 +114,37 @@ def take(taken: Taken, spec: Spec, weights: Path) -> None:
         return
     for measured in taken.points:
         attempt_point(taken, measured, weights, spec)
-    taken.idle["end"] = measure_idle(taken, protocol, "at the end")
+    if taken.death is None:
+        taken.idle["end"] = measure_idle(taken, protocol, "at the end")
 
 
 def attempt_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -> None:
-    """Measure a point, or say why it cannot run: that costs the others nothing."""
+    """Measure a point, or say why it cannot run: that costs the others nothing, unless the engine
+    dies of it.
+
+    Raises
+    ------
+    Disturbed
+        with the windows of all points so far, where one ends in an error that is no finding.
+    OutOfMemory, Unsupported
+        where none was measured, and none is left that could be.
+    """
+    if taken.death is not None:
+        measured.finding = {"status": MISSING, "reason": taken.death}
+        return
     try:
         measure_point(taken, measured, weights, spec)
     except Exception as error:
         measured.finding = finding(error, taken.memory)
-        if measured.finding is None or not taken.able:
+        if measured.finding is None:
+            keep_windows(taken, measured, error)
             raise
         measured.windows, measured.prefill = [], []
         say(f"status of this point: {measured.finding['status']} {measured.finding['reason']}")
+        if getattr(error, "is_last", False):
+            taken.death = f"not tried: {at(taken, measured)} the engine died: {first_line(error)}"
+        if not any(each.windows or taken.death is None for each in taken.able):
+            raise
 
 
 def take_replay(taken: Taken, measured: Measured, spec: Spec) -> None:
@@ -185,7 +154,6 @@ def take_replay(taken: Taken, measured: Measured, spec: Spec) -> None:
     taken.idle["loaded"] = measure_idle(taken, protocol, "with the model loaded")
     taken.replay = open_loop.Replay(requests)
     open_loop.measure(taken.replay, measured, taken.engine, taken.meter, spec)
-    taken.warnings += latency.fell_behind(taken.replay.facts)
     if not taken.replay.overdue:  # an engine that still computes is not idle
         taken.idle["end"] = measure_idle(taken, protocol, "at the end")
 
@@ -223,24 +191,6 @@ def measure_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -
         measure_prefill(taken, measured, weights, spec)
 
 
-def _require_all(taken: Taken, protocol: dict[str, Any], ended: str) -> None:
-    """See that enough windows of every point count, of a session that ended early."""
-    if taken.replay is not None and taken.replay.counts:
-        return
-    if not taken.points:
-        require_clean([], protocol, ended)
-    for measured in taken.able:
-        if not count(measured.windows, protocol):
-            raise Disturbed(f"{ended}; the next run tries again", taken.windows)
-
-
-def _progress(taken: Taken) -> str:
-    """How far a session came."""
-    if not taken.windows:
-        return "before the first window was finished: nothing is measured"
-    return f"after {len(taken.windows)} windows"
-
-
 def measure_idle(taken: Taken, protocol: dict[str, Any], when: str) -> dict[str, Any] | None:
     """Power in W by component with nothing to do; None where the protocol does not ask, or where
     the reading cannot be right.
@@ -257,17 +207,6 @@ def measure_idle(taken: Taken, protocol: dict[str, Any], when: str) -> dict[str,
     return {"power_w": power, **({"disturbed": idle.disturbances} if idle.disturbances else {})}
 
 
-def idle_drift(idle: dict[str, dict[str, Any] | None]) -> list[str]:
-    """What is to be said of idle power that is another one at the end than after loading."""
-    first, last = idle["loaded"], idle["end"]
-    if first is None or last is None:
-        return []
-    loaded, end = sum(first["power_w"].values()), sum(last["power_w"].values())
-    if abs(end - loaded) <= DEVIATION * loaded:
-        return []
-    return [f"idle power drifted from {loaded:.3g} W to {end:.3g} W during the session"]
-
-
 def measure_prefill(taken: Taken, measured: Measured, weights: Path, spec: Spec) -> None:
     """Windows in which every request generates one token only.
 
@@ -281,15 +220,3 @@ def measure_prefill(taken: Taken, measured: Measured, weights: Path, spec: Spec)
     check = plausibility(engine, asking(requests, 2), weights, spec, taken.meter, decodes=False)
     measure_windows(measured.prefill, run, taken.meter, protocol, check)
     require_clean(measured.prefill, protocol)
-
-
-def deviations(meter: Meter, windows: Sequence[Window]) -> list[str]:
-    """What is to be said of counters from which CodeCarbon's figure deviates."""
-    said = []
-    windows = [window for window in windows if window["codecarbon_j"] is not None]
-    for name in COMPONENTS if windows else ():
-        ours = sum(window["energy_j"][name] for window in windows)
-        theirs = sum(window["codecarbon_j"][name] for window in windows)
-        if meter.basis[name]["basis"] == MEASURED and abs(theirs - ours) > DEVIATION * ours:
-            said.append(f"CodeCarbon says {theirs:.4g} J of the {name}, its counter {ours:.4g} J")
-    return said

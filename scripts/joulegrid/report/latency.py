@@ -20,6 +20,7 @@ SHOWN = {  # variable -> percentiles that have a column
 REST = {
     "goodput": ("goodput", "1/s", ".3g"),
     "energy_per_request": ("energy per request", "J", ".4g"),
+    "in_progress": ("in progress at the end", "", ".3g"),
     "waiting": ("waiting at the end", "", ".3g"),
     "utilisation": ("busy", "", ".0%"),
 }

@@ -34,7 +34,7 @@ class Point(Struct):
     new_tokens: int | None
     lengths: Raw
     at_once: int | None = None
-    status: Literal["ok", "oom", "unsupported"] = "ok"
+    status: Literal["ok", "oom", "unsupported", "missing"] = "ok"
     reason: str = ""
 
 
@@ -109,6 +109,8 @@ class Replay(Struct):
     drain_energy_j: Components
     disturbed_share: float
     bins: list[Bin]
+    # records that were accepted may be older
+    in_progress: int | None = None
 
 
 class Session(Header, kw_only=True):

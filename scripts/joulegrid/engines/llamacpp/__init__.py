@@ -33,6 +33,7 @@ class Engine:
     server: Server
     is_cut: bool = False
     _tokenized: dict[Text, list[int]] = field(default_factory=dict)
+    _last: Run | None = None
 
     def run(
         self,
@@ -45,6 +46,7 @@ class Engine:
         """
         prompts = self.prepare(requests)
         slots, run = self.server.slots, Run(self.server, requests, prompts)
+        self._last = run
         alike = len({(r.arrival_s, r.new_tokens, r.stops) for r in requests}) == 1
         if alike and (at_once or slots) >= min(slots, len(requests)):
             # in one question, or they would not start together
@@ -114,6 +116,12 @@ class Engine:
         """A value of the file's metadata, None where it is not there."""
         field = self._file.get_field(name)
         return None if field is None else field.contents()
+
+    def begun(self) -> dict[int, float]:
+        """See `joulegrid.engines.Engine`: the server says it when it has read a first part of a
+        prompt.
+        """
+        return dict(self._last.begun) if self._last else {}
 
     def describe(self) -> dict[str, Any]:
         """See `joulegrid.engines.Engine`: how many matrices ggml multiplies in which type."""

@@ -21,12 +21,18 @@ class Run:
     """Requests with the tokens of their prompts, from now on.
 
     Threads ask and wait; they outlive a run that is cut short, until they are answered.
+
+    Parameters
+    ----------
+    begun
+        when slots began with requests, s, by position.
     """
 
     server: Server
     requests: Sequence[Request]
     prompts: Sequence[list[int]]
     began: float = field(default_factory=time.perf_counter)
+    begun: dict[int, float] = field(default_factory=dict)
     _answered: SimpleQueue[tuple[int, Completion] | Exception] = field(default_factory=SimpleQueue)
     _cut: threading.Event = field(default_factory=threading.Event)
 
@@ -79,12 +85,17 @@ class Run:
             "prompt": [self.prompts[number] for number in numbers],
             "n_predict": self.requests[numbers[0]].new_tokens,
             "ignore_eos": not self.requests[numbers[0]].stops,
+            "return_progress": True,
             **GREEDY,
         }
         left = set(numbers)
         for answer in self.server.continued(question):
             done_s = time.perf_counter() - self.began
             number = numbers[answer["index"]]
+            if "prompt_progress" in answer:
+                read_s = answer["prompt_progress"]["time_ms"] / MS_PER_S
+                self.begun.setdefault(number, done_s - read_s)
+                continue
             left.remove(number)
             self._answered.put((number, self._completion(number, answer, done_s)))
         if left:

@@ -98,7 +98,8 @@ class Server:
             return json.load(answer)
 
     def continued(self, question: dict) -> Iterator[dict[str, Any]]:
-        """The answer to each prompt of a question, when it is complete; `index` is the prompt's.
+        """The answer to each prompt of a question, when it is complete, and where the question asks
+        for that how far its prompt is read; `index` is the prompt's.
 
         Raises
         ------
@@ -115,7 +116,7 @@ class Server:
                 if "content" not in part:
                     raise InputError(f"llama.cpp fails: {event.decode()}")
                 texts[part["index"]] += part["content"]
-                if part["stop"]:
+                if part["stop"] or "prompt_progress" in part:
                     yield {**part, "content": texts[part["index"]]}
 
     @contextmanager

@@ -35,6 +35,7 @@ class Engine:
     ends: tuple[int, ...]
     decoding: dict[str, Any]
     _tokenized: dict[Text, list[int]] = field(default_factory=dict)
+    _begun: dict[int, float] = field(default_factory=dict)
 
     def run(
         self,
@@ -47,11 +48,14 @@ class Engine:
         """
         prompts = self.prepare(requests)
         waiting = deque(sorted(range(len(requests)), key=lambda n: requests[n].arrival_s))
+        self._begun = {}
         done: dict[int, Completion] = {}
         began = time.perf_counter()
         while waiting:
             time.sleep(max(0, requests[waiting[0]].arrival_s - (time.perf_counter() - began)))
-            batch = self._arrived(waiting, requests, prompts, at_once, time.perf_counter() - began)
+            now_s = time.perf_counter() - began
+            batch = self._arrived(waiting, requests, prompts, at_once, now_s)
+            self._begun = dict.fromkeys(batch, now_s)
             of_batch = [prompts[n] for n in batch], [requests[n] for n in batch]
             completions = generate(
                 self.model, self.tokenizer, *of_batch, self.ends, self.decoding, began
@@ -96,6 +100,10 @@ class Engine:
         if key not in self._tokenized:
             self._tokenized[key] = tokens_of(request, encoder(self.tokenizer, request.chat))
         return self._tokenized[key]
+
+    def begun(self) -> dict[int, float]:
+        """See `joulegrid.engines.Engine`: the last batch."""
+        return self._begun
 
     def describe(self) -> dict[str, Any]:
         """See `joulegrid.engines.Engine`."""

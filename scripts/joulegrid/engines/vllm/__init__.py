@@ -15,13 +15,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from vllm import EngineArgs, LLMEngine, SamplingParams
-from vllm.sampling_params import RequestOutputKind
+from vllm import EngineArgs, LLMEngine
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from joulegrid.engines import Completion, Report, Request
 from joulegrid.engines.prompts import Text, check_context, encoder, text_of, tokens_of
-from joulegrid.errors import InputError, OutOfMemory, Unsupported
+from joulegrid.engines.vllm.running import begun, completion, greedy
+from joulegrid.errors import Finding, InputError, OutOfMemory, Unsupported
 from joulegrid.jobs import failures, orphans
 from joulegrid.jobs.devices import gpu_memory_in_use, peak_memory_of_all
 from joulegrid.jobs.overheard import Overheard
@@ -56,6 +56,7 @@ class Engine:
     log: Overheard
     is_cut: bool
     death: InputError | None = None
+    _began: float = 0.0
     _tokenized: dict[Text, list[int]] = field(default_factory=dict)
 
     def run(
@@ -72,7 +73,7 @@ class Engine:
         prompts, before = self.prepare(requests), len(self.log.lines())
         waiting = deque(sorted(range(len(requests)), key=lambda n: requests[n].arrival_s))
         done: dict[int, Completion] = {}
-        began = time.monotonic()
+        began = self._began = time.monotonic()
         try:
             while len(done) < len(requests):
                 under_way = len(requests) - len(waiting) - len(done)
@@ -82,7 +83,8 @@ class Engine:
                 for output in self.llm.step():
                     if output.finished:
                         number = int(output.request_id)
-                        found[number] = _completion(output, requests[number], began)
+                        now = time.monotonic()
+                        found[number] = completion(output, requests[number], began, now)
                 done |= found
                 if found and report:
                     report(found)
@@ -99,10 +101,16 @@ class Engine:
             self._check_length(prompt, request)
         return prompts
 
+    def begun(self) -> dict[int, float]:
+        """See `joulegrid.engines.Engine`."""
+        return begun(self.llm.output_processor.request_states, self._began)
+
     def _noted(self, error: Exception, found: Exception) -> Exception:
         """What an error of a run stands for; kept where the engine died of it."""
         if isinstance(error, EngineDeadError):
             self.death = failures.after_death(found)
+            if isinstance(found, Finding):
+                found.is_last = True
         return found
 
     def _hand_over(
@@ -122,7 +130,7 @@ class Engine:
                 time.sleep(left_s)
             number = waiting.popleft()
             prompt = {"prompt_token_ids": prompts[number]}
-            self.llm.add_request(str(number), prompt, _greedy(requests[number]))
+            self.llm.add_request(str(number), prompt, greedy(requests[number]))
 
     def _tokens(self, request: Request) -> list[int]:
         key = text_of(request)
@@ -264,30 +272,3 @@ def arguments(weights: Path, quantization: dict, hardware: dict, options: dict) 
     elif on_cpu:
         told["kv_cache_memory_bytes"] = KV_CACHE_ON_CPU
     return told
-
-
-def _greedy(request: Request) -> SamplingParams:
-    """Exactly so many tokens, none of which may be an end token; or at most so many."""
-    return SamplingParams(
-        temperature=0.0,
-        max_tokens=request.new_tokens,
-        min_tokens=0 if request.stops else request.new_tokens,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-    )
-
-
-def _completion(output: Any, request: Request, began: float) -> Completion:
-    """A finished request; vLLM's clock of tokens is this machine's monotonic one, as ours."""
-    (answer,) = output.outputs
-    written = len(answer.token_ids)
-    ended = request.stops and answer.finish_reason == "stop" and written <= request.new_tokens
-    if not (ended or written == request.new_tokens):
-        raise InputError(f"vLLM wrote {written} tokens, due were {request.new_tokens}")
-    return Completion(
-        tokens_read=len(output.prompt_token_ids),
-        tokens_written=written,
-        done_s=time.monotonic() - began,
-        text=answer.text,
-        first_token_s=output.metrics.first_token_ts - began,
-        started_s=output.metrics.scheduled_ts - began,
-    )
