@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from run import large_study, record
 
-from joulegrid.analysis import carbon, comparison, dataset, published, reading
+from joulegrid.analysis import carbon, comparison, dataset, metric_changes, published, reading
 from joulegrid.records import ROOT
 from joulegrid.report import figures, page
 from joulegrid.study import shelf, study
@@ -57,6 +57,7 @@ def measure(cells: int, folder: Path) -> None:
     spec = conclusions(made, jobs)["analyse"].spec
     zones, _ = carbon.with_series(spec["zones"], ROOT)
     tree["ranking"] = xr.DataTree(comparison.compare(tree, spec["ranking"]))
+    tree["changes"] = xr.DataTree(metric_changes.account(tree, spec["ranking"]["baseline"]))
     tree["carbon"] = xr.DataTree(carbon.account(tree, zones, spec["pue"]))
     tree["published"] = xr.DataTree(published.read())
     began = time.perf_counter()

@@ -1,6 +1,7 @@
 """The report in a real browser that reaches no network."""
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -16,9 +17,15 @@ from scipy import stats
 
 from helpers import house
 from helpers.installing import debian
-from joulegrid.analysis import comparison, ranked, storage
+from joulegrid.analysis import carbon, comparison, hourly, ranked, storage
 from joulegrid.analysis.answer import answer
+from joulegrid.analysis.recorded import Components
+from joulegrid.analysis.recorded.session import Bin, Percentiles, Replay
+from joulegrid.analysis.replays import Replays
+from joulegrid.analysis.variables import STATUS
+from joulegrid.report import figures
 from joulegrid.report.page import render
+from joulegrid.study.grid import CELL_AXES, Cell
 
 # On one worker: each would look at the page in every view
 pytestmark = pytest.mark.xdist_group("browser")
@@ -139,6 +146,9 @@ def test_sorting_filters_limits_zones_and_reset(browse, finished, tmp_path):
     assert seen["filtered"] == 2
     assert "f-quantization=fp32" in seen["hash"]
     assert seen["floor"] < 6
+    # at its right end the slider leaves the cells of the best quality, at its left one all
+    assert seen["slid"] == [2, "100", "100"]
+    assert seen["released"] == [6, "", "no limit"]
     assert seen["grams"]
     # a head, the rows of both places, and the end of the last line
     assert seen["csv"] == 1 + 12 + 1
@@ -203,14 +213,55 @@ def install_packages():
     assert there.is_dir()
 
 
+def replay_of_two_hours():
+    """The replay of a session, with more energy in its second hour."""
+    late = Percentiles(0.5, 1.0, 2.0)
+    bins = [Bin(1800.0 * n, 1800.0, Components(100.0 * (n + 1), 0.0, 10.0)) for n in range(4)]
+    return Replay(
+        **{"arrived": 20, "finished": 20, "offered_per_s": 0.1, "served_per_s": 0.1},
+        **{"tokens_per_s": 1.0, "total_s": late, "first_token_s": late, "per_token_s": late},
+        **{"queueing_s": late, "backlog": 0, "waiting": 0, "most_waiting": 1, "drain_s": 0.0},
+        **{"utilisation": 0.5, "energy_per_request_j": 52.0, "disturbed_share": 0.0, "bins": bins},
+        drain_energy_j=Components(0.0, 0.0, 0.0),
+    )
+
+
+def with_more(tree, folder):
+    """The small study with what others have: replays, a zone with an hourly series, and a session
+    that could not run.
+    """
+    rows = [
+        f"2024-01-{day:02}T{hour:02}:00,{100 + hour}" for day in range(1, 25) for hour in range(24)
+    ]
+    (folder / "hours.csv").write_text("\n".join(["time,g", *rows]))
+    zones = {"MINE": {"series": {"path": "hours.csv"}, "basis": "direct", "source": "mine"}}
+    energy = tree["energy"].to_dataset()
+    axes = {name: energy[name].values.tolist() for name in (*CELL_AXES, "session")}
+    replays = Replays(axes, {label: {"method": "replay"} for label in axes["workload"]})
+    for *labels, session in itertools.product(*axes.values()):
+        replays.add(Cell(*labels), session, replay_of_two_hours(), folder)
+    tree["replay"] = xr.DataTree(replays.dataset())
+    lost = {"quantization": "nf4", "hardware": "here", "session": 2}
+    energy.status.loc[lost] = STATUS.index("oom")
+    energy.reason.loc[lost] = "out of memory: 3 GB of <b>4</b> GB were free"
+    tree["energy"] = xr.DataTree(energy)
+    tree["grid"] = xr.DataTree(carbon.with_series(zones, folder)[1])
+    tree["hourly"] = xr.DataTree(hourly.account(tree, zones, {"here": 1.0, "there": 1.5}, folder))
+    return tree
+
+
 @pytest.fixture(scope="module")
 def seen(finished, tmp_path_factory):
-    """What `views.js` finds of the page in every view, and the folder with its pictures."""
+    """What `views.js` finds of the page in every view, and the folder with page and pictures."""
     debian("chromium", "chromium")
     debian("npm", "npm")
     install_packages()
     folder = tmp_path_factory.mktemp("views")
-    page = finished[0] / "results/studies/small/report.html"
+    study = storage.read(finished[0] / "results/studies/small/study.nc")
+    tree = with_more(study, folder)
+    charts = {name: figures.fitted(c.to_dict()) for name, c in figures.draw(tree).items()}
+    page = folder / "report.html"
+    page.write_text(render(tree, charts, json.loads(tree.attrs["study"])))
     command = ["node", HERE / "views.js", shutil.which("chromium"), page, folder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -225,6 +276,10 @@ SCREENS = ("light", "dark", "phone", "phone-dark")
 def test_axe_finds_nothing_serious(seen, view):
     found = seen[0][view]
     assert found["checked"] > 20
+    # of a replay, an hourly series and a session that ran out of memory too
+    page = (seen[1] / "report.html").read_text()
+    for name in ("starts", "begins", "hourly", "protocol", "failed"):
+        assert f' id="{name}">' in page
     assert [rule for rule in found["axe"] if rule["impact"] in ("serious", "critical")] == []
 
 

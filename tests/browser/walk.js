@@ -18,6 +18,14 @@ set("f-quantization", "");
 set("min-quality", "99.9");
 seen.floor = rows().length;
 set("min-quality", "");
+const slider = document.querySelector("[data-limit=min-quality]");
+const slide = end => {
+  slider.value = end;
+  slider.dispatchEvent(new Event("input"));
+  return [rows().length, element("min-quality").value, slider.ariaValueText];
+};
+seen.slid = slide(slider.max);
+seen.released = slide(slider.min);
 set("zone", "BE");
 seen.grams = head("CO₂e") !== undefined;
 seen.csv = csv().split("\n").length;

@@ -13,8 +13,8 @@ from joulegrid.analysis import comparison, published, storage
 from joulegrid.analysis.replays import Replays
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.trained import TRAINING
-from joulegrid.analysis.variables import COMPONENTS, QUANTILES
-from joulegrid.report import changes, figures, hourly, lengths, trainings
+from joulegrid.analysis.variables import COMPONENTS, QUANTILES, STATUS
+from joulegrid.report import changes, failed, figures, hourly, lengths, trainings
 from joulegrid.report import published as elsewhere
 from joulegrid.report.data import page_data
 from joulegrid.report.frames import namer
@@ -87,11 +87,14 @@ def test_a_baseline_that_names_a_machine_is_compared_across_machines(tree):
     assert whole.set_index("setup").change.to_dict() == {"here": 0, "there": pytest.approx(1)}
     drawn = figures.draw(tree)
     assert "across_setups" in drawn
-    # machines that compete are lines of one panel
-    weights = drawn["weight_sensitivity"].to_dict()
-    (points,) = weights["datasets"].values()
-    assert any("here" in row["configuration"] for row in points)
-    assert not any("here" in row["place"] for row in points)
+    # machines that compete stand in one panel, under their names
+    for name in ("energy_quality", "weight_sensitivity", "energy_components", "component_shares"):
+        (points,) = drawn[name].to_dict()["datasets"].values()
+        assert any("here" in row["configuration"] for row in points), name
+        assert {row["place"] for row in points} == {"all"}, name
+    data = page_data(tree, "small")["values"]
+    assert set(data["place"]) == {"all"}
+    assert len(set(data["configuration"])) == 12
 
 
 def test_figures_without_data_are_left_out(tree):
@@ -239,3 +242,29 @@ def test_the_page_shows_replays_by_the_hour_and_whose_a_change_is(tree):
     assert "+26.5 %" in table
     del tree["hourly"]
     assert hourly.begun(tree) == {}
+
+
+def test_what_has_no_result_stands_on_the_page_with_its_reason(tree):
+    assert failed.without_result(tree) == []
+    energy, quality = tree["energy"].to_dataset(), tree["quality"].to_dataset()
+    for session, quantization, status in (
+        (1, "nf4", "oom"),
+        (2, "nf4", "oom"),
+        (2, "gptq4", "missing"),
+    ):
+        one = {"quantization": quantization, "hardware": "here", "session": session}
+        energy.status.loc[one] = STATUS.index(status)
+        energy.reason.loc[one] = "<b>3</b> GB were free" if status == "oom" else ""
+    quality.status.loc[{"quantization": "nf4", "metric": "facts.acc"}] = STATUS.index("unsupported")
+    tree["energy"], tree["quality"] = xr.DataTree(energy), xr.DataTree(quality)
+    page = render(tree, {}, {"study": "small"})
+    (table,) = re.findall('<table id="failed">(.*?)</table>', page, re.DOTALL)
+    rows = re.findall("<tr>(.*?)</tr>", table.partition("<tbody>")[2], re.DOTALL)
+    told = [
+        [re.sub("<.*?>", "", cell) for cell in re.findall("<t.*?</t[hd]>", row)] for row in rows
+    ]
+    assert told == [
+        ["oom", "&lt;b&gt;3&lt;/b&gt; GB were free", "4 sessions", "half · nf4 · here; nf4 · here"],
+        ["missing", "no record", "2 sessions", "half · gptq4 · here; gptq4 · here"],
+        ["unsupported", "no record", "2 metrics", "half · nf4; nf4"],
+    ]

@@ -129,7 +129,7 @@ def _energy(
     lengths = Table(cells, LENGTHS, {"quantile": QUANTILES})
     sweeps = Sweeps(axes, study.data["workload"])
     replays = Replays(axes, study.data["workload"])
-    ways: dict[str, list[Ways]] = {label: [] for label in axes["hardware"]}
+    ways: dict[str, set[Ways]] = {label: set() for label in axes["hardware"]}
     measured: list[dict[str, Any]] = []  # rows of the points of one session
     told: dict[Cell, dict[str, Any]] = {}
 
@@ -141,7 +141,7 @@ def _energy(
             told[cell] = lengths_of(record)
         if record.replay is not None:
             replays.add(cell, session, record.replay, records.beside(specs.energy(cell, session)))
-        ways[cell.hardware].append(record.components)
+        ways[cell.hardware].add(record.components)
         return row
 
     for cell in study.cells:
@@ -175,7 +175,7 @@ def _not_sent(
     return None
 
 
-def _said(ways: list[Ways], component: str) -> str:
+def _said(ways: set[Ways], component: str) -> str:
     """All ways in which the energy of a component was obtained."""
     found = {(how.basis, how.method) for how in map(attrgetter(component), ways)}
     return "; ".join(f"{basis}: {method}" for basis, method in sorted(found))

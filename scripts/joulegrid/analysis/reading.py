@@ -81,8 +81,10 @@ class Records:
                 row, reason = {}, DAMAGED
         if status != OK:
             self._note(job, path, status, reason)
-        own = {"id": job.id} if status != "missing" else {}
-        return {**row, **own, "status": STATUS.index(status), "accepted": accepted}
+        if status != "missing":
+            row["id"] = job.id
+        row["status"], row["accepted"] = STATUS.index(status), accepted
+        return row
 
     def beside(self, job: Job) -> Path:
         """Where the requests of a job whose record is there are kept, if it is a replay."""

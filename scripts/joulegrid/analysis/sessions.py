@@ -23,8 +23,8 @@ def session_row(record: Session) -> dict[str, Any]:
         if point.status != OK:  # a sum over some of the points is none that could be compared
             return {"status": point.status, "reason": f"{point.reason} (a point of the sweep)"}
     windows, idle, loading = _counting(record.windows), record.idle, record.loading
-    ways, gpus = record.components, record.device.gpus
-    kernels = sorted(record.kernels.items(), key=lambda item: (-item[1], item[0]))
+    ways, device = record.components, record.device
+    gpus = device.gpus
     return {
         **(_totals(windows) if len(record.points) < 2 else _one_run(windows)),
         **_prefill(record.prefill_windows, len(record.points)),
@@ -42,9 +42,9 @@ def session_row(record: Session) -> dict[str, Any]:
         "peak_gpu_memory": record.memory_bytes.gpu,
         "weights_size": record.weights_bytes,
         "basis": [BASIS.index(how.basis) for how in (ways.cpu, ways.gpu, ways.ram)],
-        "kernel": ", ".join([f"{name} ×{count}" for name, count in kernels]),
-        "settings": ", ".join([f"{key} {value}" for key, value in record.settings.items()]),
-        "cpu": record.device.cpu,
+        "kernel": record.kernel,
+        "settings": record.settings,
+        "cpu": device.cpu,
         "gpu": ", ".join([gpu.name for gpu in gpus]),
         "gpu_memory": gpus[0].memory_bytes if gpus else None,
         "gpu_uuid": ", ".join([gpu.uuid for gpu in gpus]),

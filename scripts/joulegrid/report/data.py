@@ -75,7 +75,8 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     chosen = comparison.chosen_in(ranking.attrs)
     frame = ranked.table(tree, ranking)
     pue = tree["carbon"].pue.to_series()
-    frame = namer(tree)(frame.assign(pue=frame["hardware"].map(pue)))
+    frame = frame.assign(pue=frame["hardware"].map(pue))
+    frame = namer(tree, chosen["baseline"])(frame)
     frame = latency.with_latencies(tree, savings.token_energies(tree, frame))
     known = FEWER_WEIGHTS if len(frame) > MANY else WEIGHTS
     weights = sorted({*known, chosen["weight"]})

@@ -47,8 +47,8 @@ BASES = ["measured", "estimated", "guess"]
 def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
     """All figures by name."""
     alt.data_transformers.disable_max_rows()
-    names = namer(tree)
-    rivals = namer(tree, comparison.chosen_in(tree["ranking"].attrs)["baseline"])
+    # a machine or an engine that is compared is a part of what a bar or a point is called
+    names = namer(tree, comparison.chosen_in(tree["ranking"].attrs)["baseline"])
     ranking = ranking_frame(tree, names)
     changes, components, emitted, moved, parts = (
         best_cells(frame, ranking)
@@ -62,7 +62,7 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
     )
     charts = {
         "energy_quality": energy_quality(ranking, _is_plane(tree)),
-        "weight_sensitivity": weight_sensitivity(plain(rivals(ranking), LINE)),
+        "weight_sensitivity": weight_sensitivity(plain(ranking, LINE)),
         "metric_changes": metric_changes(plain(changes, CHANGE)),
         "energy_components": energy_components(plain(components, COMPONENT)),
         "carbon_zones": carbon_zones(plain(emitted, EMISSION)),
@@ -72,7 +72,7 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
         charts["bubbles"] = bubbles.properties(width=WIDTH)
     if (shares := against.shares(parts)) is not None:
         charts["component_shares"] = _by_place(shares, parts, "Shares of the components")
-    if (across := against.across_setups(moved)) is not None:
+    if (across := against.across_setups(namer(tree)(moved))) is not None:
         charts["across_setups"] = across.properties(width=WIDTH)
     if "levers" in tree.children and len(frame := levers.lever_frame(tree)):
         shown = plain(frame, [*levers.ABOUT, *levers.NUMBERS])

@@ -24,6 +24,8 @@ REST = {
     "waiting": ("waiting at the end", "", ".3g"),
     "utilisation": ("busy", "", ".0%"),
 }
+# Those that are shown until a reader picks others: more would not fit on paper
+BRIEF = ("latency_p95", "first_token_p95", "goodput", "energy_per_request")
 # What the chart needs of its frame
 DRAWN = ["line", "workload", "percentile", "offered_rate", "latency", "energy_per_request"]
 PANEL = 200  # height in pixels
@@ -64,15 +66,16 @@ def columns_of(tree: xr.DataTree) -> list[Column]:
         return []
     group = tree["replay"].to_dataset()
     return [
+        *(_column(key, key.replace("_", " "), "s", ".3g", text) for key, text, _ in recorded(tree)),
         *(
-            Column(key, key.replace("_", " "), "s", ".3g", f"{text}, mean over sessions")
-            for key, text, _ in recorded(tree)
-        ),
-        *(
-            Column(name, title, unit, form, f"{group[name].long_name}, mean over sessions")
+            _column(name, title, unit, form, str(group[name].long_name))
             for name, (title, unit, form) in REST.items()
         ),
     ]
+
+
+def _column(key: str, title: str, unit: str, form: str, text: str) -> Column:
+    return Column(key, title, unit, form, f"{text}, mean over sessions", brief=key in BRIEF)
 
 
 def limits_of(tree: xr.DataTree) -> list[dict]:

@@ -31,8 +31,8 @@ function colours() {
     text: { color: ink }, axis: { gridColor: line, domainColor: line, tickColor: line } };
 }
 
-// The specification for a width; charts that are repeated for places or metrics have a width of their own, to which
-// axes and headers come
+// The specification for a width; charts that are repeated for places or metrics, or stand one above another, have a
+// width of their own, to which axes and headers come
 function fitted(spec, room, inner) {
   const narrow = room < NARROW;
   const config = {
@@ -42,6 +42,7 @@ function fitted(spec, room, inner) {
   };
   const fit = { ...spec, config };
   if (fit.spec) fit.spec = { ...fit.spec, width: inner };
+  else if (fit.vconcat) fit.vconcat = fit.vconcat.map(part => ({ ...part, width: inner }));
   else if (fit.width !== "container") fit.width = inner;
   else if (narrow) fit.autosize = { type: "fit-x", contains: "padding" };
   return fit;

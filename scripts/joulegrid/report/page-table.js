@@ -36,13 +36,8 @@ function format(column, number) {
 }
 
 function passes(row) {
-  for (const limit of data.limits) {
-    if (state[limit.id] === "") continue;
-    const number = value(limit.key, row);
-    const shown = number === null ? null : limit.key === "quality" ? 100 * (1 + number) : number / limit.scale;
-    if (shown === null || (limit.least ? shown < Number(state[limit.id]) : shown > Number(state[limit.id]))) return false;
-  }
-  return Object.keys(data.filters).every(axis => !state["f-" + axis] || data.values[axis][row] === state["f-" + axis]);
+  return data.limits.every(limit => isWithin(limit, row))
+    && Object.keys(data.filters).every(axis => !state["f-" + axis] || data.values[axis][row] === state["f-" + axis]);
 }
 
 function ordered(rows) {

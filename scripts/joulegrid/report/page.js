@@ -19,6 +19,7 @@ function begin() {
   for (const axis of Object.keys(data.filters)) state["f-" + axis] = "";
   state.hide = data.columns.filter(c => !c.brief).map(c => c.key).join("|");
   initial = { ...state };
+  findMarks();
 }
 
 function readHash() {
@@ -58,6 +59,7 @@ function fillControls() {
   for (const id of Object.keys(state)) if (element(id) && element(id) !== document.activeElement) element(id).value = state[id];
   element("w-range").value = data.weights.indexOf(state.w);
   element("w-range").setAttribute("aria-valuetext", state.w);
+  fillSliders();
   const hidden = new Set(state.hide.split("|").filter(Boolean));
   for (const box of document.querySelectorAll(".picker input")) box.checked = !hidden.has(box.value);
 }
@@ -78,6 +80,7 @@ function listen() {
     });
   element("w").addEventListener("change", () => { element("w").value = state.w; });
   element("w-range").addEventListener("input", event => { state.w = data.weights[event.target.value]; update(); });
+  listenToSliders();
   for (const box of document.querySelectorAll(".picker input"))
     box.addEventListener("change", () => {
       const hidden = [...document.querySelectorAll(".picker input")].filter(b => !b.checked).map(b => b.value);

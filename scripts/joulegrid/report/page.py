@@ -18,6 +18,7 @@ from joulegrid.analysis.variables import COMPONENTS
 from joulegrid.report import (
     beside,
     evaluated,
+    failed,
     hourly,
     lengths,
     levers,
@@ -68,7 +69,7 @@ CAPTIONS = {
 }
 MOST_ANSWERS = 6  # that stand on top; those of more places unfold
 FOLDER = Path(__file__).parent
-SCRIPTS = ("page-table.js", "page-charts.js", "page-savings.js", "page.js")
+SCRIPTS = ("page-table.js", "page-limits.js", "page-charts.js", "page-savings.js", "page.js")
 
 
 def render(
@@ -106,6 +107,7 @@ def render(
         warnings=warnings(energy),
         signatures=evaluated.signatures(tree),
         notes=evaluated.notes(tree),
+        failed=failed.without_result(tree),
         accepted=accepted(tree),
         zones=zones(tree["carbon"].to_dataset()),
         old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),

@@ -39,7 +39,7 @@ def energy_quality(frame: pd.DataFrame, is_plane: bool = True) -> alt.Chart:
         axis=alt.Axis(format="+.1%"),
         scale=alt.Scale(zero=False, nice=True, padding=12),
     )
-    color = alt.Color("place:N", title="hardware · engine · workload", legend=_legend(frame))
+    color = alt.Color("place:N", title="place", legend=_legend(frame))
     tooltip = [
         alt.Tooltip("configuration:N"),
         alt.Tooltip("place:N"),

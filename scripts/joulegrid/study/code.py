@@ -11,7 +11,7 @@ import hashlib
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -76,7 +76,8 @@ class Source:
             paths = [
                 path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()
             ]
-            self._modules[name] = _Module(name, paths[0]) if paths else None
+            found = [_module(name, path, path.read_text(encoding="utf-8")) for path in paths[:1]]
+            self._modules[name] = found[0] if found else None
         return self._modules[name]
 
     def used_by(self, roots: Iterable[str]) -> Code:
@@ -194,13 +195,14 @@ class _Definition(NamedTuple):
 class _Module:
     name: str
     path: Path
+    text: str
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
     _read: dict[str, "_Definition"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
-            tree = ast.parse(self.path.read_text(encoding="utf-8"))
+            tree = ast.parse(self.text)
         except SyntaxError as error:
             raise InputError(f"{self.path}:{error.lineno}: {error.msg}") from None
         self._names, imports = names_and_imports(tree)
@@ -254,3 +256,9 @@ class _Module:
         if name not in self._read:
             self._read[name] = _Definition.of(self.definitions[name], self._plumbing_names)
         return self._read[name]
+
+
+# Parsed once for all that ask in this process: the jobs of a study and its conclusions share most
+@lru_cache(maxsize=512)
+def _module(name: str, path: Path, text: str) -> _Module:
+    return _Module(name, path, text)

@@ -33,14 +33,14 @@ class Components(Struct):
         return [self.cpu, self.gpu, self.ram]
 
 
-class How(Struct):
+class How(Struct, frozen=True):
     """How the energy of a component was obtained."""
 
     basis: str
     method: str
 
 
-class Ways(Struct):
+class Ways(Struct, frozen=True):
     """It by component."""
 
     cpu: How

@@ -1,8 +1,10 @@
 """Records of sessions: windows, points of sweeps, replays."""
 
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, TypeVar
 
 from msgspec import Raw, Struct, field
+from msgspec.json import decode
 
 from joulegrid.analysis.recorded import Components, Count, Device, Header, Memory, Spent, Ways
 
@@ -118,8 +120,8 @@ class Session(Header, kw_only=True):
 
     host: str
     started: str
-    device: Device
-    components: Ways
+    raw_device: Raw = field(name="device")
+    raw_components: Raw = field(name="components")
     reference_s: float
     reference_gpu_s: list[float] = field(default_factory=list)
     idle: IdleTimes
@@ -132,10 +134,29 @@ class Session(Header, kw_only=True):
     ended_early: str | None = None
     memory_bytes: Memory
     weights_bytes: float
-    kernels: dict[str, int]
-    settings: dict[str, str] = field(
-        default_factory=dict
-    )  # records that were accepted may be older
+    raw_kernels: Raw = field(name="kernels")
+    # records that were accepted may be older
+    raw_settings: Raw = field(name="settings", default_factory=lambda: Raw(b"{}"))
+
+    @property
+    def device(self) -> Device:
+        """What the session ran on."""
+        return _decoded(bytes(self.raw_device), Device)
+
+    @property
+    def components(self) -> Ways:
+        """How the energy of each component was obtained."""
+        return _decoded(bytes(self.raw_components), Ways)
+
+    @property
+    def kernel(self) -> str:
+        """What the linear layers computed with, and how many of them: the most first."""
+        return _kernel(bytes(self.raw_kernels))
+
+    @property
+    def settings(self) -> str:
+        """How else the engine computed."""
+        return _settings(bytes(self.raw_settings))
 
     @property
     def spent(self) -> Spent:
@@ -146,3 +167,27 @@ class Session(Header, kw_only=True):
             seconds += part.seconds
             joules += energy.cpu + energy.gpu + energy.ram
         return Spent(self.elapsed_s, joules / seconds * self.elapsed_s)
+
+
+# Most sessions of a machine say the same of it: that is decoded once, not ten thousand times
+Shape = TypeVar("Shape", Device, Ways)
+
+
+@lru_cache
+def _decoded(content: bytes, shape: type[Shape]) -> Shape:
+    return decode(content, type=shape)
+
+
+@lru_cache
+def _kernel(content: bytes) -> str:
+    counted = decode(content, type=dict[str, int]).items()
+    return ", ".join(
+        f"{name} ×{n}" for name, n in sorted(counted, key=lambda one: (-one[1], one[0]))
+    )
+
+
+@lru_cache
+def _settings(content: bytes) -> str:
+    return ", ".join(
+        f"{key} {value}" for key, value in decode(content, type=dict[str, str]).items()
+    )
