@@ -159,10 +159,12 @@ def of_study(
         lambda label: architecture_of(study.data["model"][label], models[label].parent)
     )
     cells = judged(study.of_cells([*decided, *most]), known.runs, unfit, model_of)
+    both = whole
     if part is not None:
         decided, most = within(part, decided), within(part, most)
         cells = [each for each in cells if each.cell in part.cells]
-    jobs, both = (sent(jobs_of(specs, each), unfit) for each in (decided, [*decided, *most]))
+        both = sent(jobs_of(specs, [*decided, *most]), unfit)
+    jobs = sent(jobs_of(specs, decided), unfit) if most else both
     to_run = {job.path for job in shelf.to_make(jobs)}
     accepted = {done.job.path for done in taken_over(both, shelf)}
     rates = _rates(study, at_a_time, site)
