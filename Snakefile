@@ -7,6 +7,7 @@
 #   snakemake --configfile … --config scale=mini …             a study in miniature, where it has one
 #   snakemake -n                                               the plan: what would run, and nothing else
 #   snakemake plan                                             what that would take, and what cannot run
+#   snakemake --config only="model=llama-7b" …                 a part of the grid: plan, dry-run, pilot, run
 #   snakemake pilot …                                          measure what makes the plan surest, and say it again
 #   snakemake partial …                                        merge and rank what is there, list what is missing
 #   snakemake export …                                         CSV, Parquet, Markdown, LaTeX, a data-set card
@@ -28,11 +29,10 @@ include: "rules/steps.smk"
 rule all:
     default_target: True
     input:
-        [f"{FOLDER}/{conclusion.stamp}" for conclusion in CONCLUSIONS.values()],
-        [f"{FOLDER}/{name}" for name in ("study.nc", "ranking.csv", "carbon.csv", "report.html")],
+        concluded(),
         missing_after_merge,
     message:
-        f"The study {STUDY.name}: {FOLDER}"
+        what_was_made()
 
 
 include: "rules/progress.smk"

@@ -140,7 +140,7 @@ rule combine:
     conda:
         "../envs/python.yaml"
     params:
-        study=STUDY.name,
+        study=of_whole(lambda wildcards: STUDY.name),
         others=others_to_combine(),
         folder=FOLDER,
     message:
@@ -157,7 +157,7 @@ rule partial:
     conda:
         "../envs/python.yaml"
     params:
-        merge=lambda wildcards: checked(CONCLUSIONS["merge"].spec),
+        merge=of_whole(lambda wildcards: checked(CONCLUSIONS["merge"].spec)),
         analyse=lambda wildcards: checked(CONCLUSIONS["analyse"].spec),
         draw=lambda wildcards: checked(CONCLUSIONS["draw"].spec),
         report=lambda wildcards: checked(CONCLUSIONS["report"].spec),

@@ -22,6 +22,7 @@ from joulegrid.study import (
     conclusions,
     judges,
     methods,
+    only,
     selection,
     sites,
     study,
@@ -61,11 +62,13 @@ def load_study():
         site = sites.load(found.data.get("site"), found)
         specs = Specs(found)
         # a job that was sent is not asked again by the node that runs it
-        unfit = {} if workflow.remote_exec else infeasible.of_study(specs)
+        unfit = {} if workflow.remote_exec else infeasible.of_study(specs, site.data)
         every = list(jobs_of(specs))
         jobs = sent(every, unfit)
         steps = conclusions.conclusions(found, jobs, unfit)
-        return found, site, specs, every, jobs, unfit, steps
+        asked = settings.config.get(only.KEY)
+        part = only.part_of(found, asked) if only.KEY in settings.config else None
+        return found, site, specs, every, jobs, unfit, steps, part
     except InputError as error:
         # the message and nothing else: an exception would come with Snakemake's lines around it
         sys.exit(f"error: {error}")
@@ -79,11 +82,12 @@ STEP_RULES = {
     "draw": "draw_figures",
     "report": "write_report",
 }
-# What --config tells the targets accept, retract, combine, fetch_intensity and plan, or when jobs begin, and is nothing
-# of a study
-COMMANDS = {"accept", "combine", "deadline", "fetch", "jobs"}
-# UNFIT are cells that are known not to fit: no job is sent, so that they are not among JOBS
-STUDY, SITE, SPECS, EVERY_JOB, JOBS, UNFIT, CONCLUSIONS = load_study()
+# What --config tells the targets accept, retract, combine, fetch_intensity and plan, when jobs begin, or which cells are
+# made, and is nothing of a study
+COMMANDS = {"accept", "combine", "deadline", "fetch", "jobs", only.KEY}
+# UNFIT is what is known not to fit: no job is sent, so that it is not among JOBS. PART is what --config only
+# names; all others are of the whole study
+STUDY, SITE, SPECS, EVERY_JOB, JOBS, UNFIT, CONCLUSIONS, PART = load_study()
 FOLDER = f"results/studies/{STUDY.name}"
 LOGS = "results/logs"
 JOB_AT = {job.path: job for job in EVERY_JOB}

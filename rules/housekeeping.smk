@@ -17,10 +17,12 @@ rule accept:
     conda:
         "../envs/python.yaml"
     params:
-        options=told(
-            *("--command", command_of("accept", "accept=the reason")),
-            *("--undo", command_of("retract")),
-            *(["--reason", str(REASON)] if REASON else []),
+        options=of_whole(
+            told(
+                *("--command", command_of("accept", "accept=the reason")),
+                *("--undo", command_of("retract")),
+                *(["--reason", str(REASON)] if REASON else []),
+            )
         ),
     message:
         "Records that an upgrade left behind"
@@ -34,7 +36,7 @@ rule retract:
     conda:
         "../envs/python.yaml"
     params:
-        options=told("--retract"),
+        options=of_whole(told("--retract")),
     message:
         "Take back what was accepted"
     shell:
@@ -47,7 +49,7 @@ rule unused:
     conda:
         "../envs/python.yaml"
     params:
-        options=told("--parts", *map(str, STUDY_FILES)),
+        options=of_whole(told("--parts", *map(str, STUDY_FILES))),
     message:
         "Results that no study names"
     shell:

@@ -14,8 +14,10 @@ def is_forced():
 def missing_after_merge(wildcards):
     """Who deletes a record wants it measured again, although it is merged already.
 
-    While a selection is open, what does not wait for it begins.
+    While a selection is open, what does not wait for it begins. Of a part, the records are all that is made.
     """
+    if PART is not None:
+        return wanted(wildcards)
     merged = os.path.exists(f"{FOLDER}/{CONCLUSIONS['merge'].stamp}")
     return wanted(wildcards) if merged or selected() is None else []
 
@@ -28,8 +30,11 @@ def missing(forced, goes_on):
 
 @functools.cache
 def jobs_with(goes_on):
-    """The jobs of the study where these trained models go on; without an answer those of the first loop."""
-    return JOBS if LOOPS is None else sent(jobs_of(SPECS, LOOPS.cells(goes_on or ())), UNFIT)
+    """The jobs of the study, or its part, where these trained models go on; without an answer those of the first loop."""
+    if LOOPS is None and PART is None:
+        return JOBS
+    cells = STUDY.cells if LOOPS is None else LOOPS.cells(goes_on or ())
+    return sent(jobs_of(SPECS, only.within(PART, cells)), UNFIT)
 
 
 def signed(function):
@@ -150,8 +155,10 @@ def is_written():
 
 
 def has_compared():
-    """Whether all that the selection is decided by is there; jobs that are forced have to run first."""
-    if is_forced() and stamp_of("select") not in checkpoints.created_output:
+    """Whether all that the selection is decided by is there; jobs that are forced have to run first, but for a part,
+    which decides nothing.
+    """
+    if is_forced() and PART is None and stamp_of("select") not in checkpoints.created_output:
         return False
     return not SHELF.missing(compared())
 

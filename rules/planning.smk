@@ -12,7 +12,11 @@ rule plan:
     conda:
         "../envs/python.yaml"
     params:
-        options=told("--output", f"{FOLDER}/plan", "--jobs", at_a_time(), *deadline()),
+        options=told(
+            *("--output", f"{FOLDER}/plan", "--jobs", at_a_time()),
+            *deadline(),
+            *of_part(),
+        ),
     message:
         "What a run would take"
     shell:

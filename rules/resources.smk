@@ -25,7 +25,8 @@ def begins():
     from joulegrid.planning import plan, submission
 
     try:
-        made, by = plan.of_study(SPECS, SITE.artifacts), str(settings["deadline"])
+        made = plan.of_study(SPECS, SITE.artifacts, site=SITE.data, part=PART)
+        by = str(settings["deadline"])
         said = submission.planned(STUDY, SITE, made.cells, made.to_run, by, now)
     except InputError as error:
         sys.exit(f"error: {error}")

@@ -17,6 +17,30 @@ def deadline():
     return ["--deadline", str(settings["deadline"])] if "deadline" in settings else []
 
 
+def of_part():
+    """The option of the plan where --config names a part of the study."""
+    return [] if PART is None else ["--only", PART.words]
+
+
+def refuse_part():
+    """What concludes from records, or keeps house, is of whole studies."""
+    if PART is not None:
+        raise WorkflowError(
+            "only: a part is planned (plan, -n), piloted or measured, and nothing is concluded from it; drop only, and "
+            "`snakemake partial` ranks what is there"
+        )
+
+
+def of_whole(function):
+    """`function` of wildcards, for targets that are of whole studies."""
+
+    def refusing(wildcards):
+        refuse_part()
+        return function(wildcards)
+
+    return refusing
+
+
 def command_of(target, *more):
     """The command line that runs a target on this study, with more settings."""
     settings = {
@@ -53,7 +77,9 @@ def pilot_records(wildcards):
     # it imports what fits and chooses, which takes longer than planning a run: only for this target
     from joulegrid.planning.cells import first_sessions
 
-    return [f"results/{job.path}.json" for job in SHELF.missing(first_sessions(SPECS, UNFIT))]
+    cells = only.within(PART, STUDY.cells)
+    first = first_sessions(SPECS, UNFIT, cells)
+    return [f"results/{job.path}.json" for job in SHELF.missing(first)]
 
 
 def at_a_time():
@@ -70,6 +96,25 @@ def others_to_combine():
     """The studies that --config combine names: one, or a list."""
     named = workflow.config_settings.config.get("combine") or []
     return [str(name) for name in (named if isinstance(named, list) else [named])]
+
+
+def concluded():
+    """What a run of the study makes out of its records; nothing of a part."""
+    if PART is not None:
+        return []
+    names = ("study.nc", "ranking.csv", "carbon.csv", "report.html")
+    stamps = [conclusion.stamp for conclusion in CONCLUSIONS.values()]
+    return [f"{FOLDER}/{name}" for name in (*stamps, *names)]
+
+
+def what_was_made():
+    """What stands at the end of a run."""
+    if PART is None:
+        return f"The study {STUDY.name}: {FOLDER}"
+    return (
+        f"The part {PART.words} of the study {STUDY.name}, {len(PART.cells)} of {len(STUDY.cells)} cells; `snakemake "
+        "partial` without only ranks what is there"
+    )
 
 
 def stamp_of(step):
@@ -101,6 +146,7 @@ def records_for(step):
     """The records that `step` merges and that have to be made."""
 
     def files(wildcards):
+        refuse_part()
         force_unless_stamped(step)
         return [*selection_made(wildcards), *wanted(wildcards)]
 

@@ -13,7 +13,7 @@ from joulegrid.planning import cells, sharing, submission, tables
 from joulegrid.planning import plan as planning
 from joulegrid.planning.ranges import Range, times
 from joulegrid.planning.takes import Takes
-from joulegrid.study import sites
+from joulegrid.study import only, sites
 from joulegrid.study.conclusions import study_of
 from joulegrid.study.specs import Specs
 from joulegrid.study.study import Study
@@ -28,15 +28,20 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--jobs", type=int, default=1, help="how many jobs run at a time")
     parser.add_argument("--deadline", help="by when the run shall be done")
+    parser.add_argument("--only", help="the part of the study, as axis=label,label axis=label")
     arguments = parser.parse_args()
     study = study_of(arguments.study)
     site = sites.data_of(study.data.get("site"))
     specs, artifacts = Specs(study), sites.artifacts_of(study.data.get("site"))
-    plan = planning.of_study(specs, artifacts, arguments.jobs, site)
-    shared = sharing.of_study(specs, artifacts, plan.cells)
+    part = only.part_of(study, arguments.only) if arguments.only else None
+    plan = planning.of_study(specs, artifacts, arguments.jobs, site, part)
+    # what sharing saves is said of whole studies
+    shared = [] if part else sharing.of_study(specs, artifacts, plan.cells, site)
     tables.write(plan, arguments.output, shared)
     (arguments.output / "begins.tsv").unlink(missing_ok=True)
     later = shifted(study, plan, arguments) if arguments.deadline else []
+    if part:
+        print(f"a part of the study, {part.words}: {len(part.cells)} of {len(study.cells)} cells")
     for line in [*lines(plan), *sharing.lines(shared), *later]:
         print(line)
     print(

@@ -22,7 +22,7 @@ from joulegrid.study.specs import Specs
 
 # cells -> models, machines and workloads of 100 configurations each
 SIZES = {1000: (10, 1, 1), 10_000: (10, 2, 5), 50_000: (50, 2, 5)}
-ONLY = "grid={include: [{model: m0}]}"
+ONLY = "only=model=m0"
 
 
 def sized(cells: int) -> dict:

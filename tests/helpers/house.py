@@ -60,10 +60,11 @@ import os
 try:
     found = study.load(["config/study.yaml"])
     specs = Specs(found)
-    unfit = infeasible.of_study(specs)
+    site = sites.load(found.data.get("site"), found)
+    unfit = infeasible.of_study(specs, site.data)
     every = list(jobs_of(specs))
     jobs = sent(every, unfit)
-    shelf = Shelf(sites.load(found.data.get("site"), found).artifacts, every)
+    shelf = Shelf(site.artifacts, every)
     folder = f"results/studies/{found.name}/"
     steps = conclusions.conclusions(found, jobs, unfit)
     missing = shelf.missing(jobs)

@@ -291,6 +291,7 @@ NOT_REACHED = {
             "joulegrid.planning.formats",
             "joulegrid.planning.host",
             "joulegrid.planning.infeasible",
+            "joulegrid.planning.infeasible_making",
             "joulegrid.planning.making",
             "joulegrid.planning.memory",
             "joulegrid.planning.open_cells",

@@ -7,7 +7,6 @@ from joulegrid.planning import memory
 from joulegrid.planning.architecture import from_config, known_models
 from joulegrid.planning.devices import devices
 from joulegrid.planning.feasibility import slower, why_not
-from joulegrid.planning.formats import HALF, Format
 
 BF16 = {"method": "cast", "dtype": "bfloat16"}
 FP16 = {"method": "cast", "dtype": "float16"}
@@ -135,31 +134,9 @@ def test_a_batch_needs_its_caches():
     assert grouped is None
 
 
-def test_training_needs_sixteen_bytes_per_parameter():
-    """ZeRO, section 3.1: 1.5 billion parameters need 24 GB with Adam in mixed precision."""
-    model = published.architecture("Qwen2-1.5B")
-    need = memory.to_train(model, HALF["bfloat16"], model.parameters, 1, 1)
-    assert need.weights + need.states == pytest.approx(16 * model.parameters)
-
-
-def test_lora_needs_states_of_its_factors_only():
-    """Rank 16 on all linear layers of Llama-3.1-8B: 41.9 million parameters (peft's count)."""
-    model = published.architecture("Llama-3.1-8B")
-    trained = memory.lora_parameters(model, 16)
-    assert trained == 41_943_040
-    need = memory.to_train(model, Format(4.5, "bitsandbytes-4bit"), trained, 1, 1024)
-    assert need.total < 24e9 * memory.USABLE
-    whole = memory.to_train(model, HALF["bfloat16"], model.parameters, 1, 1024)
-    assert whole.total > 80e9
-
-
-def test_calibration_holds_one_block():
-    """The largest model here fits a small board block by block, but not its Hessians."""
-    model = published.architecture("Llama-3.1-405B")
-    first = memory.to_calibrate(model, 128, 512, second_order=False)
-    second = memory.to_calibrate(model, 128, 512, second_order=True)
-    assert first.weights == pytest.approx(model.linear / 126 * 4)
-    assert second.states - first.states == pytest.approx(4 * 3 * 53248**2, rel=1e-3)
+def test_adapters_of_all_linear_layers():
+    """Rank 16 on Llama-3.1-8B: 41.9 million parameters (peft's count)."""
+    assert memory.lora_parameters(published.architecture("Llama-3.1-8B"), 16) == 41_943_040
 
 
 # ---------------------------------------------------------------- support

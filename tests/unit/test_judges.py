@@ -65,6 +65,18 @@ def names(paths):
     return {path.split("/", 2)[2].rsplit("/", 2)[0] for path in paths}
 
 
+def test_some_cells_need_the_answers_that_theirs_are_judged_against(study_data):
+    planned = Specs(study.from_data(with_arena(study_data), "study.yaml"))
+    nf4 = [cell for cell in planned.study.cells if cell[2:4] == ("half", "nf4")]
+    found = {job.path for job in jobs_of(planned, nf4)}
+    assert names(path for path in found if path.startswith("judgments/")) == {"none/half/nf4"}
+    assert names(path for path in found if path.startswith("texts/")) == {
+        "none/half/nf4",
+        "none/none/fp32",
+    }
+    assert found < {job.path for job in jobs_of(planned)}
+
+
 def test_every_configuration_but_the_baseline_is_judged_against_it(study_data):
     assert names(judged(study_data)) == {
         "none/none/nf4",

@@ -135,14 +135,14 @@ def test_measured_sessions_calibrate_their_engine_and_kernel_alone(data):
 
 
 def test_what_to_measure_first(data, any_code):
-    """Of the cells of a group three; nothing where some were measured."""
+    """Of the cells of a group five; nothing where some were measured."""
     lengths = {f"w{n}": {**data["workload"]["questions"], "new_tokens": n} for n in (8, 64, 512)}
     data["workload"] = lengths
     made = study.from_data(data, "test")
     found = judged(made, {})
     first = cells.measured_first(found)
     chosen = first["large", "transformers", "dense"]
-    assert len(set(chosen)) == 3
+    assert len(set(chosen)) == 5
     assert {cell.quantization for cell in chosen} == {"fp16"}
     told = next(each for each in found if each.cell == chosen[0])
     run, work = run_of(told), told.case.work
@@ -151,7 +151,7 @@ def test_what_to_measure_first(data, any_code):
     assert ("large", "transformers", "dense") not in cells.measured_first(then)
     # whoever asks for them gets all of them, one session each
     specs = Specs(made)
-    assert {job.path for job in cells.first_sessions(specs, {})} == {
+    assert {job.path for job in cells.first_sessions(specs, {}, made.cells)} == {
         specs.energy(cell, 1).path for named in first.values() for cell in named
     }
 

@@ -87,18 +87,20 @@ PLAN = """
 import json, sys
 sys.path.insert(0, "scripts")
 from joulegrid.planning import plan
-from joulegrid.study import sites, study
+from joulegrid.study import only, sites, study
 from joulegrid.study.specs import Specs
 made = study.load(["config/study.yaml"])
-found = plan.of_study(Specs(made), sites.artifacts_of(made.data.get("site")))
+artifacts = sites.artifacts_of(made.data.get("site"))
+part = only.part_of(made, sys.argv[1]) if sys.argv[1:] else None
+found = plan.of_study(Specs(made), artifacts, part=part)
 later = {each.kind: each.to_run for each in found.open.jobs} if found.open else None
 print(json.dumps([found.to_run, later]))
 """
 
 
-def planned(place):
+def planned(place, *part):
     """Where the records lie that the plan would make; and how many more of each kind at most."""
-    command = [sys.executable, "-c", PLAN]
+    command = [sys.executable, "-c", PLAN, *part]
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
     paths, later = json.loads(done.stdout)
     return {path.rpartition("/")[0] for path in paths}, later
@@ -108,9 +110,9 @@ def places(jobs):
     return {path for _, path in jobs}
 
 
-def dry_run(place):
+def dry_run(place, *options):
     """What a dry-run says, and the jobs that compute in it."""
-    said = house.snakemake(place, "--dry-run", "--printshellcmds").stdout
+    said = house.snakemake(place, "--dry-run", "--printshellcmds", *options).stdout
     found = {(script, path.rpartition("/")[0]) for script, path in house.JOB.findall(said)}
     return said, {job for job in found if job[0] not in house.CONCLUSIONS}
 
@@ -137,6 +139,10 @@ def roles(place):
     return found
 
 
+# Both numbers of epochs, without weights that are pruned
+LORAS = "training=lora pruning=none"
+
+
 def cells_of(training):
     return {f"{training}/{pruning}/{quantization}" for pruning, quantization in SECOND[training]}
 
@@ -154,6 +160,11 @@ def test_the_best_go_on_and_nothing_is_made_twice(two_loops):
     assert "scripts/select_trained.py" in said
     assert jobs == first()
     assert planned(place) == (places(first()), {"pruned": 1, "energy": 6, "quality": 6})
+    # a part has its cells of the first loop, and decides nothing
+    said, jobs = dry_run(place, "--config", f"only={LORAS}")
+    assert jobs == {job for job in first() if "/qlora" not in job[1]}
+    assert "select_trained" not in said
+    assert planned(place, LORAS) == (places(jobs), {"energy": 2, "quality": 2})
     # one call runs both loops
     house.snakemake(place, STUDY, "--cores", "2")
     names = [(each["training"], each["goes_on"]) for each in selected(place)["candidates"]]
@@ -193,6 +204,9 @@ def test_the_best_go_on_and_nothing_is_made_twice(two_loops):
     assert planned(place) == (set(), None)
     changed(place, data, count=3)
     assert planned(place) == (places(second("lora-e2")), None)
+    _, jobs = dry_run(place, "--config", f"only={LORAS}")
+    assert jobs == of_cells("lora-e2", [("none", "nf4")])
+    assert planned(place, LORAS) == (places(jobs), None)
     # a finding never goes on, and a candidate's record that is gone opens the selection again
     for path in (place / "results/energy/tiny/qlora/none/nf4").rglob("*.json"):
         record = {k: v for k, v in json.loads(path.read_text()).items() if k in HEADER}

@@ -5,8 +5,7 @@ variable says which it is.
 """
 
 import json
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from operator import attrgetter
 from types import MappingProxyType
@@ -36,10 +35,11 @@ from joulegrid.analysis.variables import (
 )
 from joulegrid.records import nameless, written_by
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, Cell, Configuration
+from joulegrid.study.infeasible import Infeasible
 from joulegrid.study.job import Job
 from joulegrid.study.methods import ARENA, METHODS, Weights
 from joulegrid.study.parts import UNSPECIFIC
-from joulegrid.study.shelf import Shelf, place_of
+from joulegrid.study.shelf import Shelf
 from joulegrid.study.specs import Specs
 from joulegrid.study.study import Study
 
@@ -48,22 +48,22 @@ ALL_CELLS = "all"
 
 
 def merge(
-    specs: Specs, shelf: Shelf, infeasible: Mapping[Cell, str] = MappingProxyType({})
+    specs: Specs, shelf: Shelf, infeasible: Infeasible = MappingProxyType({})
 ) -> tuple[xr.DataTree, Missing]:
-    """All records of a study as one tree; `infeasible` are the cells that no job was sent for since
-    they are known not to fit, and why.
+    """All records of a study as one tree; `infeasible` is what no job was sent for since it is
+    known not to fit, and why.
 
     Returns
     -------
     The tree, with the groups of `describe.GROUPS` that jobs measure, and a row {kind, path, status,
     reason} for each record that is not a measurement.
     """
-    records = Records(shelf)
+    records = Records(shelf, infeasible)
     known: dict[str, dict[str, Any]] = {}
     row_of = partial(_row_of, records, known)
     groups = {
         "/": xr.Dataset(attrs=_attributes(specs)),
-        **_energy(specs, records, infeasible),
+        **_energy(specs, records),
         **evaluations.groups(specs, records, _labels(specs, CONFIGURATION_AXES)),
         "/training": trained.group(specs, _labels(specs, ("model", "training")), row_of),
         "/weights": _weights(specs, row_of),
@@ -117,9 +117,7 @@ def _labels(specs: Specs, axes: Iterable[str]) -> dict[str, list[str]]:
     return {axis: sorted(specs.study.labels(axis)) for axis in axes}
 
 
-def _energy(
-    specs: Specs, records: Records, infeasible: Mapping[Cell, str]
-) -> dict[str, xr.Dataset]:
+def _energy(specs: Specs, records: Records) -> dict[str, xr.Dataset]:
     """The groups energy and lengths, points where a workload has several, and replay."""
     study = specs.study
     sessions = range(1, study.data["protocol"]["sessions"] + 1)
@@ -147,8 +145,9 @@ def _energy(
     for cell in study.cells:
         for session in sessions:
             measured.clear()
-            row = _not_sent(specs, cell, session, infeasible)
-            if row is None:
+            if (why := study.unsupported(cell)) is not None:
+                row = {"status": STATUS.index("unsupported"), "reason": why}
+            else:
                 row = records.row(specs.energy(cell, session), Session, extract)
             table.add((*cell, session), row)
             if cell.workload in sweeps.counts:
@@ -162,17 +161,6 @@ def _energy(
     several = {"/points": sweeps.dataset(), "/replay": replays.dataset()}
     known = {name: group for name, group in several.items() if group is not None}
     return {"/energy": dataset, "/lengths": lengths.dataset(), **known}
-
-
-def _not_sent(
-    specs: Specs, cell: Cell, session: int, infeasible: Mapping[Cell, str]
-) -> dict[str, Any] | None:
-    """The row of a session that no job was sent for, None where one was."""
-    if (why := specs.study.unsupported(cell)) is not None:
-        return {"status": STATUS.index("unsupported"), "reason": why}
-    if cell in infeasible and not os.path.exists(place_of(specs.energy(cell, session))):
-        return {"status": STATUS.index("infeasible"), "reason": infeasible[cell]}
-    return None
 
 
 def _said(ways: set[Ways], component: str) -> str:

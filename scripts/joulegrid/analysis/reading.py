@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from msgspec import MsgspecError
@@ -28,6 +29,8 @@ from joulegrid.records import (
     UNSUPPORTED,
 )
 from joulegrid.study.accept import reasons
+from joulegrid.study.infeasible import Infeasible
+from joulegrid.study.infeasible import reason as why_not_sent
 from joulegrid.study.shelf import RESULTS, Shelf
 from joulegrid.study.specs import Job
 
@@ -43,8 +46,8 @@ Shape = TypeVar("Shape", Session, Evaluation, Judgments, Texts, Made, Model, Tra
 class Records:
     """Reads records, and notes which are not there or are no measurement."""
 
-    def __init__(self, shelf: Shelf):
-        self.shelf = shelf
+    def __init__(self, shelf: Shelf, infeasible: Infeasible = MappingProxyType({})):
+        self.shelf, self._infeasible = shelf, infeasible
         self.missing: Missing = []
         # kind of job -> (seconds, joules) of each whose result is there
         self.spent: dict[str, list[tuple[float, float]]] = {}
@@ -53,12 +56,14 @@ class Records:
         self, job: Job, shape: type[Shape], extract: Callable[[Shape], dict[str, Any]]
     ) -> dict[str, Any]:
         """Status, id, reason and, of a record that is ok, what `extract` takes out of it; that may
-        have a status of its own.
+        have a status of its own. Of what is known not to fit no record is missing.
 
         A record that is not what a job writes is damaged, wherever that shows: `shape` holds all
         that is taken out of it, and what has another one is not read.
         """
         content, path = self._read(job)
+        if content is None and (why := why_not_sent(self._infeasible, job.labels)) is not None:
+            return {"status": STATUS.index("infeasible"), "reason": why, "accepted": None}
         row: dict[str, Any] = {}
         status, reason, accepted = "missing", "", None
         if content is None:

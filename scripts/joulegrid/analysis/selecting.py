@@ -3,7 +3,6 @@ dataset of a study that selects.
 """
 
 import json
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,17 +15,18 @@ from joulegrid.errors import InputError
 from joulegrid.records import SCHEMA_VERSION
 from joulegrid.study import selection
 from joulegrid.study.grid import CELL_AXES, Cell
+from joulegrid.study.infeasible import Infeasible
 from joulegrid.study.selection import Trained
 from joulegrid.study.shelf import Shelf, jobs_of
 from joulegrid.study.specs import Specs
 
 NUMBERS = ("score", "score_ci95", "efficiency", "quality", "energy_per_token")
-NONE: Mapping[Cell, str] = MappingProxyType({})
+NONE: Infeasible = MappingProxyType({})
 OPEN = "The selection is open: a record that it is decided by is not there yet."
 
 
 def select(
-    specs: Specs, shelf: Shelf, chosen: dict[str, Any], infeasible: Mapping[Cell, str] = NONE
+    specs: Specs, shelf: Shelf, chosen: dict[str, Any], infeasible: Infeasible = NONE
 ) -> dict[str, Any]:
     """Rank the candidates of a study and say who goes on, and why.
 
@@ -148,7 +148,7 @@ def merged(
     specs: Specs,
     shelf: Shelf,
     content: dict[str, Any] | None,
-    infeasible: Mapping[Cell, str] = NONE,
+    infeasible: Infeasible = NONE,
 ) -> tuple[xr.DataTree, Missing]:
     """The dataset of a study that selects: the first loop, the second one of what goes on, and of
     the rest those cells whose records are all there, from an earlier selection.

@@ -15,9 +15,9 @@ from joulegrid.study.grid import CELL_AXES
 Said = dict[str, Any]
 
 
-def said_before(cells: Iterable[Judged], path: Path) -> list[Said]:
+def said_before(cells: Iterable[Judged], path: Path, of_part: bool = False) -> list[Said]:
     """A row for each cell of which something was said before a session of it was there: now, or by
-    the earlier plan at `path`.
+    the earlier plan at `path`; of a part of a study, what that said of all others too.
 
     Returns
     -------
@@ -27,11 +27,12 @@ def said_before(cells: Iterable[Judged], path: Path) -> list[Said]:
     earlier = {tuple(row[axis] for axis in CELL_AXES): row for row in read(path)}
     found = []
     for each in cells:
+        before = earlier.pop(tuple(each.cell), None)
         if not each.measured and each.session is not None:
             found.append(_row(each, each.session))
-        elif tuple(each.cell) in earlier:
-            found.append(earlier[tuple(each.cell)])
-    return found
+        elif before is not None:
+            found.append(before)
+    return [*found, *(earlier.values() if of_part else ())]
 
 
 def _row(each: Judged, session: Forecast) -> Said:

@@ -1,7 +1,7 @@
 """The cells of a study as cases, judged and predicted."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
@@ -18,13 +18,14 @@ from joulegrid.planning.ranges import Forecast, Range, forecast
 from joulegrid.planning.sessions import known_s, session
 from joulegrid.planning.sizes import architecture_of
 from joulegrid.study.grid import Cell
+from joulegrid.study.infeasible import Infeasible
 from joulegrid.study.job import Job
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
 from joulegrid.study.specs import Specs
 from joulegrid.study.study import Study
 
-PILOT, MOST_CASES = 3, 300  # cells to measure first, and those that they are chosen from
+PILOT, MOST_CASES = 5, 300  # cells to measure first, and those that they are chosen from
 NOT_SENT, NOT_EXPECTED = "it is not sent", "does not run"
 MOST_ROWS = 40  # that calibrate one group: more teach little and take time
 
@@ -100,7 +101,7 @@ Measured = Mapping[Cell, Sequence[Run]]
 def judged(
     study: Study,
     measured: Measured,
-    infeasible: Mapping[Cell, str] = MappingProxyType({}),
+    infeasible: Infeasible = MappingProxyType({}),
     model_of: Callable[[str], Architecture | None] | None = None,
 ) -> list[Judged]:
     """Every cell of a study; what was measured calibrates the cells of the same hardware entry,
@@ -258,11 +259,11 @@ def _gpus(study: Study, cell: Cell) -> int:
     return hardware.get("gpus", 1) if hardware["device"] == "cuda" else 0
 
 
-def first_sessions(specs: Specs, infeasible: Mapping[Cell, str]) -> list[Job]:
-    """The first session of every cell that is to be measured first, of those too that were: who
-    asks again gets the same.
+def first_sessions(specs: Specs, infeasible: Infeasible, cells: Iterable[Cell]) -> list[Job]:
+    """The first session of every cell, of some, that is to be measured first, of those too that
+    were: who asks again gets the same.
     """
-    found = judged(specs.study, {}, infeasible)
+    found = judged(specs.study.of_cells(cells), {}, infeasible)
     return [specs.energy(cell, 1) for cells in measured_first(found).values() for cell in cells]
 
 

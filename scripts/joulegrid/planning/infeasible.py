@@ -26,31 +26,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from joulegrid.planning.architecture import Architecture, from_config, known_models
+from joulegrid.planning import infeasible_making
+from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import GIGA, Device, matching
 from joulegrid.planning.feasibility import format_of
-from joulegrid.planning.memory import Need, to_run
-from joulegrid.planning.sizes import (
-    config_of_model,
-    prompts_of,
-    tokens_of,
-)
+from joulegrid.planning.memory import GIB, SURE, Need, to_run
+from joulegrid.planning.sizes import counted, prompts_of, tokens_of
 from joulegrid.records import OK, OOM
 from joulegrid.study.grid import Cell
+from joulegrid.study.infeasible import reason
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
 from joulegrid.study.points import least
 from joulegrid.study.shelf import place_of
 from joulegrid.study.specs import Specs
 
-GIB = 1.073741824  # a board that is sold by GB has at most as many GiB
-SURE = 0.95  # bits of mixed formats differ from model to model; no architecture's sizes by as much
 MOST_BYTES = 8.0  # of a token of a prompt
 # Where less of the memory was needed, something else was wrong: nothing is learned, or read
 NEAR = 0.6
 MOST_READ = 3  # records of cells that are equal but for masks of zeros
-# Kinds of models whose published weights are in 4 or 8 bits already
-QUANTIZED = frozenset({"gpt_oss", "deepseek_v3"})
 MASKS = frozenset({"none", "magnitude", "wanda", "sparsegpt"})  # prunings that keep all sizes
 
 
@@ -75,16 +69,32 @@ class Share(NamedTuple):
     words: str
 
 
-def of_study(specs: Specs) -> dict[Cell, str]:
-    """The cells of a study that are known not to fit, and why; empty where the study wants all of
-    them to be tried. Cells that were tried are among them: their records stay.
+def of_study(specs: Specs, site: dict[str, Any] | None = None) -> dict[tuple[str, ...], str]:
+    """What of a study is known not to fit, and why: cells, and by their first labels weights that
+    cannot be made, whose cells are among these; empty where the study wants all to be tried. Cells
+    that were tried are among them: their records stay.
+
+    Parameters
+    ----------
+    site
+        the site file, which says on which boards weights are made; None without one.
     """
     if specs.study.data["protocol"]["infeasible"] == "try":
         return {}
+    study, found = specs.study, _cells(specs)
+    if not_made := infeasible_making.of_study(specs, site):
+        for cell in study.cells:
+            if (why := reason(not_made, cell)) is not None and study.unsupported(cell) is None:
+                found[cell] = why
+    return found | not_made
+
+
+def _cells(specs: Specs) -> dict[tuple[str, ...], str]:
+    """The cells of a study that are known not to fit their boards, and why."""
     groups: dict[tuple[str, str, str], dict[Share, list[Cell]]] = {}
     for cell, share in _shares(specs).items():
         groups.setdefault(share.group, {}).setdefault(share, []).append(cell)
-    found: dict[Cell, str] = {}
+    found: dict[tuple[str, ...], str] = {}
     for members in groups.values():
         if max(share.low for share in members) <= NEAR:
             continue
@@ -92,7 +102,7 @@ def of_study(specs: Specs) -> dict[Cell, str]:
         learned = "" if margin == 1 else f"; what was tried there makes that {margin:.2f} times"
         for share, cells in members.items():
             if share.low * margin > 1 + 1e-9:
-                found |= dict.fromkeys(cells, share.words + learned)
+                found.update((cell, share.words + learned) for cell in cells)
     return found
 
 
@@ -104,7 +114,7 @@ def _shares(specs: Specs) -> dict[Cell, Share]:
     if not any(boards.values()):
         return {}
     masks = {label for label, entry in study.data["pruning"].items() if entry["method"] in MASKS}
-    sizes = cache(lambda label: _counted(study.data["model"][label]))
+    sizes = cache(lambda label: counted(study.data["model"][label]))
     lengths = cache(lambda label: _lengths(study.data["workload"][label]))
 
     def share(model: str, quantization: str, hardware: str, engine: str, workload: str) -> Any:
@@ -130,27 +140,6 @@ def _boards(entry: Mapping[str, Any]) -> list[Device]:
     """The boards that a hardware entry may mean; none where one of them shares its memory."""
     found = matching(entry["gpu"], entry.get("gpu_memory_gb")) if entry.get("gpu") else []
     return [] if any(board.memory_kind == "LPDDR" for board in found) else found
-
-
-def _counted(entry: dict[str, Any]) -> Architecture | None:
-    """The sizes of a model whose kind was compared with real ones; None of others, and of weights
-    that are quantized as they come.
-    """
-    config = config_of_model(entry)
-    if config is None or "quantization_config" in config or _kind(config) not in _kinds():
-        return None
-    return from_config(config)
-
-
-def _kind(config: Mapping[str, Any]) -> Any:
-    return config.get("text_config", config).get("model_type", config.get("model_type"))
-
-
-@cache
-def _kinds() -> frozenset[str]:
-    """Kinds of models whose count of parameters was compared with transformers' own."""
-    compared = {_kind(m["config"]) for m in known_models().values() if m["parameters"]}
-    return frozenset(compared - QUANTIZED)
 
 
 class _Lengths(NamedTuple):

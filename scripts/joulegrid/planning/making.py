@@ -7,7 +7,7 @@ is no default, records alone say how long a job takes per parameter of its model
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from joulegrid.units import J_PER_KWH
 # group, of the power of a board
 DEFAULT, EACH, POWER = 0.9, 0.35, 0.3
 PER_HOUR = 3600.0
+NO_DEFAULT = ("energy", "scores", "judgments")  # sessions are predicted elsewhere
 
 Group = tuple[str, str]  # kind and method; of quality kind and task, whose data differ
 
@@ -83,7 +84,8 @@ def efforts(
     model_of
         the sizes of a model by its label, None where they are not known.
     """
-    known = _Known(specs, site, model_of)
+    jobs = list(jobs)
+    known = _Known(specs, site, model_of, taken.keys() | {job.path for job in jobs})
     groups: dict[Group, _Of] = {}
     for job in jobs:
         if job.kind == "energy" or (job.path not in to_run and job.path not in taken):
@@ -105,14 +107,35 @@ def efforts(
     return {kind: _sum(parts) for kind, parts in kinds.items()}
 
 
+def by_default(
+    specs: Specs,
+    jobs: Iterable[Job],
+    site: dict[str, Any] | None,
+    model_of: Callable[[str], Architecture | None],
+) -> dict[str, float]:
+    """Path of a job -> the seconds that it takes by default, of those that have a default;
+    arguments as of `efforts`.
+    """
+    jobs = list(jobs)
+    known = _Known(specs, site, model_of, {job.path for job in jobs})
+    found = {job.path: known.seconds(job) for job in jobs if job.kind not in NO_DEFAULT}
+    return {path: seconds for path, seconds in found.items() if seconds is not None}
+
+
 class _Known:
-    """What is known of the jobs of a study, each thing worked out once."""
+    """What is known of the jobs of a study, each thing worked out once; `there` are the paths of
+    those that a run makes or has.
+    """
 
     def __init__(
-        self, specs: Specs, site: dict[str, Any] | None, model_of: Callable[..., Any]
+        self,
+        specs: Specs,
+        site: dict[str, Any] | None,
+        model_of: Callable[..., Any],
+        there: Set[str],
     ) -> None:
         self._specs, self._data = specs, specs.study.data
-        self._model_of = model_of
+        self._model_of, self._there = model_of, there
         self.place = cache(lambda kind: self._place(kind, site))
 
     def group(self, job: Job) -> Group:
@@ -143,6 +166,8 @@ class _Known:
         sizes, labels = Sizes(model, place), job.labels
         if job.kind == "training":
             entry, before = self._data["training"][labels[1]], self._specs.goes_on_with(job)
+            if before is not None and before.path not in self._there:
+                before = None
             shared = self._data["training"][before.labels[1]]["epochs"] if before else 0
             return effort.training(entry, entry["epochs"] - shared, sizes)
         if job.kind == "trained":

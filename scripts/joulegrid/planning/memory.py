@@ -2,7 +2,7 @@
 all boards together.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.formats import Format
@@ -12,12 +12,16 @@ from joulegrid.planning.prediction import KV_BYTES
 # board. 3 of 1,320 published cells that ran are forbidden by 1.5 GB and 93 % (docs/planning.md);
 # llama.cpp needs less
 OVERHEAD = {"transformers": 1.5e9, "vllm": 1.5e9, "llamacpp": 0.4e9}
+GIB = 1.073741824  # a board that is sold by GB has at most as many GiB
+SURE = 0.95  # bits of mixed formats differ from model to model; no architecture's sizes by as much
 USABLE = 0.93  # of a board's memory: the driver's own share, and fragmentation
 VECTORS = 12  # of the hidden width that a token holds while it passes a block
-ADAM = 12.0  # bytes per trained parameter: master copy and two moments in 32 bits
-TRAINED = 4.0  # weight and gradient in 16 bits (both: Rajbhandari et al. 2020, ZeRO, section 3.1)
-FLOAT32 = 4.0
-HALF = 2.0
+FLOAT32, HALF, MASK = 4.0, 2.0, 1.0
+# Bytes per trained parameter, in 32 bits: with the weight 16, as many as in mixed precision
+# (Rajbhandari et al. 2020, ZeRO, section 3.1)
+GRADIENT, MOMENTS = 4.0, 8.0
+SMALLER = ("layers", "blocks")  # prunings behind which a model of another size is recovered
+FACTORED = 24.0  # per entry of a Hessian: in 64 bits itself, the unit matrix and a factor
 
 
 class Need(NamedTuple):
@@ -80,35 +84,27 @@ def to_run(
     )
 
 
-def to_train(
-    model: Architecture,
-    form: Format,
-    trained: float,
-    sequences: float,
-    tokens: float,
-    boards: int = 1,
-) -> Need:
-    """What fine-tuning needs: AdamW in mixed precision, activations kept per block
-    (checkpointing).
+def to_train(model: Architecture, entry: dict[str, Any]) -> Need:
+    """What fine-tuning surely holds at once: of all weights these, their gradients and two moments
+    of AdamW, in 32 bits (also where it computes in 16); of adapters the base in its format, which
+    the backward pass asks for. Activations, adapters and overhead are counted as nothing.
 
     Parameters
     ----------
-    trained
-        parameters that are trained: all of them, or those of LoRA's two factors
-        (`lora_parameters`).
+    entry
+        a training of a study.
     """
-    whole = trained >= model.parameters
-    held = model.parameters * HALF if whole else weights_bytes(model, form)
-    more = TRAINED - HALF if whole else TRAINED
-    passing = sequences * tokens * model.hidden * HALF
-    logits = sequences * tokens * model.head / max(model.hidden, 1) * FLOAT32
-    return Need(
-        weights=held,
-        cache=0.0,
-        activations=passing * (model.layers + 2 * VECTORS) + 2 * logits,
-        states=trained * (ADAM + more),
-        overhead=OVERHEAD["transformers"] * boards,
-    )
+    kind, precision = entry["method"], entry.get("precision")
+    if kind == "full":
+        weights, states = FLOAT32 * model.parameters, (GRADIENT + MOMENTS) * model.parameters
+    elif kind == "lora":
+        # of what passes a block: an embedding may be looked up in main memory
+        weights, states = (FLOAT32 if precision == "float32" else HALF) * model.linear, 0.0
+    else:
+        outside = model.head + (0.0 if model.tied else model.embedding)
+        packed = (model.linear + model.routed) * (1.0 if precision == "int8" else 0.5)
+        weights, states = packed + HALF * outside, 0.0
+    return Need(weights, cache=0.0, activations=0.0, states=states, overhead=0.0)
 
 
 def lora_parameters(model: Architecture, rank: int) -> float:
@@ -120,24 +116,34 @@ def lora_parameters(model: Architecture, rank: int) -> float:
     return float(rank * model.layers * (attention + 3 * (model.hidden + model.inner)))
 
 
-def to_calibrate(model: Architecture, samples: int, tokens: int, second_order: bool) -> Need:
-    """What pruning and quantizing with calibration need on the device: one block at a time, in 32
-    bits, the hidden states of all samples before and after it, and statistics of its inputs.
+def to_prune(model: Architecture, entry: dict[str, Any]) -> Need:
+    """What pruning a dense model surely holds at once on its one board: with a calibration text one
+    block, and the hidden states of all samples before it and, but for gradients, behind it; of
+    SparseGPT the Hessians of a block's inputs, and what factoring the largest in 64 bits takes
+    beside. Recovery behind masks has the whole model there, and for its backward pass all updated
+    weights and their masks. Overhead is counted as nothing.
 
     Parameters
     ----------
-    second_order
-        whether a Hessian of each layer's inputs is kept and factored (SparseGPT, GPTQ), or only
-        their norms.
+    entry
+        a pruning of a study.
     """
-    block = (model.linear + model.routed) / model.layers * FLOAT32
-    states = 2.0 * samples * tokens * model.hidden * HALF
-    widest = max(model.inner, model.hidden)
-    statistics = FLOAT32 * (3 * widest**2 if second_order else widest)
-    return Need(
-        weights=block,
-        cache=0.0,
-        activations=states + tokens * model.hidden * VECTORS * FLOAT32,
-        states=statistics,
-        overhead=OVERHEAD["transformers"],
-    )
+    needs = [_to_calibrate(model, entry)] if "calibration" in entry else []
+    if "recovery" in entry and entry["method"] not in SMALLER:
+        weights = HALF * model.parameters + (HALF + MASK) * model.linear
+        needs.append(Need(weights, cache=0.0, activations=0.0, states=0.0, overhead=0.0))
+    nothing = Need(0.0, 0.0, 0.0, 0.0, 0.0)
+    return max(needs, key=lambda need: need.total, default=nothing)
+
+
+def _to_calibrate(model: Architecture, entry: dict[str, Any]) -> Need:
+    told, block = entry["calibration"], model.linear / model.layers
+    states = told["samples"] * told["tokens"] * model.hidden
+    if entry.get("importance") == "taylor":  # in 32 bits, with its gradients
+        return Need((FLOAT32 + GRADIENT) * block, 0.0, FLOAT32 * states, 0.0, 0.0)
+    hessians = 0.0
+    if entry["method"] == "sparsegpt" and "modules" not in entry:
+        narrow = min(model.attention_width, model.hidden)
+        gathered = FLOAT32 * (2 * model.hidden**2 + narrow**2 + model.inner**2)
+        hessians = gathered + FACTORED * model.inner**2
+    return Need(HALF * block, 0.0, 2 * HALF * states, hessians, 0.0)

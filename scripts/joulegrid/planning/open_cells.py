@@ -1,19 +1,18 @@
 """What a run of a study will have to do, and what its selection of trained models leaves open."""
 
-from collections.abc import Mapping
-
 from joulegrid.analysis import selecting
 from joulegrid.records import ROOT, identity
 from joulegrid.study import selection
 from joulegrid.study.conclusions import Conclusion
 from joulegrid.study.grid import Cell
+from joulegrid.study.infeasible import Infeasible
 from joulegrid.study.selection import Trained
 from joulegrid.study.shelf import RESULTS, Shelf, jobs_of, sent
 from joulegrid.study.specs import Specs
 
 
 def split(
-    specs: Specs, shelf: Shelf, steps: dict[str, Conclusion], infeasible: Mapping[Cell, str]
+    specs: Specs, shelf: Shelf, steps: dict[str, Conclusion], infeasible: Infeasible
 ) -> tuple[list[Cell], list[Cell]]:
     """The cells that are decided, and the most of the others that may come to them; for those that
     are `infeasible` no job is sent.
@@ -28,7 +27,7 @@ def split(
 
 
 def _known(
-    specs: Specs, shelf: Shelf, step: Conclusion, infeasible: Mapping[Cell, str]
+    specs: Specs, shelf: Shelf, step: Conclusion, infeasible: Infeasible
 ) -> list[Trained] | None:
     """What goes on, as the rules find it; None while a record that decides it is not there."""
     loops = specs.study.loops

@@ -3,7 +3,7 @@
 import os
 from typing import Any, NamedTuple
 
-from joulegrid.planning.devices import matching
+from joulegrid.planning.devices import Device, matching
 
 # Of a board's data sheet; of power between loaded idle and limit
 COMPUTE_REACHED, BANDWIDTH_REACHED, POWER_REACHED = 0.4, 0.8, 0.6
@@ -66,6 +66,35 @@ def place_of(kind: str, site: dict[str, Any] | None, hardware: dict[str, Any]) -
         parts = resources["gres"].split(":")
         return _board(parts[1] if len(parts) > 2 else "")
     return _cpus(resources.get("cpus_per_task", 1))
+
+
+def boards_of(
+    kind: str, site: dict[str, Any] | None, hardware: dict[str, Any]
+) -> tuple[list[Device], int] | None:
+    """The boards that a job of a kind may have, and how many of them at most; arguments as of
+    `place_of`. Without a site file they are those of this machine, which are those of the hardware
+    entries, or no session would run here.
+
+    Returns
+    -------
+    None where it may run on a CPU, on boards that are not in the table, or that share their memory
+    with the machine.
+    """
+    if site is None:
+        entries = hardware.values()
+        if any(entry["device"] != "cuda" or "gpu" not in entry for entry in entries):
+            return None
+        named = [(matching(e["gpu"], e.get("gpu_memory_gb")), e.get("gpus", 1)) for e in entries]
+    else:
+        resources = {**site["default"], **site["stages"].get(STAGES[kind], {})}
+        parts = str(resources.get("gres", "")).split(":")
+        if len(parts) != 3 or not parts[2].isdigit():
+            return None
+        named = [(matching(parts[1]), int(parts[2]))]
+    boards = [board for found, _ in named for board in found]
+    if not all(found for found, _ in named) or any(b.memory_kind == "LPDDR" for b in boards):
+        return None
+    return boards, max(count for _, count in named)
 
 
 def _board(words: str) -> Place | None:

@@ -19,6 +19,7 @@ from joulegrid.study import sites
 from joulegrid.study.accept import taken_over
 from joulegrid.study.conclusions import Conclusion, conclusions
 from joulegrid.study.grid import Cell
+from joulegrid.study.only import Part, within
 from joulegrid.study.shelf import Shelf, jobs_of, sent
 from joulegrid.study.specs import KINDS, Job, Specs
 from joulegrid.study.study import Study
@@ -96,6 +97,8 @@ class Plan(NamedTuple):
         the paths of records that a run would make.
     open
         None where nothing is.
+    part
+        what was asked for, where all of it is of a part of the study; empty of a whole study.
     """
 
     study: str
@@ -110,6 +113,7 @@ class Plan(NamedTuple):
     fetched: disk.Bytes
     to_run: list[str]
     open: Open | None = None
+    part: str = ""
 
 
 class Facts(NamedTuple):
@@ -125,9 +129,13 @@ States = tuple[set[str], set[str], set[str]]  # paths that are missing, to run, 
 
 
 def of_study(
-    specs: Specs, artifacts: str, at_a_time: int = 1, site: dict[str, Any] | None = None
+    specs: Specs,
+    artifacts: str,
+    at_a_time: int = 1,
+    site: dict[str, Any] | None = None,
+    part: Part | None = None,
 ) -> Plan:
-    """The plan of a study.
+    """The plan of a study, or of a part of it. What is there of the whole study calibrates both.
 
     Parameters
     ----------
@@ -137,20 +145,28 @@ def of_study(
         how many jobs run at once.
     site
         the site file, None without one.
+    part
+        the cells that a run would make, None: all.
     """
-    study, every, unfit = specs.study, list(jobs_of(specs)), infeasible.of_study(specs)
+    study, every, unfit = specs.study, list(jobs_of(specs)), infeasible.of_study(specs, site)
     shelf, steps = Shelf(artifacts, every), conclusions(study, sent(every, unfit), unfit)
     decided, most = open_cells.split(specs, shelf, steps, unfit)
-    jobs, both = (sent(jobs_of(specs, each), unfit) for each in (decided, [*decided, *most]))
-    missing = {job.path for job in shelf.missing(both)}
-    to_run = {job.path for job in shelf.to_make(jobs)}
-    accepted = {done.job.path for done in taken_over(both, shelf)}
-    known = taken.read(both, shelf, missing)
-    models = {job.labels[0]: ROOT / shelf.weights(job) for job in both if job.kind == "models"}
+    whole = sent(jobs_of(specs, [*decided, *most]), unfit)
+    missing = {job.path for job in shelf.missing(whole)}
+    known = taken.read(whole, shelf, missing)
+    models = {job.labels[0]: ROOT / shelf.weights(job) for job in whole if job.kind == "models"}
     model_of = cache(
         lambda label: architecture_of(study.data["model"][label], models[label].parent)
     )
     cells = judged(study.of_cells([*decided, *most]), known.runs, unfit, model_of)
+    both = whole
+    if part is not None:
+        decided, most = within(part, decided), within(part, most)
+        cells = [each for each in cells if each.cell in part.cells]
+        both = sent(jobs_of(specs, [*decided, *most]), unfit)
+    jobs = sent(jobs_of(specs, decided), unfit) if most else both
+    to_run = {job.path for job in shelf.to_make(jobs)}
+    accepted = {done.job.path for done in taken_over(both, shelf)}
     rates = _rates(study, at_a_time, site)
     facts, now = Facts(study, known, site, rates), set(decided)
     of_now = [each for each in cells if each.cell in now]
@@ -170,7 +186,8 @@ def of_study(
         study.name,
         at_a_time,
         rates.prices.currency if rates.prices else "",
-        [*_by_kind(jobs, (missing, to_run, accepted)), _steps(study, steps, missing)],
+        _by_kind(jobs, (missing, to_run, accepted))
+        + ([] if part else [_steps(study, steps, missing)]),
         shares,
         cells,
         made,
@@ -179,6 +196,7 @@ def of_study(
         disk.fetched(study.data, [job for job in jobs if job.path in to_run], model_of),
         sorted(to_run),
         opened,
+        part.words if part else "",
     )
 
 
@@ -193,8 +211,14 @@ def _shares(facts: Facts, jobs: list[Job], cells: list[Judged], states: States) 
             states,
             facts.rates,
         )
-        for label in facts.study.labels("hardware")
+        for label in _entries(facts.study, cells)
     ]
+
+
+def _entries(study: Study, cells: list[Judged]) -> list[str]:
+    """The hardware entries that some cells are measured on, as the study orders them."""
+    there = {each.cell.hardware for each in cells}
+    return [label for label in study.labels("hardware") if label in there]
 
 
 def _rates(study: Study, at_a_time: int, site: dict[str, Any] | None) -> Rates:

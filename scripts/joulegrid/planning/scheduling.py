@@ -28,7 +28,6 @@ from joulegrid.planning.formats import of
 from joulegrid.planning.memory import weights_bytes
 from joulegrid.planning.prediction import Machine, Workload, predict
 from joulegrid.planning.sizes import architecture_of, prompts_of, tokens_of
-from joulegrid.study.grid import Cell
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
 from joulegrid.study.points import points_of
@@ -56,7 +55,10 @@ MEGA = 1e6
 
 
 def measuring(
-    study: Study, hardware: str, otherwise: Mapping[str, int], infeasible: Collection[Cell] = ()
+    study: Study,
+    hardware: str,
+    otherwise: Mapping[str, int],
+    infeasible: Collection[tuple[str, ...]] = (),
 ) -> Asked:
     """What the sessions on a hardware entry ask for.
 

@@ -8,11 +8,13 @@ weights is not counted: the hub's cache shares these without joulegrid.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
+from functools import cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from joulegrid.planning import infeasible
+from joulegrid.planning import infeasible, making
 from joulegrid.planning.cells import Judged
+from joulegrid.planning.sizes import architecture_of
 from joulegrid.study import unused
 from joulegrid.study.grid import Cell, Configuration
 from joulegrid.study.shelf import Shelf, jobs_of, sent
@@ -37,7 +39,7 @@ class Saving(NamedTuple):
     alone, shared
         how many without it and with it.
     hours
-        what it saves of the jobs whose seconds are predicted; None where there are none.
+        what it saves of the jobs whose seconds are predicted, h; None where there are none.
     """
 
     what: str
@@ -51,9 +53,10 @@ def savings(
     specs: Specs,
     elsewhere: Set[str] = frozenset(),
     seconds: Mapping[str, float] = MappingProxyType({}),
-    unfit: Set[Cell] = frozenset(),
+    unfit: Set[tuple[str, ...]] = frozenset(),
 ) -> list[Saving]:
-    """What each kind of sharing saves in a study, all of them together last.
+    """What each kind of sharing saves in a study, all of them together last; of one that selects
+    trained models with the most cells that may go on.
 
     Parameters
     ----------
@@ -62,10 +65,12 @@ def savings(
     seconds
         path of a job -> how long it is predicted to take, s, where it is predicted.
     unfit
-        cells that are known not to fit: no job is sent for them.
+        what is known not to fit: no job is sent for it.
     """
-    study = specs.study
-    jobs = {job.path: job for job in sent(jobs_of(specs), unfit) if _computes(job)}
+    study, loops = specs.study, specs.study.loops
+    if loops is not None:
+        study = study.of_cells(loops.cells(loops.most()))
+    jobs = {job.path: job for job in sent(jobs_of(specs, study.cells), unfit) if _computes(job)}
     runs = Counter(
         cell.configuration
         for cell in study.cells
@@ -74,7 +79,7 @@ def savings(
     # weights and quality of a configuration that no engine runs are made all the same, once
     cells = {each: max(runs[each], 1) for each in study.configurations}
     chains = [
-        (count, [job.path for job in specs.made_from(each) if _computes(job)])
+        (count, [job.path for job in specs.made_from(each) if job.path in jobs])
         for each, count in cells.items()
     ]
 
@@ -147,8 +152,11 @@ def _epochs_of(study: Study, job: Job) -> int:
     return int(study.data["training"][job.labels[1]]["epochs"])
 
 
-def of_study(specs: Specs, artifacts: str, cells: Iterable[Judged]) -> list[Saving]:
-    """What sharing saves in a study, with the hours of its predicted sessions.
+def of_study(
+    specs: Specs, artifacts: str, cells: Iterable[Judged], site: dict[str, Any] | None = None
+) -> list[Saving]:
+    """What sharing saves in a study, with the hours of what is predicted: sessions, and weights and
+    evaluations by default.
 
     Parameters
     ----------
@@ -156,13 +164,16 @@ def of_study(specs: Specs, artifacts: str, cells: Iterable[Judged]) -> list[Savi
         where its weights lie.
     cells
         what the plan says of each.
+    site
+        the site file, None without one.
     """
-    every, unfit = list(jobs_of(specs)), infeasible.of_study(specs).keys()
+    every, unfit = list(jobs_of(specs)), infeasible.of_study(specs, site).keys()
     jobs = sent(every, unfit)
     missing = {job.path for job in Shelf(artifacts, every).missing(jobs)}
     there = {job.id for job in jobs if job.path not in missing}
     said = {each.cell: each.session.seconds for each in cells if each.session is not None}
-    seconds = {
+    model_of = cache(lambda label: architecture_of(specs.study.data["model"][label]))
+    seconds = making.by_default(specs, jobs, site, model_of) | {
         job.path: said[cell]
         for job in jobs
         if job.kind == "energy" and (cell := Cell(*job.labels[:-1])) in said

@@ -2,14 +2,23 @@
 
 import json
 import os
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from joulegrid.planning.architecture import Architecture, from_config, known_config
+from joulegrid.planning.architecture import (
+    Architecture,
+    from_config,
+    known_config,
+    known_models,
+)
 from joulegrid.records import ROOT
 from joulegrid.study.architectures import config_of
 from joulegrid.study.frozen import prompts_in
 
+# Kinds of models whose published weights are in 4 or 8 bits already
+QUANTIZED = frozenset({"gpt_oss", "deepseek_v3"})
 # Assumed where only a run can tell
 BYTES_PER_TOKEN = 4.0  # of English prompts
 TEMPLATE_TOKENS = 30.0  # of a chat template
@@ -30,6 +39,27 @@ def config_of_model(entry: dict[str, Any], made: Path | None = None) -> dict[str
     """
     config = config_in(entry) or (_read(made) if made else None)
     return known_config(str(entry["hub"])) if config is None and "hub" in entry else config
+
+
+def counted(entry: dict[str, Any]) -> Architecture | None:
+    """The sizes of a model whose kind was compared with real ones; None of others, and of weights
+    that are quantized as they come.
+    """
+    config = config_of_model(entry)
+    if config is None or "quantization_config" in config or _kind(config) not in _kinds():
+        return None
+    return from_config(config)
+
+
+def _kind(config: Mapping[str, Any]) -> Any:
+    return config.get("text_config", config).get("model_type", config.get("model_type"))
+
+
+@cache
+def _kinds() -> frozenset[str]:
+    """Kinds of models whose count of parameters was compared with transformers' own."""
+    compared = {_kind(m["config"]) for m in known_models().values() if m["parameters"]}
+    return frozenset(compared - QUANTIZED)
 
 
 def config_in(entry: dict[str, Any]) -> dict[str, Any] | None:

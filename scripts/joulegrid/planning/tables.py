@@ -72,7 +72,7 @@ def cell_rows(plan: Plan) -> list[Row]:
 
 
 def total_rows(plan: Plan) -> list[Row]:
-    """A row per quantity of the whole study: what, unit, 80 % range."""
+    """A row per quantity of all that is planned: what, unit, 80 % range."""
     found = [("sessions to run", "1", _exactly(sum(share.to_run for share in plan.shares)))]
     found.append(("jobs to run", "1", _exactly(sum(jobs.to_run for jobs in plan.jobs))))
     for name, values in _flat(plan.total):
@@ -102,6 +102,7 @@ def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
         write_table(table, folder / name)
     content: dict[str, Any] = {
         "study": plan.study,
+        **({"only": plan.part} if plan.part else {}),
         "jobs_at_a_time": plan.at_a_time,
         "currency": plan.currency,
         "jobs": tables["jobs.tsv"],
@@ -112,7 +113,7 @@ def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
             {"hardware": hardware, "engine": engine, "kernel": kernel, "cells": list(chosen)}
             for (hardware, engine, kernel), chosen in measured_first(plan.cells).items()
         ],
-        "said_before": said_before(plan.cells, folder / "plan.json"),
+        "said_before": said_before(plan.cells, folder / "plan.json", bool(plan.part)),
         "sharing": tables["sharing.tsv"],
         "to_run": plan.to_run,
     }

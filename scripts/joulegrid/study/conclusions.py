@@ -5,7 +5,6 @@ Each of its steps has a spec too. A step's outputs have plain names; that they w
 spec is said by a stamp, a small file beside them with the spec's id in its name, written last.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 from joulegrid.records import ROOT, Spec, digest, identity, sha256_file
 from joulegrid.study import embodied, infeasible, packages, selection, sites, zones
 from joulegrid.study.code import Source
-from joulegrid.study.grid import CELL_AXES, Cell
+from joulegrid.study.grid import CELL_AXES
+from joulegrid.study.infeasible import Infeasible
 from joulegrid.study.specs import Job
 from joulegrid.study.study import Study
 
@@ -60,7 +60,7 @@ class Conclusion:
 
 
 def conclusions(
-    study: Study, jobs: list[Job], unfit: Mapping[Cell, str] = MappingProxyType({})
+    study: Study, jobs: list[Job], unfit: Infeasible = MappingProxyType({})
 ) -> dict[str, Conclusion]:
     """All steps of a study whose jobs are `jobs`, by name; `unfit` are the cells that are known not
     to fit, and why.
@@ -86,7 +86,7 @@ def conclusions(
     return found
 
 
-def _settings(study: Study, unfit: Mapping[Cell, str]) -> dict[str, dict[str, Any]]:
+def _settings(study: Study, unfit: Infeasible) -> dict[str, dict[str, Any]]:
     """What each step is told of the study, beside what it is made from."""
     data = study.data
     timed = any("series" in zone for zone in study.zones.values())

@@ -14,9 +14,11 @@ from pathlib import Path
 from joulegrid.jobs.weights import is_whole
 from joulegrid.records import ROOT
 from joulegrid.study import judges
-from joulegrid.study.grid import Cell
+from joulegrid.study.grid import Cell, Configuration
+from joulegrid.study.infeasible import is_kept_back
 from joulegrid.study.methods import ARENA, GENERATION
 from joulegrid.study.specs import Job, Specs
+from joulegrid.study.study import Study
 
 RESULTS = "results"
 # What tells that a folder of weights is complete: a model's is made of links, the others have a
@@ -36,29 +38,29 @@ def place_of(job: Job) -> str:
     return f"{ROOT}/{RESULTS}/{job.path}.json"
 
 
-def sent(jobs: Iterable[Job], infeasible: Collection[Cell]) -> list[Job]:
-    """`jobs` without the sessions of cells that are known not to fit, as far as these were not
-    tried: a record that is there stays.
+def sent(jobs: Iterable[Job], infeasible: Collection[tuple[str, ...]]) -> list[Job]:
+    """`jobs` without the sessions of cells that are known not to fit, and without weights that
+    cannot be made and all behind these, as far as they were not tried: a record that is there
+    stays.
     """
     if not infeasible:
         return list(jobs)
     return [
         job
         for job in jobs
-        if job.kind != "energy"
-        or Cell(*job.labels[:-1]) not in infeasible
-        or os.path.exists(place_of(job))
+        if not is_kept_back(infeasible, job.labels) or os.path.exists(place_of(job))
     ]
 
 
 def jobs_of(specs: Specs, cells: Iterable[Cell] | None = None) -> Iterator[Job]:
-    """Every job of a study that leaves a record, or of some of its cells; those of cells that no
-    engine runs are left out.
+    """Every job of a study that leaves a record, or of some of its cells and of the answers that
+    theirs are judged against; those of cells that no engine runs are left out.
     """
     study = specs.study if cells is None else specs.study.of_cells(cells)
     sessions = study.data["protocol"]["sessions"]
     seen: dict[str, Job] = {}
-    for configuration in study.configurations:
+    opposed = _opposed(study)
+    for configuration in [*study.configurations, *(each for each, _ in opposed)]:
         seen |= {job.path: job for job in specs.made_from(configuration)}
     yield from seen.values()
     runnable = [cell for cell in study.cells if study.unsupported(cell) is None]
@@ -77,6 +79,22 @@ def jobs_of(specs: Specs, cells: Iterable[Cell] | None = None) -> Iterator[Job]:
             yield specs.texts(configuration, task)
             for metric in entry["metrics"]:
                 yield specs.scores(configuration, task, metric)
+    for configuration, task in opposed:
+        yield specs.texts(configuration, task)
+
+
+def _opposed(study: Study) -> list[tuple[Configuration, str]]:
+    """Configurations that are not those of the study's cells, but whose answers these are judged
+    against, and the task that they answer.
+    """
+    own = set(study.configurations)
+    found = [
+        (judges.opponent(entry, configuration), entry["answers"])
+        for entry in study.data["quality"].values()
+        if entry["method"] == ARENA
+        for configuration in study.configurations
+    ]
+    return list(dict.fromkeys(each for each in found if each[0] not in own))
 
 
 class Shelf:

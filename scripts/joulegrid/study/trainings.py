@@ -2,6 +2,8 @@
 their data has what they ask for.
 """
 
+import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,15 @@ def expanded(data: dict[str, Any]) -> dict[str, Any]:
 
 def _labels(label: str, entry: dict[str, Any]) -> list[str]:
     return [f"{label}-e{epochs}" for epochs in sorted(entry["epochs"])]
+
+
+def named(label: str, known: Iterable[str]) -> list[str]:
+    """Those of the `known` labels of an expanded study that a label of its file means: itself, or
+    all of its numbers of epochs.
+    """
+    pattern = re.compile(rf"{re.escape(label)}(-e[0-9]+)?")
+    found = [name for name in known if pattern.fullmatch(name)]
+    return [label] if label in found else found
 
 
 def as_written(lines: list[str], written: dict[str, Any]) -> list[str]:
