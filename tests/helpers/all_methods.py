@@ -94,13 +94,7 @@ STUDY = {
         "phases": True,
     },
     "quality": {
-        "text": {
-            "method": "perplexity",
-            "text": "config/texts/evaluation.txt",
-            "window": 64,
-            "stride": 32,
-            "tokens": 128,
-        },
+        "text": house.SHORT_TEXT,
         "facts": {"method": "lm-eval", "task": "facts", "folder": "config/tasks/facts"},
         "saf": {
             "method": "generation",

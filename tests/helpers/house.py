@@ -38,6 +38,14 @@ TWO_PROMPTS = {
     "new_tokens": 4,
     "chat": False,
 }
+# The least quality
+SHORT_TEXT = {
+    "method": "perplexity",
+    "text": "config/texts/evaluation.txt",
+    "window": 64,
+    "stride": 32,
+    "tokens": 128,
+}
 JOB = re.compile(r"scripts/(\w+)\.py --spec .*? --output (?:results/)?(\S+)")
 TARGETS = re.compile(r"scripts/(accept_records|list_unused)\.py ")
 CONCLUSIONS = {

@@ -242,15 +242,7 @@ def test_two_loops_of_a_real_model(tmp_path):
             "idle_seconds": 0,
             "disturbed": "accept",
         },
-        "quality": {
-            "text": {
-                "method": "perplexity",
-                "text": "config/texts/evaluation.txt",
-                "window": 64,
-                "stride": 32,
-                "tokens": 128,
-            }
-        },
+        "quality": {"text": house.SHORT_TEXT},
         "ranking": {"baseline": {"quantization": "fp32"}},
         "carbon": {"zones": {"DEU": {}}},
     }
