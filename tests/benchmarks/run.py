@@ -8,8 +8,6 @@ start-up   of each login-node script, against Python alone
 
 import gc
 import json
-import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -21,6 +19,7 @@ from pathlib import Path
 import xarray as xr
 
 from helpers import house
+from helpers.timing import took
 from joulegrid.analysis import dataset, reading, storage
 from joulegrid.records import ROOT
 from joulegrid.study import shelf, study
@@ -189,10 +188,14 @@ def compare(what: str, ours: Path, bare: Path) -> None:
     """Time and peak memory of a dry-run of both."""
     found = {"ours": [], "bare": []}
     for _ in range(3):
-        found["ours"].append(dry_run(ours, "--configfile", "config/study.yaml"))
-        found["bare"].append(dry_run(bare))
+        found["ours"].append(took(ours, "--dry-run", "--configfile", "config/study.yaml"))
+        found["bare"].append(took(bare, "--dry-run"))
     (jobs, mine, memory), (others, theirs, their_memory) = (
-        (rows[0][0], *(statistics.median(row[i] for row in rows) for i in (1, 2)))
+        (
+            rows[0].jobs,
+            statistics.median(row.seconds for row in rows),
+            statistics.median(row.peak_mib for row in rows),
+        )
         for rows in found.values()
     )
     print(
@@ -201,23 +204,6 @@ def compare(what: str, ours: Path, bare: Path) -> None:
         f"{memory / their_memory:.2f}× the memory",
         flush=True,
     )
-
-
-def dry_run(place: Path, *options: str) -> tuple[int, float, float]:
-    """Jobs, seconds and peak MB of one dry-run."""
-    command = [sys.executable, "-m", "snakemake", "--dry-run", *options]
-    began = time.perf_counter()
-    with subprocess.Popen(
-        command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as run:
-        text = run.stdout.read()
-        _, code, usage = os.wait4(run.pid, 0)
-        run.returncode = os.waitstatus_to_exitcode(code)
-    took = time.perf_counter() - began
-    if run.returncode:
-        raise RuntimeError(text[-3000:])
-    total = re.search(r"^total +(\d+)", text, re.MULTILINE)
-    return int(total[1]) if total else 0, took, usage.ru_maxrss / 1024
 
 
 def merging(folder: Path) -> None:

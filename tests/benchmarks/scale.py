@@ -7,15 +7,13 @@ peak of the largest of these processes. An argument, 1000, measures that size al
 """
 
 import json
-import os
-import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.run import BARE, input_of, large_study
 from helpers import house
+from helpers.timing import took
 from joulegrid.study import study
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
@@ -71,27 +69,13 @@ def measured(cells: int, folder: Path) -> dict[str, tuple[int, float, float]]:
     listed = [{"record": f"results/{job.path}.json", "input": input_of(job)} for job in jobs]
     (bare / "jobs.json").write_text(json.dumps(listed))
     own = ("--configfile", "config/study.yaml")
-    return {
-        "plan": (len(jobs), *took(ours, "plan", *own)[1:]),
+    found = {
+        "plan": took(ours, "plan", *own)._replace(jobs=len(jobs)),
         "dry-run": took(ours, "--dry-run", *own),
         "dry-run of one model": took(ours, "--dry-run", *own, "--config", ONLY),
         "bare Snakefile, dry-run": took(bare, "--dry-run"),
     }
-
-
-def took(place: Path, *options: str) -> tuple[int, float, float]:
-    """Jobs, CPU seconds and peak MiB of one snakemake."""
-    command = [sys.executable, "-m", "snakemake", *options]
-    with subprocess.Popen(
-        command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as run:
-        text = run.stdout.read()
-        _, code, usage = os.wait4(run.pid, 0)
-        run.returncode = os.waitstatus_to_exitcode(code)
-    if run.returncode:
-        raise RuntimeError(text[-3000:])
-    total = re.search(r"^total +(\d+)", text, re.MULTILINE)
-    return int(total[1]) if total else 0, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return {what: (each.jobs, each.cpu_s, each.peak_mib) for what, each in found.items()}
 
 
 if __name__ == "__main__":

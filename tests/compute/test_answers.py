@@ -10,6 +10,7 @@ from sacrebleu.metrics import BLEU
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from conftest import ROOT
+from helpers import questions
 from joulegrid.errors import InputError, Unsupported
 from joulegrid.quality.generation import generate
 from joulegrid.quality.metrics import bertscore, bleu, chrf, cosine, form, meteor, rouge, squad
@@ -172,17 +173,7 @@ def entry(tmp_path):
         {"prompt": "word " * 600, "reference": ["a", "b"]},
         {"prompt": "Say: we all go home.", "reference": "We all go home!"},
     ]
-    path = tmp_path / "questions.jsonl"
-    path.write_text("\n\n".join(map(json.dumps, rows)), encoding="utf-8")
-    return {
-        "data": {"path": str(path)},
-        "template": "{prompt}",
-        "reference": "reference",
-        "new_tokens": 12,
-        "batch_size": 2,
-        "chat": True,
-        "too_long": "skip",
-    }
+    return questions.task(tmp_path, *rows, between="\n\n", batch_size=2, chat=True)
 
 
 def texts(found):

@@ -381,6 +381,7 @@ def test_what_disturbs_is_told_from_what_cannot_be_right():
     ]
 
 
+@pytest.mark.alone
 def test_a_busy_loop_beside_the_work_is_seen():
     meter = Meter("machine", CPU)
 
@@ -400,6 +401,7 @@ def test_a_busy_loop_beside_the_work_is_seen():
     assert any("other processes used" in text for text in reading.disturbances)
 
 
+@pytest.mark.alone
 def test_own_work_in_threads_and_children_is_not_foreign():
     counters = HostCounters()
     before = counters.read()

@@ -61,6 +61,7 @@ def every(interval_s, count):
     return [Request("x", 2, arrival_s=n * interval_s) for n in range(count)]
 
 
+@pytest.mark.alone
 def test_idling_between_requests_is_part_of_the_window():
     replay, window = measured(Server(0.01), every(0.1, 3))
     assert 0.4 <= window["seconds"] < 0.6
@@ -72,6 +73,7 @@ def test_idling_between_requests_is_part_of_the_window():
     assert sum(part["seconds"] for part in facts["bins"]) == pytest.approx(window["seconds"])
 
 
+@pytest.mark.alone
 def test_a_rate_that_the_machine_cannot_serve_is_recorded_and_given_up():
     """Ten requests at once of 0.1 s each: six fit before 0.6 s are over."""
     replay, window = measured(Server(0.1), every(0.0, 10))

@@ -180,6 +180,7 @@ class Metered:
         return Sample(now, Host(now, now, now), {"p": round(1e6 * self.joules(now))})
 
 
+@pytest.mark.alone
 def test_the_energy_of_a_part_is_that_of_its_time():
     machine = Metered()
     meter = Meter("machine", {"device": "cpu", "ram_power_w": 10}, machine)

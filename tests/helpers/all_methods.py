@@ -63,7 +63,7 @@ STUDY = {
         "fp8": {"method": "fp8", "compute_dtype": "float32"},
         "gguf": {"method": "gguf", "type": "Q8_0"},
     },
-    "hardware": {"here": {"device": "cpu"}},
+    "hardware": {"here": {"device": "cpu", "threads": 1}},
     "engine": {
         "transformers": {"method": "transformers", "batch_size": 2},
         "llamacpp": {"method": "llamacpp"},
@@ -88,19 +88,13 @@ STUDY = {
     "protocol": {
         "sessions": 1,
         "min_seconds": 0.2,
-        "max_windows": 2,
+        "max_windows": 1,
         "idle_seconds": 0.2,
         "disturbed": "accept",
         "phases": True,
     },
     "quality": {
-        "text": {
-            "method": "perplexity",
-            "text": "config/texts/evaluation.txt",
-            "window": 64,
-            "stride": 32,
-            "tokens": 128,
-        },
+        "text": house.SHORT_TEXT,
         "facts": {"method": "lm-eval", "task": "facts", "folder": "config/tasks/facts"},
         "saf": {
             "method": "generation",

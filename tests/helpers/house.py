@@ -8,12 +8,18 @@ stand-in that writes records with plausible numbers: these tests are about jobs,
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import yaml
+
+from helpers import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
@@ -28,7 +34,8 @@ PARTS = (
     "pyproject.toml",
     "uv.lock",
 )
-STAND_IN = Path(__file__).with_name("stand_in.py")
+HELPERS = ROOT / "tests/helpers"
+STAND_IN = HELPERS / "stand_in.py"
 MODEL = ROOT / "tests/data/model"
 # The least workload that runs
 TWO_PROMPTS = {
@@ -37,6 +44,14 @@ TWO_PROMPTS = {
     "count": 2,
     "new_tokens": 4,
     "chat": False,
+}
+# The least quality
+SHORT_TEXT = {
+    "method": "perplexity",
+    "text": "config/texts/evaluation.txt",
+    "window": 64,
+    "stride": 32,
+    "tokens": 128,
 }
 JOB = re.compile(r"scripts/(\w+)\.py --spec .*? --output (?:results/)?(\S+)")
 TARGETS = re.compile(r"scripts/(accept_records|list_unused)\.py ")
@@ -47,33 +62,6 @@ CONCLUSIONS = {
     "draw_figures",
     "write_report",
 }
-# Lists what a dry-run would want, by the same functions as the rules, without starting Snakemake
-WANTED = """
-import json, sys
-sys.path.insert(0, "scripts")
-from joulegrid.errors import InputError
-from joulegrid.planning import infeasible
-from joulegrid.study import conclusions, sites, study
-from joulegrid.study.shelf import Shelf, jobs_of, sent
-from joulegrid.study.specs import Specs
-import os
-try:
-    found = study.load(["config/study.yaml"])
-    specs = Specs(found)
-    site = sites.load(found.data.get("site"), found)
-    unfit = infeasible.of_study(specs, site.data)
-    every = list(jobs_of(specs))
-    jobs = sent(every, unfit)
-    shelf = Shelf(site.artifacts, every)
-    folder = f"results/studies/{found.name}/"
-    steps = conclusions.conclusions(found, jobs, unfit)
-    missing = shelf.missing(jobs)
-    there = lambda step: os.path.exists(folder + step.stamp)
-    late = [name for name, step in steps.items() if missing or not there(step)]
-    print(json.dumps([[job.path for job in shelf.to_make(jobs)], late]))
-except InputError as error:
-    sys.exit(f"error: {error}")
-"""
 STEP_RULES = {
     "merge": "merge_measurements",
     "analyse": "analyse_study",
@@ -106,7 +94,7 @@ def put_stand_in(house: Path) -> None:
     for environment in ("llm", "llamacpp", "vllm-cpu", "judge"):
         python = house / "envs" / environment / ".venv/bin/python"
         python.parent.mkdir(parents=True)
-        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{STAND_IN}" "$@"\n')
         python.chmod(0o755)
     build = house / "scripts/build_environment.py"
     build.write_text("")
@@ -119,6 +107,53 @@ def write_study(house: Path, data: dict) -> None:
     )
 
 
+# What runs of Snakemake and of scripts share until the tests end
+_running = ExitStack()
+
+
+@cache
+def started() -> tuple[str, str]:
+    """The address of a process that has imported what Snakemake and the steps of a study import,
+    which takes longer than most of what they do here; and an interpreter that runs the scripts of a
+    house in forks of it.
+    """
+    address = _running.enter_context(warm.warmed(sys.executable, *warm.OF_STEPS))
+    folder = _running.enter_context(tempfile.TemporaryDirectory())
+    python = Path(folder, "python")
+    fork = shlex.join([sys.executable, "-S", warm.__file__, address])
+    python.write_text(
+        f'#!/bin/sh\ncase "$1" in scripts/*.py) exec {fork} "$@";; esac\n'
+        f'exec {shlex.quote(sys.executable)} "$@"\n'
+    )
+    python.chmod(0o755)
+    return address, str(python)
+
+
+def close() -> None:
+    """End what `started` began."""
+    _running.close()
+    started.cache_clear()
+
+
+def run(house: Path, *command: str | Path) -> subprocess.CompletedProcess:
+    """Run a Python script in the house, in a fork; its output and errors as text."""
+    address, _ = started()
+    words = list(map(str, command))
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        code = warm.ask(address, words, out.fileno(), err.fileno(), folder=house)
+        for stream in (out, err):
+            stream.seek(0)
+        return subprocess.CompletedProcess(words, code, out.read(), err.read())
+
+
+def said_by(house: Path, script: Path, *options: str) -> str:
+    """What a script says that has to succeed."""
+    done = run(house, script, *options)
+    if done.returncode:
+        raise AssertionError(done.stderr[-6000:])
+    return done.stdout
+
+
 def snakemake(house: Path, *options: str, check: bool = True) -> subprocess.CompletedProcess:
     """Run snakemake in the house; targets come first in `options`. The study is config/study.yaml
     if they name none.
@@ -126,8 +161,8 @@ def snakemake(house: Path, *options: str, check: bool = True) -> subprocess.Comp
     targets = [option for option in options[:1] if not option.startswith("-")]
     rest = options[len(targets) :]
     study = [] if "--configfile" in rest else ["--configfile", "config/study.yaml"]
-    command = [sys.executable, "-m", "snakemake", *targets, *study, *rest]
-    done = subprocess.run(command, cwd=house, capture_output=True, text=True, check=False)
+    _, python = started()
+    done = run(house, HELPERS / "run_snakemake.py", python, *targets, *study, *rest)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(options)}:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
     return done
@@ -154,12 +189,7 @@ def planned(house: Path, *options: str) -> set[tuple[str, str]]:
 
 def wanted(house: Path) -> set[tuple[str, str]]:
     """The same as `planned`, asked of the functions that the rules ask, without Snakemake."""
-    done = subprocess.run(
-        [sys.executable, "-c", WANTED], cwd=house, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise AssertionError(done.stderr[-6000:])
-    missing, steps = json.loads(done.stdout)
+    missing, steps = json.loads(said_by(house, HELPERS / "wanted.py"))
     script = {
         "models": "fetch_model",
         "training": "train_model",

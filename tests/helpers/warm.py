@@ -31,6 +31,26 @@ OF_LLM = (
     "accelerate",
     "codecarbon",
 )
+# What Snakemake and the steps of a study import
+OF_STEPS = (
+    "snakemake.cli",
+    "snakemake.executors.dryrun",
+    "snakemake.executors.local",
+    "snakemake_executor_plugin_slurm",
+    "altair",
+    "jinja2",
+    "jsonschema",
+    "msgspec.json",
+    "netCDF4",
+    "pandas",
+    "psutil",
+    "pyarrow.parquet",
+    "scipy.optimize",
+    "scipy.stats",
+    "vl_convert",
+    "xarray",
+    "yaml",
+)
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -78,28 +98,38 @@ def ask(address: str, command: list[str], out: int, err: int, folder: Path | Non
             return int(answer.read() or 1)
 
 
-def put_interpreter(environment: Path, real: Path, address: str) -> None:
-    """An environment whose interpreter runs its scripts in forks of the process at `address`;
-    `real` is the environment that this one plays.
+@contextmanager
+def played(environment: Path, real: Path, *modules: str, **variables: str) -> Iterator[Path]:
+    """An environment that plays the one at `real`: its interpreter, which is given, runs scripts in
+    forks of a process that has imported `modules`, with these environment variables besides.
     """
     python = environment / ".venv/bin/python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, __file__, address])} "$@"\n')
-    python.chmod(0o755)
     built = real / ".venv/joulegrid.json"
     (environment / ".venv/joulegrid.json").write_text(built.read_text())
+    with warmed(real / ".venv/bin/python", *modules, **variables) as address:
+        command = shlex.join([sys.executable, "-S", __file__, address])
+        python.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        python.chmod(0o755)
+        yield python
 
 
 def serve(listener: socket.socket) -> None:
-    """Answer whoever asks; returns in the forks that run a script."""
-    while True:
-        connection, _ = listener.accept()
+    """Answer whoever asks, until the tests are gone; returns in the forks that run a script."""
+    tests = os.getppid()
+    listener.settimeout(2)
+    while os.getppid() == tests:
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            continue
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answer
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             listener.close()
             return answer(connection)
         connection.close()
+    sys.exit()
 
 
 def answer(connection: socket.socket) -> None:
@@ -123,12 +153,20 @@ def answer(connection: socket.socket) -> None:
     sys.path[0] = os.path.abspath(os.path.dirname(sys.argv[0]))
 
 
+def use_threads() -> None:
+    """As many as a job of its own would use: PyTorch reads this when it is imported."""
+    torch, number = sys.modules.get("torch"), os.environ.get("OMP_NUM_THREADS")
+    if torch is not None and number:
+        torch.set_num_threads(int(number))
+
+
 if __name__ == "__main__":
     if not sys.argv[1].isdigit():
         sys.exit(ask(sys.argv[1], sys.argv[2:], 1, 2))
     for module in sys.argv[2:]:
         importlib.import_module(module)
     serve(socket.socket(fileno=int(sys.argv[1])))
-    if "TRACES" in os.environ:  # of tests/helpers/tracing, on PYTHONPATH
+    use_threads()
+    if "TRACES" in os.environ and "--output" in sys.argv:  # of tests/helpers/tracing, on PYTHONPATH
         importlib.import_module("sitecustomize").watch()
     runpy.run_path(sys.argv[0], run_name="__main__")

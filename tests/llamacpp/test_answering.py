@@ -1,11 +1,10 @@
 """Questions of a task that llama.cpp answers."""
 
-import json
-
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from helpers import questions
 from helpers.greedy import by_transformers, readable, text_of
 from joulegrid.engines import Request
 from joulegrid.errors import Unsupported
@@ -25,16 +24,7 @@ ROWS = [
 @pytest.fixture
 def task(tmp_path):
     """Three questions, the second of which is longer than the tiny model's context."""
-    path = tmp_path / "questions.jsonl"
-    path.write_text("\n".join(map(json.dumps, ROWS)), encoding="utf-8")
-    return {
-        "data": {"path": str(path)},
-        "template": "{prompt}",
-        "reference": "reference",
-        "new_tokens": 12,
-        "chat": False,
-        "too_long": "skip",
-    }
+    return questions.task(tmp_path, *ROWS)
 
 
 def spec_of(task):

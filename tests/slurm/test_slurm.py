@@ -99,7 +99,7 @@ def complete_study(place):
     house.copy_project(place)
     (place / "envs/llm/.venv").symlink_to(house.ROOT / "envs/llm/.venv")
     subprocess.run(
-        [python, house.ROOT / "tests/helpers/tiny_model.py", place / "config/tiny"],
+        [python, house.HELPERS / "tiny_model.py", place / "config/tiny"],
         check=True,
         capture_output=True,
     )
@@ -178,28 +178,6 @@ def test_jobs_that_ran_side_by_side_say_so(cluster):
     assert "measured while disturbed" in ranking
 
 
-def test_process_tracking_counts_the_own_load_only(cluster):
-    """Beside jobs that keep the host busy, the CPU's estimate follows what the job itself used."""
-    protocol = {**STUDY["protocol"], "tracking": "process"}
-    hardware = {k: {**v, "cpu_power_w": 10} for k, v in STUDY["hardware"].items()}
-    house.write_study(cluster, {**STUDY, "protocol": protocol, "hardware": hardware})
-    before = set((cluster / "results/energy").rglob("*.json"))
-    house.snakemake(cluster, *PROFILE)
-    new = set((cluster / "results/energy").rglob("*.json")) - before
-    assert len(new) == 4
-    for record in map(json.loads, map(Path.read_text, new)):
-        # one thread of work, and the meter's own: 12 % of the job's share of 10 W at idle, all
-        # of it at full load
-        cpus = record["device"]["cpus"]
-        load, share = min(1.3 / cpus, 1), cpus / os.cpu_count()
-        for window in record["windows"]:
-            assert window["energy_j"]["cpu"] <= share * (1.2 + 8.8 * load) * window["seconds"]
-    for path in new:
-        path.unlink()
-    house.write_study(cluster, STUDY)
-    house.snakemake(cluster, *PROFILE)
-
-
 def test_nothing_runs_again_after_a_change_of_resources(cluster):
     site = cluster / "config/sites/a30-a100.yaml"
     site.write_text(
@@ -232,8 +210,8 @@ def test_a_cancelled_job_and_a_lost_node_lose_nothing_that_is_finished(cluster):
     house.write_study(cluster, {**STUDY, "workload": {**STUDY["workload"], "slow": SLOW}})
     command = [
         sys.executable,
-        "-m",
-        "snakemake",
+        house.HELPERS / "run_snakemake.py",
+        sys.executable,
         "--configfile",
         "config/study.yaml",
         *PROFILE,
@@ -298,6 +276,24 @@ def test_a_token_in_the_environment_reaches_no_record_and_no_log(cluster):
     assert len(files) > 20
     assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
     assert TOKEN not in (cluster / "run.log").read_text()
+
+
+def test_process_tracking_counts_the_own_load_only(cluster):
+    """Beside jobs that keep the host busy, the CPU's estimate follows what the job itself used."""
+    protocol = {**STUDY["protocol"], "tracking": "process"}
+    hardware = {k: {**v, "cpu_power_w": 10} for k, v in STUDY["hardware"].items()}
+    house.write_study(cluster, {**STUDY, "protocol": protocol, "hardware": hardware})
+    before = set((cluster / "results/energy").rglob("*.json"))
+    house.snakemake(cluster, *PROFILE)
+    new = set((cluster / "results/energy").rglob("*.json")) - before
+    assert len(new) == 4
+    for record in map(json.loads, map(Path.read_text, new)):
+        # one thread of work, and the meter's own: 12 % of the job's share of 10 W at idle, all
+        # of it at full load
+        cpus = record["device"]["cpus"]
+        load, share = min(1.3 / cpus, 1), cpus / os.cpu_count()
+        for window in record["windows"]:
+            assert window["energy_j"]["cpu"] <= share * (1.2 + 8.8 * load) * window["seconds"]
 
 
 def test_slurm_takes_the_begin_of_a_deadline(cluster):

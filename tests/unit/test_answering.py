@@ -2,6 +2,7 @@
 
 import pytest
 
+from helpers.questions import SAF
 from joulegrid.errors import InputError
 from joulegrid.quality import cost
 from joulegrid.study import study
@@ -9,13 +10,6 @@ from joulegrid.study.answering import environment_of
 from joulegrid.study.grid import Configuration
 from joulegrid.study.specs import Specs
 
-SAF = {
-    "method": "generation",
-    "data": "config/data/saf/questions.jsonl",
-    "template": "{question}",
-    "new_tokens": 8,
-    "metrics": ["form"],
-}
 ENGINES = {
     "transformers": {"method": "transformers"},
     "llamacpp": {"method": "llamacpp", "slots": 2},

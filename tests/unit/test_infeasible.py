@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from helpers import published
+from helpers import boards, published
+from helpers.boards import hub
 from helpers.replayed import results_in
 from joulegrid.analysis import dataset
 from joulegrid.analysis.variables import STATUS
@@ -14,38 +15,20 @@ from joulegrid.planning import infeasible, memory
 from joulegrid.study import shelf, study
 from joulegrid.study.code import SCRIPTS
 from joulegrid.study.infeasible import packed, unpacked
-from joulegrid.study.job import part
-from joulegrid.study.parts import Parts
 from joulegrid.study.specs import Specs
-
-REVISION = "0" * 40
 
 
 @pytest.fixture(autouse=True)
 def without_reading_code(monkeypatch):
-    """Which code a job runs is another question, and takes a second."""
-    monkeypatch.setattr(Parts, "_code", lambda self, *_: {"code": part("0")})
-
-
-def hub(name):
-    return {"hub": f"someone/{name}", "revision": REVISION}
+    boards.leave_code_unread(monkeypatch)
 
 
 @pytest.fixture
 def data(study_data):
     """Dosquet's question on three boards, and a CPU."""
-    study_data["model"] = {"large": hub("llama-30b"), "other": hub("Mistral-7B-v0.3")}
-    study_data["quantization"]["fp16"] = {"method": "cast", "dtype": "float16"}
-    del study_data["quantization"]["fp32"]
-    study_data["hardware"] = {
-        "80gb": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 80},
-        "40gb": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 40},
-        "either": {"device": "cuda", "gpu": "A100-SXM4"},
-        "here": {"device": "cpu"},
-    }
-    study_data["engine"]["vllm"] = {"method": "vllm"}
-    study_data["ranking"]["baseline"] = {"quantization": "fp16"}
-    return study_data
+    models = {"large": hub("llama-30b"), "other": hub("Mistral-7B-v0.3")}
+    either = {"device": "cuda", "gpu": "A100-SXM4"}
+    return boards.on_boards(study_data, models, "80gb", "40gb", either=either)
 
 
 def decided(data):

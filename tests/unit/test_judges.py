@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from conftest import ROOT
+from helpers.questions import SAF
 from joulegrid.analysis.judgments import Arenas
 from joulegrid.analysis.reading import Records
 from joulegrid.analysis.variables import STATUS
@@ -19,13 +20,6 @@ from joulegrid.study.grid import Configuration
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
 
-SAF = {
-    "method": "generation",
-    "data": "config/data/saf/questions.jsonl",
-    "template": "{question}",
-    "new_tokens": 8,
-    "metrics": ["form"],
-}
 JUDGE = {"model": "umpire", "endpoint": "http://127.0.0.1:1/v1"}
 ARENA = {
     "method": "arena",

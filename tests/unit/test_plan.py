@@ -2,43 +2,32 @@
 
 import pytest
 
+from helpers import boards
+from helpers.boards import hub
 from joulegrid.planning import cells, infeasible, plan, ranges, sizes
 from joulegrid.planning.cells import Run, judged
 from joulegrid.planning.posterior import expected
 from joulegrid.study import frozen, study
-from joulegrid.study.job import part
-from joulegrid.study.parts import Parts
 from joulegrid.study.specs import Specs
-
-REVISION = "0" * 40
 
 
 @pytest.fixture
 def data(study_data):
     """Dosquet's question: four weights, two boards that differ in memory, and a CPU."""
-    study_data["model"] = {
-        "llama-30b": {"hub": "huggyllama/llama-30b", "revision": REVISION},
-        "mistral-7b": {"hub": "mistralai/Mistral-7B-v0.3", "revision": REVISION},
-        "unknown": {"hub": "someone/something", "revision": REVISION},
+    models = {
+        "llama-30b": hub("llama-30b", "huggyllama"),
+        "mistral-7b": hub("Mistral-7B-v0.3", "mistralai"),
+        "unknown": hub("something"),
     }
-    study_data["pruning"] = {"none": {"method": "none"}}
-    study_data["quantization"]["fp16"] = {"method": "cast", "dtype": "float16"}
-    del study_data["quantization"]["fp32"]
-    study_data["hardware"] = {
-        "large": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 80},
-        "small": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 40},
-        "other": {"device": "cuda", "gpu": "Quadro"},
-        "here": {"device": "cpu"},
-    }
-    study_data["engine"]["vllm"] = {"method": "vllm"}
-    study_data["ranking"]["baseline"] = {"quantization": "fp16"}
-    return study_data
+    other = {"device": "cuda", "gpu": "Quadro"}
+    data = boards.on_boards(study_data, models, "large", "small", other=other)
+    data["pruning"] = {"none": {"method": "none"}}
+    return data
 
 
 @pytest.fixture
 def any_code(monkeypatch):
-    """Which code a job runs is another question, and takes a second."""
-    monkeypatch.setattr(Parts, "_code", lambda self, *_: {"code": part("0")})
+    boards.leave_code_unread(monkeypatch)
 
 
 def by_labels(found):
@@ -158,10 +147,10 @@ def test_what_to_measure_first(data, any_code):
 
 def test_sizes_are_read_where_a_config_is(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    entry = {"hub": "someone/gpt2", "revision": REVISION}
+    entry = hub("gpt2")
     by_name = sizes.architecture_of(entry)
     assert by_name.layers == 12
-    folder = tmp_path / "hub/models--someone--gpt2/snapshots" / REVISION
+    folder = tmp_path / "hub/models--someone--gpt2/snapshots" / entry["revision"]
     folder.mkdir(parents=True)
     config = '{"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4'
     (folder / "config.json").write_text(config + ', "vocab_size": 100, "intermediate_size": 128}')

@@ -17,6 +17,7 @@ from transformers import AutoTokenizer
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from conftest import ROOT
+from helpers import questions
 from helpers.greedy import by_transformers
 from joulegrid.engines import Request, vllm
 from joulegrid.errors import InputError, OutOfMemory, Unsupported
@@ -49,16 +50,7 @@ def test_the_prompts_and_the_first_tokens_are_those_of_transformers(engine, tiny
 def test_it_answers_the_questions_of_a_task(engine, tiny, tmp_path, monkeypatch):
     """What is too long for the model is left out and counted, and no other answer with it."""
     rows = [{"prompt": text} for text in (PROMPTS[0], "word " * 600, PROMPTS[1])]
-    path = tmp_path / "questions.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    task = {
-        "data": {"path": str(path)},
-        "template": "{prompt}",
-        "reference": "reference",
-        "new_tokens": 12,
-        "chat": False,
-        "too_long": "skip",
-    }
+    task = questions.task(tmp_path, *rows)
     monkeypatch.setattr(answering, "implementation", lambda *_: SimpleNamespace(load=loaded))
 
     def loaded(*_):

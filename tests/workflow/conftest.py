@@ -2,6 +2,7 @@
 
 import copy
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
@@ -34,9 +35,10 @@ def study_on_vllm_too() -> dict:
 
 def telling(job: Job) -> bool:
     """Whether a job runs code that no other one does: not all combinations are needed."""
-    if job.kind in ("texts", "scores"):
-        answered = ("fp32", "gguf") if job.kind == "texts" else ("fp32",)
-        return job.labels[2] == "none" and job.labels[3] in answered
+    if job.kind == "texts":
+        return job.labels[2] == "none" and job.labels[3] in ("fp32", "gguf")
+    if job.kind == "scores":
+        return job.labels[1:4] == ("none", "none", "fp32")
     return job.kind not in ("energy", "quality") or (
         job.labels[1] == "none"
         and "none" in job.labels[2]
@@ -57,7 +59,7 @@ def watched(tmp_path_factory):
         (place / venv).symlink_to(house.ROOT / venv)
     real = house.ROOT / "envs/llm"
     python = house.ROOT / "envs/llamacpp/.venv/bin/python"
-    helper = house.ROOT / "tests/helpers/tiny_model.py"
+    helper = house.HELPERS / "tiny_model.py"
     # AWQ asks for multiples of 64 outputs in every layer
     subprocess.run([python, helper, "--sentencepiece", "128", place / "config/tiny"], check=True)
     tiny = {"tiny": {"path": str(place / "config/tiny")}}
@@ -66,14 +68,28 @@ def watched(tmp_path_factory):
     targets = [f"results/{job.path}.json" for job in jobs_of(made) if telling(job)]
     traces = place / "traces"
     traces.mkdir()
+    modules = (*warm.OF_LLM, *MORE)
     with (
-        warm.warmed(
-            real / ".venv/bin/python", *warm.OF_LLM, *MORE, PYTHONPATH=str(TRACING)
-        ) as address,
+        warm.played(place / "envs/llm", real, *modules, PYTHONPATH=str(TRACING)),
         pytest.MonkeyPatch.context() as patch,
     ):
-        warm.put_interpreter(place / "envs/llm", real, address)
         patch.setenv("TRACES", str(traces))
         patch.setenv("PYTHONPATH", str(TRACING))
         house.snakemake(place, "--profile", "profiles/local", "--", *targets)
     return place, traces
+
+
+@pytest.fixture
+def of_llm():
+    """A function that gives a house the environment of most compute jobs, where these modules are
+    imported already, for as long as the test runs; and its interpreter.
+    """
+    with ExitStack() as stack:
+
+        def put(place, *modules):
+            played = warm.played(
+                place / "envs/llm", house.ROOT / "envs/llm", *warm.OF_LLM, *modules
+            )
+            return stack.enter_context(played)
+
+        yield put

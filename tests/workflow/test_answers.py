@@ -5,16 +5,10 @@ import re
 import pytest
 import xarray as xr
 
-from helpers import house
+from helpers import house, questions
 from joulegrid.analysis.concluded import VERDICT
 
-SAF = {
-    "method": "generation",
-    "data": "config/data/saf/questions.jsonl",
-    "template": "{question}",
-    "new_tokens": 8,
-    "metrics": ["chrf"],
-}
+SAF = {**questions.SAF, "metrics": ["chrf"]}
 
 
 @pytest.mark.slow

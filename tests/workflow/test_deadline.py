@@ -8,8 +8,6 @@ import csv
 import os
 import re
 import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,9 +23,9 @@ BOARD = {"device": "cuda", "gpu": "A30"}
 
 
 @pytest.fixture
-def waiting(study_data, tmp_path):
+def waiting(study_data, tmp_path, monkeypatch):
     """A house whose study has sessions on a board to run, and a forecast: clean from the fifth hour
-    on. And the environment in which sbatch is noted.
+    on. What sbatch is told is noted.
     """
     place = house.copy_project(tmp_path / "house")
     house.put_stand_in(place)
@@ -51,23 +49,21 @@ def waiting(study_data, tmp_path):
         (commands / name).write_text(SBATCH if name == "sbatch" else "#!/bin/sh\nexit 0\n")
         (commands / name).chmod(0o755)
     told = tmp_path / "told"
-    path = os.pathsep.join([str(commands), os.environ["PATH"]])
-    return place, told, {**os.environ, "PATH": path, "SBATCH_LOG": str(told)}, now
+    monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+    monkeypatch.setenv("SBATCH_LOG", str(told))
+    return place, told, now
 
 
-def run(place, environment, deadline, *more):
-    command = [sys.executable, "-m", "snakemake", *more, "--configfile", "config/study.yaml"]
-    command += ["--config", "site=config/sites/test.yaml", f"deadline={deadline}"]
-    return subprocess.run(
-        command, cwd=place, env=environment, capture_output=True, text=True, check=False
-    )
+def run(place, deadline, *more):
+    config = ("--config", "site=config/sites/test.yaml", f"deadline={deadline}")
+    return house.snakemake(place, *more, *config, check=False)
 
 
 @pytest.mark.slow
 def test_sbatch_is_told_when_a_round_begins(waiting):
-    place, told, environment, now = waiting
+    place, told, now = waiting
     deadline = f"{now + timedelta(hours=30):%Y-%m-%dT%H:%M}+00:00"
-    planned = run(place, environment, deadline, "plan")
+    planned = run(place, deadline, "plan")
     assert planned.returncode == 0, planned.stdout + planned.stderr
     assert "with perfect foresight, a bound" in planned.stdout + planned.stderr
     folder = place / "results/studies/small/plan"
@@ -78,16 +74,16 @@ def test_sbatch_is_told_when_a_round_begins(waiting):
         ("1", "2", begin),
         ("2", "2", begin),
     ]
-    sent = run(place, environment, deadline, *SLURM)
+    sent = run(place, deadline, *SLURM)
     assert sent.returncode == 1
     lines = [line for line in told.read_text().splitlines() if "measure_energy_board" in line]
     local = (now + timedelta(hours=5)).astimezone()
     assert len(lines) == 4
     assert all(f"--exclusive --begin={local:%Y-%m-%dT%H:%M:%S}" in line for line in lines)
     # no machine of its own begins anything later, and the plan says that the past is over
-    local = run(place, environment, deadline, "--cores", "1")
+    local = run(place, deadline, "--cores", "1")
     assert "deadline: only Slurm begins jobs later" in local.stdout + local.stderr
-    over = run(place, environment, "2026-01-01T00:00", "--dry-run")
+    over = run(place, "2026-01-01T00:00", "--dry-run")
     assert over.returncode == 1
     assert re.search(r"^error: deadline: 2026-01-01T00:00 is over", over.stderr, re.MULTILINE)
     assert "Traceback" not in over.stdout + over.stderr

@@ -13,9 +13,9 @@ NAME = "dosquet2025"
 
 
 @pytest.mark.slow
-def test_a_mini_study_runs_from_its_files_to_its_answer(tmp_path):
+def test_a_mini_study_runs_from_its_files_to_its_answer(of_llm, tmp_path):
     place = house.copy_project(tmp_path / "house")
-    (place / "envs/llm/.venv").symlink_to(house.ROOT / "envs/llm/.venv")
+    of_llm(place, "transformers.models.mistral.modeling_mistral")
     done = subprocess.run(
         [sys.executable, "scripts/run_mini_studies.py", NAME],
         cwd=place,

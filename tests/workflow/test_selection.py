@@ -82,27 +82,9 @@ def first():
     return jobs
 
 
-# What `snakemake plan` says would run, and what it says is open, by the same function and faster
-PLAN = """
-import json, sys
-sys.path.insert(0, "scripts")
-from joulegrid.planning import plan
-from joulegrid.study import only, sites, study
-from joulegrid.study.specs import Specs
-made = study.load(["config/study.yaml"])
-artifacts = sites.artifacts_of(made.data.get("site"))
-part = only.part_of(made, sys.argv[1]) if sys.argv[1:] else None
-found = plan.of_study(Specs(made), artifacts, part=part)
-later = {each.kind: each.to_run for each in found.open.jobs} if found.open else None
-print(json.dumps([found.to_run, later]))
-"""
-
-
 def planned(place, *part):
     """Where the records lie that the plan would make; and how many more of each kind at most."""
-    command = [sys.executable, "-c", PLAN, *part]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
-    paths, later = json.loads(done.stdout)
+    paths, later = json.loads(house.said_by(place, house.HELPERS / "planned.py", *part))
     return {path.rpartition("/")[0] for path in paths}, later
 
 
@@ -225,13 +207,11 @@ HEADER = ("schema_version", "id", "spec", "started", "elapsed_s", "host")
 
 
 @pytest.mark.slow
-def test_two_loops_of_a_real_model(tmp_path):
+def test_two_loops_of_a_real_model(of_llm, tmp_path):
     """Real trainings, of which one goes on; then with another weight the other."""
     place = house.copy_project(tmp_path / "house")
-    (place / "envs/llm/.venv").symlink_to(house.ROOT / "envs/llm/.venv")
-    python = house.ROOT / "envs/llm/.venv/bin/python"
-    helper = house.ROOT / "tests/helpers/tiny_model.py"
-    subprocess.run([python, helper, place / "config/tiny"], check=True)
+    helper = house.HELPERS / "tiny_model.py"
+    subprocess.run([of_llm(place, "peft"), helper, place / "config/tiny"], check=True)
     few = DATA | {"limit": 6, "template": "{verification}: "}
     shape = {"batch_size": 2, "sequence_length": 400, "too_long": "truncate", "data": few}
     data = {
@@ -244,7 +224,7 @@ def test_two_loops_of_a_real_model(tmp_path):
         },
         "pruning": {"none": {"method": "none"}, "half": {"method": "magnitude", "ratio": 0.5}},
         "quantization": {"fp32": {"method": "cast", "dtype": "float32"}},
-        "hardware": {"here": {"device": "cpu"}},
+        "hardware": {"here": {"device": "cpu", "threads": 1}},
         "engine": {"transformers": {"method": "transformers"}},
         "workload": {"questions": house.TWO_PROMPTS},
         "grid": {"exclude": [{"training": "none", "pruning": "half"}]},
@@ -256,15 +236,7 @@ def test_two_loops_of_a_real_model(tmp_path):
             "idle_seconds": 0,
             "disturbed": "accept",
         },
-        "quality": {
-            "text": {
-                "method": "perplexity",
-                "text": "config/texts/evaluation.txt",
-                "window": 64,
-                "stride": 32,
-                "tokens": 128,
-            }
-        },
+        "quality": {"text": house.SHORT_TEXT},
         "ranking": {"baseline": {"quantization": "fp32"}},
         "carbon": {"zones": {"DEU": {}}},
     }
