@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from joulegrid.analysis import comparison, selected, storage
+from joulegrid.analysis import comparison, judging, selected, storage
 from joulegrid.analysis.answer import answer
 from joulegrid.analysis.begin import suggestion
 from joulegrid.report import columns
@@ -39,6 +39,9 @@ def main(folder: Path) -> None:
         print(textwrap.fill(answer(rows, baseline, float(attrs["weight"])), WIDTH))
         print()
     for text in selected.sentences(storage.read_attributes(folder / "study.nc", "/")):
+        print(f"{textwrap.fill(text, WIDTH)}\n")
+    judges = (storage.read_group(folder / "study.nc", name) for name in ("judging", "quality"))
+    for text in judging.sentences(*judges):
         print(f"{textwrap.fill(text, WIDTH)}\n")
     for text in suggestions(folder / "study.nc", datetime.now(UTC).month):
         print(f"{textwrap.fill(text, WIDTH)}\n")
