@@ -21,18 +21,18 @@ PLACE = "FOLDER"
 
 def main(data: Path, folder: Path) -> None:
     """Copy every file that a task reads, and these tasks with what they include."""
-    files = {task: _file_of(task) for task in sorted(TASKS.glob("*.yaml"))}
+    files = {task: _file_of(task) for task in sorted(TASKS.glob("*.task"))}
     found = {task: data / name for task, name in files.items() if (data / name).is_file()}
     if not found:
         raise InputError(f"{data}: none of {', '.join(files.values())} is there")
     folder.mkdir(parents=True, exist_ok=True)
     for path in TASKS.iterdir():
-        if path.is_file() and path.suffix not in (".yaml", ".md"):
+        if path.is_file() and path.suffix not in (".task", ".md"):
             shutil.copy(path, folder)
     for task, file in found.items():
         shutil.copy(file, folder / files[task])
         text = task.read_text(encoding="utf-8").replace(PLACE, folder.as_posix())
-        (folder / task.name).write_text(text, encoding="utf-8")
+        (folder / f"{task.stem}.yaml").write_text(text, encoding="utf-8")
         print(f"{task.stem}: {folder / files[task]}")
 
 
