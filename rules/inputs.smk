@@ -86,6 +86,17 @@ def baseline_for(path):
     return signed(lambda wildcards: record_or_place(opposed_by(job_at(path, wildcards))))
 
 
+def guide_for(path):
+    """The record of the texts that stand in the prompts of the job at `path`, where it has a guide."""
+
+    def record(wildcards):
+        job = job_at(path, wildcards)
+        guide = SPECS.guide(Configuration(*job.labels[:4]), job.labels[4])
+        return record_or_place(guide) if guide else []
+
+    return signed(record)
+
+
 def record_or_place(job):
     """The record of a job; where it will be, if it is not there."""
     found = SHELF.record(job)

@@ -25,17 +25,19 @@ rule evaluate_quality:
         f"{OFFLINE} {{params.command}} > {{log:q}} 2>&1"
 
 
-# Answers to the questions of a task, once. Metrics of them are jobs of their own.
+# Answers to the questions of a task, once. Metrics of them are jobs of their own. What they take is compared (guides):
+# nothing runs beside.
 rule generate_texts:
     input:
         weights_for(TEXTS),
+        guide=guide_for(TEXTS),
     output:
         f"results/{TEXTS}.json",
     log:
         f"{LOGS}/{TEXTS}.log",
     conda:
         "../envs/python.yaml"
-    threads: threads_of(SITE.stage("evaluate_quality"), share=2)
+    threads: threads_of(SITE.stage("evaluate_quality"))
     resources:
         **of_stage("evaluate_quality"),
     params:
@@ -81,6 +83,7 @@ rule judge_answers:
         f"{LOGS}/{JUDGMENTS}.log",
     conda:
         "../envs/python.yaml"
+    threads: threads_of_judge
     params:
         command=command("judge_answers", JUDGMENTS, of_judge, asking),
     message:

@@ -36,6 +36,13 @@ def begins():
 BEGINS = begins()
 
 
+def threads_of_judge(wildcards):
+    """All cores where a judge computes on this machine: whatever ran beside it would be metered as its work."""
+    settings = workflow.resource_settings
+    local = judges.is_local(STUDY.data["quality"][wildcards.task]["judge"])
+    return (settings.cores or settings.local_cores or 1) if local else 1
+
+
 def later(hardware, resources):
     """Resources of the energy jobs of a hardware entry, of which rounds may begin later."""
     if not any(entry == hardware for entry, _ in BEGINS):

@@ -16,7 +16,7 @@ from joulegrid.records import OK, read_json
 
 def main(arguments, spec):
     """Write what was compared and what the judge said; or why there is nothing to compare."""
-    made = run.begin("openai")
+    made = run.begin("openai", "codecarbon")
     own = read_json(Path(arguments.source, f"{spec['made_from']}.json"))
     baseline = read_json(arguments.baseline)
     for whose, texts in (("", own), ("the baseline's answers: ", baseline)):
@@ -29,17 +29,21 @@ def main(arguments, spec):
 
 
 def judged(arguments, spec, own, baseline):
-    """Every comparison with its two replies, the baseline's answer first and second."""
+    """Every comparison with its two replies, the baseline's answer first and second; and what it
+    took to ask a judge that computes on this machine.
+    """
     asked, sent = requests(spec, own, baseline)
-    endpoint = endpoint_of(json.loads(arguments.endpoint))
+    told = json.loads(arguments.endpoint)
     with Kept(Path(arguments.output).parent / "replies.jsonl") as kept:
+        there = sum(name in kept.found for name in sent)
         try:
             with run.terminable():
-                found, cost = ask_all(sent, settings_of(spec["judge"]), endpoint, kept)
+                replies = ask(spec, sent, told, kept, metered=told["local"] and there < len(sent))
         except Terminated as error:
             raise InputError(
                 f"{error}: {len(kept.found)} of {len(sent)} replies are kept; run snakemake again"
             ) from None
+    found = replies["found"]
     judgments = [
         {
             "line": pair.line,
@@ -49,7 +53,35 @@ def judged(arguments, spec, own, baseline):
         }
         for pair, names in asked
     ]
-    return {"judgments": judgments, "lines": own["lines"], "usage": usage_of(found, cost)}
+    took = {"cost": replies["cost"]} if "cost" in replies else {}
+    return {
+        "judgments": judgments,
+        "lines": own["lines"],
+        "usage": usage_of(found, replies["cost_usd"]),
+        "judge": {
+            "local": told["local"],
+            "replies": len(sent),
+            "metered": len(sent) - there if took else 0,
+        },
+        **took,
+    }
+
+
+def ask(spec, sent, told, kept, metered):
+    """Replies, what they cost in USD, and where a judge on this machine is `metered`, what the
+    machine took meanwhile.
+    """
+
+    def work():
+        found, cost = ask_all(sent, settings_of(spec["judge"]), endpoint_of(told), kept)
+        return {"found": found, "cost_usd": cost}
+
+    if not metered:
+        return work()
+    # CodeCarbon takes seconds to be imported, which a judge elsewhere need not wait for
+    from joulegrid.quality import cost
+
+    return cost.metered(cost.hardware_of(spec), work)
 
 
 def usage_of(found, cost):

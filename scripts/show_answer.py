@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from joulegrid.analysis import comparison, selected, storage
+from joulegrid.analysis import comparison, judging, selected, storage
 from joulegrid.analysis.answer import answer
 from joulegrid.analysis.begin import suggestion
 from joulegrid.report import columns
@@ -45,6 +45,9 @@ def main(folder: Path) -> None:
     if len(places) > PLACES:
         print(f"{len(places) - PLACES} more places: {folder / 'ranking.csv'}\n")
     for text in selected.sentences(storage.read_attributes(folder / "study.nc", "/")):
+        print(f"{textwrap.fill(text, WIDTH)}\n")
+    judges = (storage.read_group(folder / "study.nc", name) for name in ("judging", "quality"))
+    for text in judging.sentences(*judges):
         print(f"{textwrap.fill(text, WIDTH)}\n")
     for text in suggestions(folder / "study.nc", datetime.now(UTC).month):
         print(f"{textwrap.fill(text, WIDTH)}\n")

@@ -1,5 +1,5 @@
-"""Lists what `snakemake plan` says here would run, of a part where one is named, and what it says is
-open: by the same function, and faster.
+"""Lists what `snakemake plan` says here would run, of a part where one is named, and what it says
+is open: by the same function, and faster.
 """
 
 import json

@@ -31,6 +31,12 @@ if "--source" in options:
     there = Path(options["--source"])
     marks = ("config.json", "made.json", f"{spec.get('made_from')}.json")
     assert any((there / mark).exists() for mark in marks), f"{there}: nothing is there"
+HOW = {"basis": "estimated", "method": "stand-in"}
+METERED = {
+    "seconds": 2.0,
+    "energy_j": {"cpu": 8.0, "gpu": 0.0, "ram": 1.0},
+    "basis": {"cpu": HOW, "gpu": {"basis": "absent", "method": "none"}, "ram": HOW},
+}
 MAKING = ("prune_weights", "quantize_weights", "fetch_weights", "train_model", "merge_training")
 if script in ("fetch_model", *MAKING):
     weights = Path(options["--weights"])
@@ -110,9 +116,8 @@ elif script == "measure_energy":
         for longer in [point["new_tokens"] // points[0]["new_tokens"]]
         for _ in range(3)
     ]
-    how = {"basis": "estimated", "method": "stand-in"}
     record |= {
-        "components": {"cpu": how, "gpu": {"basis": "absent", "method": "none"}, "ram": how},
+        "components": METERED["basis"],
         "device": {"cpu": "stand-in", "gpus": []},
         "windows": windows,
         "points": [
@@ -151,9 +156,13 @@ elif script == "evaluate_quality":
     higher = {"value": 0.5, "stderr": 0.3, "higher_is_better": True, "samples": answers}
     record["metrics"] = {name: lower if name == "perplexity" else higher for name in names}
 elif script == "generate_texts":
+    if "guide" in spec:
+        guide = json.loads(Path(options["--guide"], f"{spec['guide']}.json").read_text())
+        assert guide["status"] == "ok"
     counts = {"questions": 4, "too_long": 1, "leaked": 0, "empty": 0, "cut": 0}
-    answers = [{"line": n, "text": "a" * n * size} for n in (1, 2, 4)]
-    record |= {"counts": counts, "lines": [1, 2, 3, 4], "answers": answers}
+    tokens = {"tokens_read": 50 if "guide" in spec else 10, "tokens_written": 5}
+    answers = [{"line": n, "text": "a" * n * size, **tokens} for n in (1, 2, 4)]
+    record |= {"counts": counts, "lines": [1, 2, 3, 4], "answers": answers, "cost": METERED}
 elif script == "score_texts":
     texts = json.loads((there / f"{spec['made_from']}.json").read_text())
     lengths = {answer["line"]: len(answer["text"]) for answer in texts["answers"]}
@@ -179,6 +188,12 @@ elif script == "judge_answers":
         {"line": one["line"], "own": one["text"], "baseline": other["text"], "replies": replies}
         for one, other in zip(texts["answers"], baseline["answers"], strict=True)
     ]
-    record |= {"lines": texts["lines"], "usage": {"cost_usd": None}}
+    local, count = endpoint["local"], 2 * len(record["judgments"])
+    record |= {
+        "lines": texts["lines"],
+        "usage": {"cost_usd": None},
+        "judge": {"local": local, "replies": count, "metered": count if local else 0},
+        **({"cost": METERED} if local else {}),
+    }
 output.parent.mkdir(parents=True, exist_ok=True)
 output.write_text(json.dumps(record))

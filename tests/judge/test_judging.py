@@ -267,7 +267,8 @@ def job(tmp_path):
     def run(url, own, baseline, **told):
         for name, record in (("a", own), ("b", baseline)):
             (tmp_path / f"{name * 16}.json").write_text(json.dumps(record))
-        asked = {"endpoint": url, "concurrency": 2, "timeout_seconds": 5, "retries": 1, **told}
+        asked = {"endpoint": url, "concurrency": 2, "timeout_seconds": 5, "retries": 1}
+        asked |= {"local": False, **told}
         options = {
             "spec": json.dumps(spec),
             "source": str(tmp_path),
@@ -301,6 +302,8 @@ def test_a_job_records_what_was_compared_and_said(endpoint, job):
     assert [r["text"] for r in judgment["replies"]] == ["[[A>>B]]"] * 2
     usage = {"tokens_read": 200, "tokens_written": 20, "cost_usd": pytest.approx(0.0026)}
     assert record["usage"] == usage
+    assert record["judge"] == {"local": False, "replies": 2, "metered": 0}
+    assert "cost" not in record
     question = json.loads((ROOT / "config/data/saf/questions.jsonl").read_text().split("\n")[0])
     shown = {json.dumps(sent["messages"]): sent["messages"][1]["content"] for sent in server.asked}
     assert len(shown) == 2
@@ -338,3 +341,49 @@ def test_a_baseline_without_answers_is_no_judgment(job):
     record = json.loads(place.read_text())
     assert record["status"] == "oom"
     assert record["reason"] == "the baseline's answers: out of memory"
+
+
+def test_what_a_judge_on_this_machine_takes_is_metered_and_replies_that_were_there_are_not(
+    endpoint, job
+):
+    server = endpoint(delay=0.2)
+    told = {"local": True, "concurrency": 1}
+    process, place = job(server.url, answers({1: "o"}), answers({1: "b"}), **told)
+    log = process.communicate()[0]
+    assert process.returncode == 0, log
+    record = json.loads(place.read_text())
+    assert record["judge"] == {"local": True, "replies": 2, "metered": 2}
+    cost = record["cost"]
+    assert cost["seconds"] >= 0.4, "the two replies, one after the other"
+    assert cost["energy_j"]["cpu"] > 0
+    assert {how["basis"] for how in cost["basis"].values()} <= {
+        "measured",
+        "estimated",
+        "guess",
+        "absent",
+    }
+    # one more question: the replies to the first are there
+    place.unlink()
+    own, baseline = answers({1: "o", 2: "o"}), answers({1: "b", 2: "b"})
+    process, _ = job(server.url, own, baseline, **told)
+    assert process.wait() == 0
+    record = json.loads(place.read_text())
+    assert record["judge"] == {"local": True, "replies": 4, "metered": 2}
+    place.unlink()
+    process, _ = job(server.url, own, baseline, **told)
+    assert process.wait() == 0
+    record = json.loads(place.read_text())
+    assert record["judge"] == {"local": True, "replies": 4, "metered": 0}
+    assert "cost" not in record
+
+
+def test_a_budget_that_is_spent_ends_a_metered_job_once(endpoint, job):
+    server = endpoint()
+    price = {"read": 1e6, "written": 1e6}
+    told = {"local": True, "usd_per_million": price, "budget_usd": 1}
+    process, place = job(server.url, answers({1: "o"}), answers({1: "b"}), **told)
+    log = process.communicate()[0]
+    assert process.returncode == 1
+    assert log.count("0 of 2 replies are there") == 1
+    assert "the judge's budget of 1 USD is spent" in log
+    assert not place.exists()

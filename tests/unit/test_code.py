@@ -356,6 +356,10 @@ def study_of_all_methods():
     judge = {"model": "umpire", "endpoint": "http://127.0.0.1:1/v1"}
     task = {"method": "arena", "answers": "saf", "baseline": {"quantization": "fp32"}}
     data["quality"]["arena"] = {**task, "judge": judge}
+    guide = {"answers": "saf", "quantization": "fp32"}
+    saf = {**data["quality"]["saf"], "metrics": ["form"], "template": "{guide} {question}"}
+    data["quality"]["guided"] = {**saf, "guide": guide}
+    del data["quality"]["guided"]["wordnet"]
     return study.from_data(data, "all methods")
 
 
@@ -383,6 +387,9 @@ class Plan:
         if job is None:
             return []
         found = [job, *self.behind(job.source)]
+        if job.kind == "texts":
+            guide = self.planned.guide(Configuration(*job.labels[:4]), job.labels[4])
+            found += self.behind(guide)
         if job.kind == "judgments":
             opposed = self.planned.opposed(Configuration(*job.labels[:4]), job.labels[4])
             found += self.behind(opposed)
@@ -507,7 +514,11 @@ ANEW = {
     ),
     "joulegrid.models.random:fetch": lambda _, labels: "drawn" in labels,
     "joulegrid.quality.generation:generate": lambda kind, labels: (
-        kind == "judgments" or (kind in OF_ANSWERS and labels[3] != "gguf")
+        kind == "judgments"
+        or (kind in OF_ANSWERS and (labels[3] != "gguf" or labels[4] == "guided"))
+    ),
+    "joulegrid.quality.guiding:answer_guided": lambda kind, labels: (
+        kind in ("texts", "scores") and labels[4] == "guided"
     ),
     "joulegrid.quality.answering:answer_questions": lambda kind, labels: (
         kind in OF_ANSWERS and labels[3] == "gguf"

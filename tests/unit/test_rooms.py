@@ -17,6 +17,7 @@ GROUND = {
     "units",
     "records",
     "texts.files",
+    "texts.guided",
     "texts.questions",
     "texts.rows",
     "texts.templates",

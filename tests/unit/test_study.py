@@ -522,6 +522,7 @@ def test_a_benchmark_stands_for_its_tasks(study_data):
         ({"group": "dosquet"}, "benchmarks.paper.group: no group 'dosquet'; .*'dosquet2025'"),
         ({"group": "dosquet2025", "limits": 1}, "benchmarks.paper.limits: unknown key"),
         ({"group": "dosquet2025", "limit": "x"}, "quality.paper-mmlu.limit: got 'x'"),
+        ({"group": "dosquet2025", "folder": "config/tsks"}, "paper-mmlu.folder: no such folder"),
         ("dosquet2025", "benchmarks.paper: expected a mapping with the key group"),
     ],
 )

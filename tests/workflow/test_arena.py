@@ -1,5 +1,8 @@
 """A judge's task from the study to the dataset, and what a change of it asks anew."""
 
+import subprocess
+import sys
+
 import pytest
 import xarray as xr
 
@@ -46,3 +49,60 @@ def test_answers_are_judged_against_the_baseline_s_and_ranked(own):
     assert asked == judged
     page = (place / "results/studies/small/report.html").read_text()
     assert "arena.win_rate" in page
+
+
+GUIDED = {
+    **SAF,
+    "template": "{guide} {question}",
+    "guide": {"answers": "saf", "quantization": "fp32"},
+}
+
+
+@pytest.mark.slow
+def test_what_a_guide_and_a_judge_took_stands_beside_and_in_no_energy_of_a_cell(own):
+    place, data = own
+    elsewhere = {**ARENA["judge"], "endpoint": "http://judge.example/v1"}
+    data["quality"] = {
+        "saf": SAF,
+        "guided": GUIDED,
+        "arena": {**ARENA, "answers": "guided", "against": "saf"},
+        "far": {**ARENA, "judge": elsewhere},
+    }
+    data["pruning"] = {"none": {"method": "none"}}
+    data["ranking"]["metrics"] = ["far"]
+    house.write_study(place, data)
+    house.snakemake(place, "--cores", "4")
+    with xr.open_datatree(place / "results/studies/small/study.nc") as tree:
+        tree.load()
+        nf4 = {"quantization": "nf4"}
+        answering = tree["answering"].to_dataset().squeeze()
+        guided = answering.sel(**nf4, task="guided")
+        # the stand-in's answers and replies take 9 J each time
+        assert guided.energy.sum() == guided.guide_energy.sum() == 9
+        assert guided.tokens_read == 150
+        assert (guided.guide_answers, guided.guide_tokens_written) == (3, 15)
+        assert guided.guide == answering.id.sel(task="saf", quantization="fp32")
+        plain = answering.sel(**nf4, task="saf")
+        assert plain.guide_energy.isnull().all()
+        assert plain.tokens_read == 30
+        judging = tree["judging"].to_dataset().squeeze()
+        assert judging.energy.sum("component").sel(task="arena").values.tolist() == [9, 9, 9]
+        assert judging.metered.sel(task="arena").values.tolist() == [6, 6, 6]
+        # fp32 is the baseline where the answers are to the same prompts
+        assert judging.energy.sel(task="far").isnull().all()
+        assert judging.metered.sel(**nf4, task="far") == 0
+        cost = tree["cost"].to_dataset()
+        assert cost.energy.sel(kind="judgments") == 27
+        assert cost.energy.sel(kind="texts") == 6 * 9
+        assert (tree["energy"].energy.sel(component="ram") < 9).all()
+    command = [sys.executable, "scripts/show_answer.py", "results/studies/small"]
+    said = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
+    said = " ".join(said.split())
+    assert "arena: 18 replies of umpire. It computed on this machine, which took 27 J " in said
+    assert "(estimated) in 6 s for them, 1.5 J each" in said
+    assert "far: 12 replies of umpire. What energy they took is not known." in said
+    assert "With the answers swapped it names the same winner, or both times none, for 100%" in said
+    page = (place / "results/studies/small/report.html").read_text(encoding="utf-8")
+    assert 'class="judge">arena: 18 replies of umpire.' in page
+    row = r'<td>nf4</td><td>guided</td><td class="n">3</td><td class="n">50.0</td>'
+    assert f'{row}<td class="n">5.0</td><td class="n">3</td><td class="n">3</td>' in page

@@ -208,12 +208,18 @@ def _cost(records: Records) -> xr.Dataset:
     found = {
         "jobs": [float(len(rows[kind])) for kind in kinds],
         "duration": [rows[kind][:, 0].sum() for kind in kinds],
-        "energy": [rows[kind][:, 1].sum() for kind in kinds],
+        "energy": [_known_sum(rows[kind][:, 1]) for kind in kinds],
     }
     return xr.Dataset(
         {name: ("kind", np.array(found[name], "f8"), v.attrs) for name, v in COST.items()},
         coords={"kind": np.array(kinds, "O")},
     )
+
+
+def _known_sum(joules: np.ndarray) -> float:
+    """The sum of what is known, NaN where nothing is."""
+    known = joules[np.isfinite(joules)]
+    return float(known.sum()) if known.size else np.nan
 
 
 def _summary(

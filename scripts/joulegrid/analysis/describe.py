@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from joulegrid.analysis import concluded, hourly, replays, trained, variables
+from joulegrid.analysis import answering, concluded, hourly, judging, replays, trained, variables
 from joulegrid.analysis.variables import Variable
 
 CELL = "model, training, pruning, quantization, hardware, engine, workload"
@@ -40,6 +40,19 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         variables.SAMPLES,
         "model, training, pruning, quantization, metric, sample",
         "what the metrics of a task are made of, where they are means over samples",
+    ),
+    (
+        "answering",
+        answering.ANSWERING,
+        "model, training, pruning, quantization, task",
+        "what generating answers took, and writing the texts of a guide in their prompts; where a "
+        "task generates answers",
+    ),
+    (
+        "judging",
+        judging.JUDGING,
+        "model, training, pruning, quantization, task",
+        "what judges of answers took, where a study has any: apart from the energy of cells",
     ),
     (
         "changes",
@@ -133,9 +146,10 @@ Nothing is run: what is there counts.
 
 Ranking and emissions are made anew, with what the first study chose. Cells of two studies that ran
 weeks apart are compared as if they had been measured in one: drift between the studies is in no
-interval (`reference_time` shows it). What a study took (`cost`), its hours (`grid`), what its
-points tell (`points`, `lengths`, `tokens`), its replays (`replay`, `hourly`) and what stands beside
-its emissions (`footprint`, `levers`) stay in its own file.
+interval (`reference_time` shows it). What a study took (`cost`), its answers (`answering`) and
+judges (`judging`), its hours (`grid`), what its points tell (`points`, `lengths`, `tokens`), its
+replays (`replay`, `hourly`) and what stands beside its emissions (`footprint`, `levers`) stay in
+its own file.
 """
 
 

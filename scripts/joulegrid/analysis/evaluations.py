@@ -1,4 +1,4 @@
-"""What evaluations say of configurations: the groups quality and samples."""
+"""What evaluations say of configurations: the groups quality, samples, answering and judging."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis import samples
+from joulegrid.analysis import answering, judging, samples
+from joulegrid.analysis.answering import Answers
 from joulegrid.analysis.judgments import Arenas
 from joulegrid.analysis.reading import Records
-from joulegrid.analysis.recorded.quality import Evaluation, Metric, Texts
+from joulegrid.analysis.recorded.quality import Evaluation, Metric
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import DIRECTION, NOT_MEANINGFUL, QUALITY
-from joulegrid.study.answering import engine_of
 from joulegrid.study.checks import metric_names
 from joulegrid.study.grid import Configuration
 from joulegrid.study.job import Job
@@ -22,8 +22,8 @@ from joulegrid.study.specs import Specs
 
 
 def groups(specs: Specs, records: Records, labels: dict[str, list[str]]) -> dict[str, xr.Dataset]:
-    """The group quality, and the samples of every task that has some; `labels` are those of the
-    axes of configurations.
+    """The group quality, the samples of every task that has some, what answering and judging took;
+    `labels` are those of the axes of configurations.
     """
     study = specs.study
     metrics = sorted(metric_names(study.data))
@@ -34,9 +34,9 @@ def groups(specs: Specs, records: Records, labels: dict[str, list[str]]) -> dict
         task: metric_names({"quality": {task: entry}})
         for task, entry in study.data["quality"].items()
     }
-    arenas = Arenas(specs, records)
+    arenas, written = Arenas(specs, records), Answers(records)
     for configuration in study.configurations:
-        for task, row in _evaluations(specs, records, configuration, names, arenas):
+        for task, row in _evaluations(specs, records, configuration, names, arenas, written):
             found: dict[str, Metric] = row.pop("metrics", {})
             for name in row.pop("names"):
                 metric = found.get(name)
@@ -58,7 +58,12 @@ def groups(specs: Specs, records: Records, labels: dict[str, list[str]]) -> dict
     about = {"long_name": "which way the metric is better", **flags}
     dataset["direction"] = ("metric", directions, about)
     found_samples = {f"/samples/{task}": samples.group(labels, answered[task]) for task in answered}
-    return {"/quality": dataset, **found_samples}
+    several = {
+        "/answering": answering.group(specs, labels, written),
+        "/judging": judging.group(specs, labels, arenas.judged),
+    }
+    known = {path: group for path, group in several.items() if group is not None}
+    return {"/quality": dataset, **found_samples, **known}
 
 
 def _evaluations(
@@ -67,6 +72,7 @@ def _evaluations(
     configuration: Configuration,
     names: dict[str, list[str]],
     arenas: Arenas,
+    written: Answers,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Task and row of every record of metrics of a configuration; `names` are those that it should
     have.
@@ -78,18 +84,12 @@ def _evaluations(
         if entry["method"] != GENERATION:
             yield task, _evaluation(specs.quality(configuration, task), records, task, names[task])
             continue
-        made = specs.texts(configuration, task)
-        texts = records.row(made, Texts, partial(_notes, engine=engine_of(made.parts)))
+        texts = written.row(specs.texts(configuration, task))
         for metric in entry["metrics"]:
             job = specs.scores(configuration, task, metric)
             own = [f"{task}.{name}" for name in METHODS["metric"][metric].metrics]
             row = _evaluation(job, records, task, own)
             yield task, {**row, "notes": texts.get("notes")}
-
-
-def _notes(record: Texts, engine: str | None) -> dict[str, Any]:
-    by = f"answered by {engine}" if engine else ""
-    return {"notes": "; ".join(filter(None, (by, record.counts.notes)))}
 
 
 def _evaluation(job: Job, records: Records, task: str, names: list[str]) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from joulegrid.analysis import arena
+from joulegrid.analysis import arena, judging
 from joulegrid.analysis.reading import Records
 from joulegrid.analysis.recorded.quality import Judgment, Judgments, Metric, Samples
 from joulegrid.analysis.variables import STATUS
 from joulegrid.analysis.verdicts import Verdicts, verdict_of
 from joulegrid.study.grid import Configuration
-from joulegrid.study.judges import opponent
+from joulegrid.study.judges import is_baseline
 from joulegrid.study.methods import ARENA, METHODS
 from joulegrid.study.specs import Specs
 
@@ -33,10 +33,10 @@ class Arenas:
         """
         names = [f"{task}.{name}" for name in METHODS["quality"][ARENA].metrics]
         entry = self.specs.study.data["quality"][task]
-        if opponent(entry, configuration) != configuration:
-            return {**self._judged(configuration, task), "names": names}
-        others = [c for c in self.specs.study.configurations if opponent(entry, c) != c]
-        found = [self._judged(c, task).get("metrics", {}).get(names[0]) for c in others]
+        if not is_baseline(entry, configuration):
+            return {**self.judged(configuration, task), "names": names}
+        others = [c for c in self.specs.study.configurations if not is_baseline(entry, c)]
+        found = [self.judged(c, task).get("metrics", {}).get(names[0]) for c in others]
         sizes = [len(m.samples.total) for m in found if m is not None and m.samples]
         samples = Samples("mean", [BASELINE] * max(sizes), None) if sizes else None
         return {
@@ -46,7 +46,8 @@ class Arenas:
             "names": names,
         }
 
-    def _judged(self, configuration: Configuration, task: str) -> dict[str, Any]:
+    def judged(self, configuration: Configuration, task: str) -> dict[str, Any]:
+        """The row of a configuration that is no baseline; see `row`, and `judging.row_of`."""
         key = task, configuration
         if key not in self._read:
             job = self.specs.judgments(configuration, task)
@@ -70,6 +71,7 @@ def _extracted(record: Judgments, task: str) -> dict[str, Any]:
     return {
         "metrics": {f"{task}.{name}": metric for name, metric in metrics.items()},
         "notes": _notes(record, verdicts, won),
+        **judging.row_of(record),
     }
 
 

@@ -130,6 +130,7 @@ DIMENSIONS = {
     "begin": "of the hours at which a replay could begin: the mean, the best, the worst",
     "bin": "number of the bin of time",
     "metric": "quality metric, TASK.METRIC",
+    "task": "label of a quality task",
     "zone": "zone of the electricity grid",
     "to": "zone that the work would move to",
     "bound": "end of the interval",
@@ -271,7 +272,17 @@ WEIGHTS = {
     "accepted": ACCEPTED,
 }
 # Jobs that use energy, in the order of the pipeline
-KINDS = ("training", "trained", "pruned", "weights", "quality", "texts", "scores", "energy")
+KINDS = (
+    "training",
+    "trained",
+    "pruned",
+    "weights",
+    "quality",
+    "texts",
+    "scores",
+    "judgments",
+    "energy",
+)
 # dims: kind
 COST = {
     "jobs": Variable("number of jobs whose results are there"),
@@ -280,6 +291,6 @@ COST = {
         "energy of these jobs, all components",
         "J",
         comment="of measuring jobs the mean power of what was metered times their whole time; "
-        "loading for quality and fetching are left out",
+        "fetching, and judges whose energy is not known, are left out; NaN where none is known",
     ),
 }

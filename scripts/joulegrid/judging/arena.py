@@ -55,7 +55,7 @@ def requests(
     Parameters
     ----------
     own, baseline
-        records of answers to the same questions.
+        records of answers to the same questions; the judge is shown the prompts of the second.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def requests(
         where both answered no question.
     """
     template, settings = text_in(spec["judge"]["prompt"]), settings_of(spec["judge"])
-    task = own["spec"]["quality"]
+    task = baseline["spec"]["quality"]
     prompts = {q.line: q.prompt for q in questions_in(task["data"], task)}
     theirs = {answer["line"]: answer["text"] for answer in baseline["answers"]}
     pairs = [

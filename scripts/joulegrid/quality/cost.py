@@ -64,12 +64,27 @@ def hardware_of(spec: Spec) -> Hardware:
 
 
 def metered(hardware: Hardware, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `work()` gives, and its `cost` where there is a meter."""
-    found: dict[str, Any] = {}
+    """What `work()` gives, which is not empty, and its `cost` where there is a meter.
+
+    Raises
+    ------
+    InputError
+        as `work` does.
+    """
     try:
         meter = Meter("machine", hardware)
+    except InputError as error:  # the evaluation is worth its record without it
+        return {**work(), **_unmetered(error)}
+    found: dict[str, Any] = {}
+    try:
         _, cost = meter.measure(lambda: found.update(work()))
-    except InputError as error:  # of the meter: the evaluation is worth its record without it
-        run.say(f"not metered: {error}")
-        return found or work()
+    except InputError as error:
+        if not found:
+            raise
+        return {**found, **_unmetered(error)}
     return {**found, "cost": meter.cost(cost)}
+
+
+def _unmetered(error: InputError) -> dict[str, Any]:
+    run.say(f"not metered: {error}")
+    return {}

@@ -1,9 +1,17 @@
-"""How metrics of generated answers were computed, and what was counted of the answers."""
+"""How metrics of generated answers were computed, what was counted of the answers, and what their
+judges took.
+"""
+
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from joulegrid.analysis import answering, judging
 from joulegrid.study.grid import CONFIGURATION_AXES, short_name
+
+# Of the table of answers: the rest is in the dataset
+MOST_ROWS = 60
 
 
 def signatures(tree: xr.DataTree) -> list[tuple[str, str]]:
@@ -27,3 +35,20 @@ def notes(tree: xr.DataTree) -> list[tuple[str, str]]:
         labels = [rows[axis].values[index[rows.dims.index(axis)]] for axis in varying]
         told[(short_name(labels), str(rows.values[index]))] = None
     return [*told]
+
+
+def judged(tree: xr.DataTree) -> list[str]:
+    """What judges took and how far their verdicts agree, a text for each."""
+    if "judging" not in tree.children:
+        return []
+    return judging.sentences(tree["judging"].to_dataset(), tree["quality"].to_dataset())
+
+
+def answered(tree: xr.DataTree) -> dict[str, Any]:
+    """What answers took by configuration and task, where they were metered: `rows`, and how many
+    `more` there are than the page shows.
+    """
+    if "answering" not in tree.children:
+        return {"rows": [], "more": 0}
+    rows = answering.frame(tree["answering"].to_dataset())
+    return {"rows": rows[:MOST_ROWS], "more": max(len(rows) - MOST_ROWS, 0)}

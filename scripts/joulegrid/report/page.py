@@ -108,6 +108,8 @@ def render(
         signatures=evaluated.signatures(tree),
         notes=evaluated.notes(tree),
         failed=failed.without_result(tree),
+        answered=evaluated.answered(tree),
+        judged=evaluated.judged(tree),
         accepted=accepted(tree),
         zones=zones(tree["carbon"].to_dataset()),
         old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),
@@ -275,17 +277,21 @@ def cost(tree: xr.DataTree) -> list[dict[str, Any]]:
     rows = []
     for kind in spent.kind.values:
         one = spent.sel(kind=kind)
-        joules = float(one.energy)
+        joules = float(one.energy)  # NaN where it is not known
         rows.append(
             {
                 "kind": str(kind),
                 "jobs": int(one.jobs),
                 "hours": float(one.duration) / 3600,
-                "kwh": joules / J_PER_KWH,
+                "kwh": _known(joules / J_PER_KWH),
                 "grams": {
-                    str(zone): carbon.emissions_g(joules, float(zones.sel(zone=zone)))
+                    str(zone): _known(carbon.emissions_g(joules, float(zones.sel(zone=zone))))
                     for zone in zones.zone.values
                 },
             }
         )
     return rows
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -9,11 +9,13 @@ from joulegrid.study.job import Part, part
 from joulegrid.study.methods import LLM, METHODS
 from joulegrid.study.parts import Parts
 from joulegrid.study.study import Study
+from joulegrid.texts.guided import FIELD
 
 # What computes such answers, beside the engine
 CALLS = ("joulegrid.quality.answering:answer_questions",)
-# What of a task concerns the metrics of its texts, and not the texts
-OF_METRICS = frozenset({"metrics", *(k for m in METHODS["metric"].values() for k in m.asks)})
+# What of a task is no part of its texts' entry: what concerns metrics of them, and their guide,
+# whose texts stand in the spec by their id
+OF_OTHERS = frozenset({"metrics", FIELD, *(k for m in METHODS["metric"].values() for k in m.asks)})
 # How many questions an engine answers at a time is said by its own entry
 OF_TRANSFORMERS = frozenset({"batch_size"})
 
@@ -30,13 +32,19 @@ class Answering(NamedTuple):
         """Where it runs."""
         return METHODS["engine"][self.method].environment_on(self.device)
 
-    def parts(self, known: Parts, task: str) -> dict[str, Part]:
-        """What determines its answers to a task, beside the weights; greedy ones have no seed."""
+    def parts(self, known: Parts, task: str, calls: tuple[str, ...]) -> dict[str, Part]:
+        """What determines its answers to a task, beside the weights; greedy ones have no seed.
+
+        Parameters
+        ----------
+        calls
+            what else the job calls.
+        """
         return {
-            "quality": known.entry("quality", task, OF_METRICS | OF_TRANSFORMERS),
+            "quality": known.entry("quality", task, OF_OTHERS | OF_TRANSFORMERS),
             "engine": known.entry("engine", self.label),
             "device": part(self.device),
-            **known.code(CALLS, (("engine", self.method),), self.environment),
+            **known.code((*CALLS, *calls), (("engine", self.method),), self.environment),
         }
 
 

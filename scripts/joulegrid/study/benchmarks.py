@@ -12,6 +12,8 @@ from joulegrid.study.validation import nearest
 from joulegrid.study.yaml import read_yaml
 
 FOLDER = "config/benchmarks"
+# What an entry may say for all of its tasks
+KEYS = ("limit", "batch_size", "fewshot", "folder")
 
 
 def expand(data: dict[str, Any], source: str) -> dict[str, Any]:
@@ -48,12 +50,9 @@ def _tasks(entry: Any, at: str) -> dict[str, dict[str, Any]]:
     if not isinstance(entry, dict) or "group" not in entry:
         raise InputError(f"{at}: expected a mapping with the key group, such as {{group: NAME}}")
     own = {key: value for key, value in entry.items() if key != "group"}
-    wrong = [key for key in own if key not in ("limit", "batch_size", "fewshot")]
+    wrong = [key for key in own if key not in KEYS]
     if wrong:
-        raise InputError(
-            f"{at}.{wrong[0]}: unknown key; "
-            f"{nearest(wrong[0], ('group', 'limit', 'batch_size', 'fewshot'))}"
-        )
+        raise InputError(f"{at}.{wrong[0]}: unknown key; {nearest(wrong[0], ('group', *KEYS))}")
     groups = {path.stem: path for path in sorted((ROOT / FOLDER).glob("*.yaml"))}
     if entry["group"] not in groups:
         raise InputError(

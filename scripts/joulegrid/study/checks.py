@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from joulegrid.records import ROOT
-from joulegrid.study import judges, limits, questions, replays, selection, trainings
+from joulegrid.study import guides, judges, limits, questions, replays, selection, trainings
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.methods import GENERATION, METHODS, Weights, method, metrics_of
 from joulegrid.study.validation import nearest
@@ -29,6 +29,7 @@ def of_entries(data: dict[str, Any]) -> list[str]:
         *limits.of_texts(data),
         *limits.of_models(data),
         *questions.of_tasks(data),
+        *guides.of_tasks(data),
         *judges.of_tasks(data),
         *selection.of_names(data),
     ]
@@ -42,6 +43,7 @@ def of_grid(data: dict[str, Any], cells: list[Cell]) -> list[str]:
     return [
         *_without_weights(data, configurations),
         *_without_baseline(data, cells),
+        *guides.of_grid(data, configurations),
         *judges.of_grid(data, configurations),
         *selection.of_grid(data, cells),
     ]

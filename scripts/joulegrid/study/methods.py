@@ -79,6 +79,7 @@ _ASKING = frozenset(
         "retries",
         "usd_per_million",
         "budget_usd",
+        "local",
     }
 )
 _ABOUT_JUDGE = ("win_rate_same_style", "agreement", "first_preferred", "unreadable")

@@ -11,6 +11,7 @@ from joulegrid.records import ROOT
 from joulegrid.study.methods import GENERATION
 from joulegrid.study.validation import nearest
 from joulegrid.texts.files import decode
+from joulegrid.texts.guided import FIELD, guided
 from joulegrid.texts.questions import parse_lines, parse_questions
 from joulegrid.texts.templates import fields_of
 
@@ -42,6 +43,10 @@ def _template(task: dict[str, Any]) -> list[str]:
     except InputError:
         return []  # likewise
     columns = list(lines[0][1])
+    if FIELD in task:
+        if problem := _field(wanted, columns):
+            return [problem]
+        text, columns = guided(text, task["data"], {}), [*columns, FIELD]
     unknown = [field for field in wanted if field not in columns]
     if unknown:
         return [f"template: no column {f!r}; {nearest(f, columns)}" for f in unknown]
@@ -55,6 +60,15 @@ def _template(task: dict[str, Any]) -> list[str]:
     except InputError as error:
         return [f"data: {error}"]
     return []
+
+
+def _field(wanted: list[str], columns: list[str]) -> str | None:
+    """What is wrong with the field for the guide's text."""
+    if FIELD in columns:
+        return f"{FIELD}: the data have a column {FIELD!r}, which would be hidden; rename it"
+    if FIELD not in wanted:
+        return f"template: it has no {{{FIELD}}}, where the guide's text shall stand"
+    return None
 
 
 def _metrics(task: dict[str, Any]) -> list[str]:

@@ -70,7 +70,7 @@ def jobs_of(specs: Specs, cells: Iterable[Cell] | None = None) -> Iterator[Job]:
     for configuration in study.configurations:
         for task, entry in study.data["quality"].items():
             if entry["method"] == ARENA:
-                if judges.opponent(entry, configuration) != configuration:
+                if not judges.is_baseline(entry, configuration):
                     yield specs.judgments(configuration, task)
                 continue
             if entry["method"] != GENERATION:

@@ -8,7 +8,7 @@ and whatever concerns analysis are in none of them.
 
 from functools import cache, cached_property
 
-from joulegrid.study import answering, judges, trainings
+from joulegrid.study import answering, guides, judges, trainings
 from joulegrid.study.grid import Cell, Configuration
 from joulegrid.study.job import Job, Part, part
 from joulegrid.study.methods import ARENA, GENERATION, LLM, METHODS, Weights
@@ -38,10 +38,7 @@ class Specs:
         self._parts = Parts(study)
         # digest -> what it stands for, see `Parts`
         self.listings = self._parts.listings
-        # each is built once, whoever asks: `model(label)`, `training(model, training)`,
-        # `trained(model, training)`, `pruned(model, training, pruning)`, `weights(configuration)`,
-        # `energy(cell, session)`, `quality(configuration, task)`, `texts(configuration, task)`,
-        # `scores(configuration, task, metric)`, `judgments(configuration, task)`
+        # each is built once, whoever asks; what it takes is said by the method behind it
         self.holder = cache(self._holder)
         self.model = cache(self._model)
         self.training = cache(self._training)
@@ -147,9 +144,7 @@ class Specs:
             "model": self._parts.entry("model", model),
             "training": self._parts.entry("training", training),
             "pruning": self._parts.entry("pruning", pruning),
-            "seed": part(
-                self._parts.seed if "recovery" in entry or "calibration" in entry else None
-            ),
+            "seed": part(self._parts.seed if {"recovery", "calibration"} & set(entry) else None),
             "made_from": part(source.id),
             **self._parts.code(used, (("pruning", entry["method"]),), LLM),
         }
@@ -157,10 +152,8 @@ class Specs:
 
     def _weights(self, configuration: Configuration) -> Job:
         model, training, pruning, label = configuration
-        entry, known = (
-            self.study.data["quantization"][label],
-            self._parts.method("quantization", label),
-        )
+        entry = self.study.data["quantization"][label]
+        known = self._parts.method("quantization", label)
         parts = {
             "kind": part("weights"),
             "model": self._parts.entry("model", model),
@@ -201,12 +194,19 @@ class Specs:
 
     def _texts(self, configuration: Configuration, task: str) -> Job:
         """The answers of a configuration to the questions of one task."""
-        engine = self._answering.get(configuration)
+        engine, guide = self._answering.get(configuration), self.guide(configuration, task)
+        calls, more = (guides.CALLS, {"guide": part(guide.id)}) if guide else ((), {})
         if engine is None or not answering.is_by_engine(self.study.data["quality"][task]):
-            return self._task("texts", GENERATION, configuration, task, answering.OF_METRICS)
-        own = engine.parts(self._parts, task)
-        parts = {"kind": _KINDS["texts"], **self._loaded(configuration), **own}
+            job = self._task("texts", GENERATION, configuration, task, answering.OF_OTHERS, calls)
+            return Job("texts", job.labels, {**job.parts, **more}, job.source)
+        own = engine.parts(self._parts, task, calls)
+        parts = {"kind": _KINDS["texts"], **self._loaded(configuration), **own, **more}
         return Job("texts", (*configuration, task), parts, self.holder(configuration))
+
+    def guide(self, configuration: Configuration, task: str) -> Job | None:
+        """The texts that stand in the prompts of a task, None where it has no guide."""
+        found = guides.of(self.study.data["quality"][task], configuration)
+        return self.texts(*found) if found else None
 
     @cached_property
     def _answering(self) -> dict[Configuration, answering.Answering]:
@@ -219,6 +219,7 @@ class Specs:
         configuration: Configuration,
         task: str,
         without: frozenset[str] = NOTHING,
+        calls: tuple[str, ...] = (),
     ) -> Job:
         known = self._parts.method("quantization", configuration.quantization)
         used = (
@@ -231,7 +232,7 @@ class Specs:
             **self._loaded(configuration),
             "quality": self._parts.entry("quality", task, without),
             "seed": self._parts.seed_part,
-            **self._parts.code(CALLS[kind], used, LLM),
+            **self._parts.code((*CALLS[kind], *calls), used, LLM),
         }
         return Job(kind, (*configuration, task), parts, self.holder(configuration))
 
@@ -264,7 +265,7 @@ class Specs:
     def opposed(self, configuration: Configuration, task: str) -> Job:
         """The answers of the baseline that a configuration is compared with."""
         entry = self.study.data["quality"][task]
-        return self.texts(judges.opponent(entry, configuration), entry["answers"])
+        return self.texts(judges.opponent(entry, configuration), judges.against(entry))
 
     # ---------------------------------------------------------------- parts
     def _loaded_parts(self, configuration: Configuration) -> dict[str, Part]:

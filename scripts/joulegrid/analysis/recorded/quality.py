@@ -1,10 +1,11 @@
 """Records of evaluations: metrics, answers, judgments."""
 
+import math
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from joulegrid.analysis.recorded import Cost, Count, Header, Spent
+from joulegrid.analysis.recorded import Components, Cost, Count, Header, Spent, Ways
 
 
 class Samples(Struct):
@@ -37,6 +38,7 @@ class Counts(Struct):
     leaked: int
     empty: int
     cut: int
+    unguided: int = 0
 
     @property
     def notes(self) -> str:
@@ -46,16 +48,38 @@ class Counts(Struct):
             "with a reference in the prompt": self.leaked,
             "answered with nothing": self.empty,
             "cut at the most new tokens": self.cut,
+            "without a text of the guide": self.unguided,
         }
         found = [f"{number} {what}" for what, number in told.items() if number]
         return f"of {self.questions} questions " + ", ".join(found) if found else ""
+
+
+class Metered(Struct):
+    """What the whole machine took for a piece of work, and how that was obtained."""
+
+    seconds: float
+    energy_j: Components
+    basis: Ways
+
+    @property
+    def joules(self) -> float:
+        """Of all components."""
+        return sum(self.energy_j.listed())
+
+
+class Answer(Struct):
+    """How long the prompt of a question and its answer were, in tokens."""
+
+    tokens_read: int = 0
+    tokens_written: int = 0
 
 
 class Texts(Header, kw_only=True):
     """The answers of a configuration to the questions of a quality task."""
 
     counts: Counts
-    cost: Cost | None = None
+    answers: list[Answer]
+    cost: Metered | None = None
 
     @property
     def spent(self) -> Spent:
@@ -82,9 +106,21 @@ class Judgment(Struct):
 
 
 class Usage(Struct):
-    """What all replies cost; None where there are no prices."""
+    """What all replies cost where there are prices, and their tokens where the endpoint counts."""
 
     cost_usd: float | None
+    tokens_read: int | None = None
+    tokens_written: int | None = None
+
+
+class Judge(Struct):
+    """Whether a judge computes on the machine that asked it, its replies, and how many of them came
+    while the energy of that machine was metered.
+    """
+
+    local: bool
+    replies: int
+    metered: int
 
 
 class Judgments(Header, kw_only=True):
@@ -93,11 +129,13 @@ class Judgments(Header, kw_only=True):
     judgments: Annotated[list[Judgment], Meta(min_length=1)]
     lines: Annotated[list[int], Meta(min_length=1)]
     usage: Usage
+    judge: Judge | None = None
+    cost: Metered | None = None
 
     @property
     def spent(self) -> Spent:
-        """The wall time; the energy is the judge's, wherever it runs, and not known."""
-        return Spent(self.elapsed_s, 0.0)
+        """Of the whole job; the energy of a judge that was metered, NaN where that is not known."""
+        return Spent(self.elapsed_s, self.cost.joules if self.cost else math.nan)
 
 
 class Evaluation(Header, kw_only=True):

@@ -1,0 +1,144 @@
+"""The group judging: what asking judges took, apart from every energy that is compared."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from joulegrid.analysis import metered
+from joulegrid.analysis.recorded.quality import Judgments
+from joulegrid.analysis.table import Table
+from joulegrid.analysis.variables import (
+    COMPONENTS,
+    ID,
+    PER_COMPONENT,
+    RECORD_STATUS,
+    Variable,
+    text,
+)
+from joulegrid.study.grid import Configuration
+from joulegrid.study.judges import is_baseline
+from joulegrid.study.methods import ARENA
+from joulegrid.study.specs import Specs
+
+# dims: model, training, pruning, quantization, task
+JUDGING = {
+    "status": RECORD_STATUS,
+    "id": ID,
+    "replies": Variable("replies of the judge", comment="two for each question"),
+    "metered": Variable(
+        "replies that came while the energy of the judge's machine was metered",
+        comment="0 of a judge elsewhere, whose energy is not known; replies that were there "
+        "already, as of a job that was ended, are none of them",
+    ),
+    "energy": Variable(
+        "energy of the machine while a judge on it gave these replies",
+        "J",
+        PER_COMPONENT,
+        comment="idling included; in no energy of cells, NaN of a judge elsewhere",
+    ),
+    "duration": Variable("wall time of that", "s"),
+    "basis": metered.BASIS_OF,
+    "tokens_read": Variable("tokens that the judge read for all replies, as its endpoint counts"),
+    "tokens_written": Variable("tokens of all replies, as its endpoint counts"),
+    "price": Variable("USD that all replies cost, where the study has prices"),
+    "judge": text("name of the judge at its endpoint"),
+    "reason": text("why there is no number"),
+}
+Row = dict[str, Any]
+
+
+def row_of(record: Judgments) -> Row:
+    """What a record says, by the names of the group's variables."""
+    usage, judge = record.usage, record.judge
+    return {
+        "replies": judge.replies if judge else 2 * len(record.judgments),
+        "metered": judge.metered if judge else 0,
+        "tokens_read": usage.tokens_read,
+        "tokens_written": usage.tokens_written,
+        "price": usage.cost_usd,
+        **metered.row_of(record.cost),
+    }
+
+
+def group(
+    specs: Specs, labels: dict[str, list[str]], judged: Callable[[Configuration, str], Row]
+) -> xr.Dataset | None:
+    """The group, None where a study has no judge.
+
+    Parameters
+    ----------
+    labels
+        of the axes of configurations.
+    judged
+        the row of a configuration and a task; not asked of a baseline.
+    """
+    entries = specs.study.data["quality"]
+    tasks = sorted(task for task, entry in entries.items() if entry["method"] == ARENA)
+    if not tasks:
+        return None
+    table = Table({**labels, "task": tasks}, JUDGING, {"component": COMPONENTS})
+    for configuration in specs.study.configurations:
+        for task in tasks:
+            if not is_baseline(entries[task], configuration):
+                row = judged(configuration, task)
+                name = entries[task]["judge"]["model"]
+                table.add((*configuration, task), {**row, "judge": name})
+    return table.dataset()
+
+
+def sentences(judging: xr.Dataset, quality: xr.Dataset) -> list[str]:
+    """What every judge took, and how far its verdicts of both orders agree, in words; none where a
+    study has no judge.
+    """
+    tasks = judging.task.values if "task" in judging.dims else ()
+    return [
+        " ".join(_sentences(str(task), judging.sel(task=task), quality))
+        for task in tasks
+        if float(judging.replies.sel(task=task).sum())
+    ]
+
+
+def _sentences(task: str, one: xr.Dataset, quality: xr.Dataset) -> list[str]:
+    """Of one task, over all configurations."""
+    total = one[["replies", "metered", "duration", "tokens_read", "tokens_written"]].sum()
+    replies, told_of = int(total.replies), int(total.metered)
+    name = next(name for name in one.judge.values.ravel() if name)
+    told = [f"{task}: {replies} replies of {name}."]
+    if told_of:
+        joules = float(one.energy.sum())
+        told.append(
+            f"It computed on this machine, which took {joules:.4g} J ({metered.bases(one)}) in "
+            f"{float(total.duration):.3g} s for {_of(told_of, replies)}, {joules / told_of:.3g} J "
+            "each; that is in no energy of a configuration."
+        )
+    else:
+        told.append("What energy they took is not known.")
+    if float(total.tokens_read):
+        told.append(
+            f"Read were {total.tokens_read.item():,.0f} tokens, written "
+            f"{total.tokens_written.item():,.0f}."
+        )
+    if one.price.notnull().any():
+        told.append(f"They cost {float(one.price.sum()):.3g} USD.")
+    return [*told, *_agreement(f"{task}.agreement", quality)]
+
+
+def _of(some: int, replies: int) -> str:
+    return "them" if some == replies else f"{some} of them"
+
+
+def _agreement(metric: str, quality: xr.Dataset) -> list[str]:
+    """How far verdicts of both orders agree: the mean over configurations, and the range."""
+    if metric not in quality.metric.values:
+        return []
+    found: Any = quality.quality.sel(metric=metric)
+    known = found.values[np.isfinite(found.values)]
+    if not known.size:
+        return []
+    several = f" ({known.min():.0%} to {known.max():.0%} by configuration)"
+    return [
+        "With the answers swapped it names the same winner, or both times none, for "
+        f"{known.mean():.0%} of the questions{several if known.size > 1 else ''}."
+    ]

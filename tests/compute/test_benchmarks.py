@@ -1,0 +1,130 @@
+"""Benchmarks from local files: the tasks of the ready-made groups over a few invented samples,
+against what is computed by hand.
+"""
+
+import json
+import math
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from lm_eval.tasks import TaskManager
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from conftest import ROOT
+from joulegrid.quality.lm_eval import evaluate
+from joulegrid.quality.samples import value_of
+
+CHOICES = {"query": "Baking: A man holds a bowl. he", "choices": ["stirs it.", "flies."], "gold": 0}
+DATA = {
+    "hellaswag": [CHOICES, {**CHOICES, "gold": 1}],
+    "arc_easy": [{**CHOICES, "query": "Question: What is wet?", "choices": ["sand", "water"]}],
+    "openbookqa": [CHOICES],
+    "winogrande": [
+        {
+            "context_options": ["Ann met Eve and Ann", "Ann met Eve and Eve"],
+            "continuation": "left first.",
+            "gold": 1,
+        }
+    ],
+    "mmlu": [{"subject": "high_school_physics", "question": " Is it? ", "gold": 2}],
+    "ifeval": [
+        {
+            "key": 1,
+            "prompt": "Write. Do not use any commas.",
+            "instruction_id_list": ["punctuation:no_comma"],
+            "kwargs": [{}],
+        }
+    ],
+}
+DATA["mmlu"][0]["choices"] = ["yes", "no", "both", "none"]
+ARTICLES = (
+    " \n = One = \n \n It was @-@ so . \n \n = = Part = = \n \n A b . \n = Two = \n \n C d e . \n"
+)
+
+
+@pytest.fixture(scope="module")
+def placed(tmp_path_factory):
+    data, folder = (tmp_path_factory.mktemp(name) for name in ("data", "placed"))
+    for name, rows in DATA.items():
+        (data / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (data / "wikitext.txt").write_text(ARTICLES, encoding="utf-8")
+    command = [sys.executable, "scripts/place_benchmarks.py", str(data), str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, env={"PYTHONPATH": "scripts"})
+    assert not (folder / "arc_challenge.yaml").exists(), "its data are not there"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tiny):
+    return AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
+
+
+@pytest.fixture
+def asked(placed, model):
+    """A function that evaluates a placed task."""
+
+    def of(task, *metrics):
+        entry = {"folder": {"path": str(placed)}, "batch_size": 1, "fewshot": 0, "directions": {}}
+        return evaluate(*model, {**entry, "task": task, "metrics": list(metrics)}, 0)
+
+    return of
+
+
+@pytest.fixture
+def loss(model):
+    """A function that gives the log-likelihood of a text behind another one."""
+    network, tokenizer = model
+
+    def of(context, text):
+        whole = tokenizer(context + text)["input_ids"]
+        start = len(tokenizer(context)["input_ids"])
+        with torch.inference_mode():
+            scores = network(torch.tensor([whole])).logits[0].log_softmax(-1)
+        return sum(float(scores[n - 1, whole[n]]) for n in range(start, len(whole)))
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("task", "contexts", "texts"),
+    [
+        ("hellaswag", [CHOICES["query"]], [" stirs it.", " flies."]),
+        ("arc_easy", ["Question: What is wet?\nAnswer:"], [" sand", " water"]),
+        ("openbookqa", [CHOICES["query"]], [" stirs it.", " flies."]),
+        ("winogrande", DATA["winogrande"][0]["context_options"], [" left first."]),
+        (
+            "mmlu",
+            [
+                "The following are multiple choice questions (with answers) about high school "
+                "physics.\n\nIs it?\nA. yes\nB. no\nC. both\nD. none\nAnswer:"
+            ],
+            [" A", " B", " C", " D"],
+        ),
+    ],
+)
+def test_what_is_chosen_is_what_the_model_finds_likeliest(asked, loss, task, contexts, texts):
+    likely = [loss(context, text) for context in contexts for text in texts]
+    chosen = likely.index(max(likely))
+    found = asked(task, "acc")["acc"]
+    assert found["samples"]["total"] == [int(row["gold"] == chosen) for row in DATA[task]]
+
+
+def test_the_articles_of_a_text_are_told_apart_and_their_words_counted(asked):
+    found = asked("wikitext", "word_perplexity")["word_perplexity"]
+    words = [len(re.split(r"\s+", page)) for page in re.split(r"\n(?= = \w)", ARTICLES)[1:]]
+    assert found["samples"]["weight"] == words
+    assert math.isfinite(found["value"])
+    assert value_of(found["samples"]) == pytest.approx(found["value"])
+
+
+def test_instructions_are_checked_as_lm_eval_does(placed):
+    """Answers of 1,280 tokens are more than the tiny model can write: they are given here."""
+    manager = TaskManager(include_path=str(placed), include_defaults=False)
+    task = manager.load(["ifeval"])["tasks"]["ifeval"]
+    (doc,) = task.test_docs()
+    assert task.doc_to_text(doc) == DATA["ifeval"][0]["prompt"]
+    for answer, follows in (("None at all.", True), ("One, here.", False)):
+        assert task.process_results(doc, [answer])["prompt_level_strict_acc"] is follows
