@@ -42,11 +42,11 @@ def load(entry: dict[str, Any], tokenizer: Any, context: int | None) -> Data:
     tokenized = [[tokens_of(sample, tokenizer, entry) for sample in part] for part in parts]
     lengths = [len(each["input_ids"]) for part in tokenized for each in part]
     kept, counts = [], Counter(dropped)
-    for which, part in zip(("to train on", "for validation"), tokenized, strict=True):
+    for which, part in zip(("training", "validation"), tokenized, strict=True):
         try:
             found, more = fitting(part, longest, entry["too_long"])
         except InputError as error:
-            raise InputError(f"{name}, samples {which}: {error}") from None
+            raise InputError(f"{name}, {which} samples: {error}") from None
         kept.append(found)
         counts += more
     training, validation = kept
