@@ -44,6 +44,7 @@ class Engine:
         """See `joulegrid.engines.Engine`; a request takes the first slot that becomes free after it
         has arrived.
         """
+        self._last = None
         prompts = self.prepare(requests)
         slots, run = self.server.slots, Run(self.server, requests, prompts)
         self._last = run
@@ -128,7 +129,7 @@ class Engine:
         kernels = Counter(
             f"ggml {t.tensor_type.name}" for t in self._file.tensors if len(t.shape) >= 2
         )
-        told = self.server.ask("/props")
+        told = self.server.props
         return {
             "kernels": dict(kernels),
             "weights_bytes": int(sum(t.n_bytes for t in self._file.tensors)),

@@ -13,7 +13,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
@@ -39,6 +39,8 @@ class Server:
     ----------
     context
         tokens that a slot has room for; 0 before it was started.
+    props
+        what the server says of itself.
     """
 
     path: Path
@@ -48,15 +50,30 @@ class Server:
     context: int = 0
     key: str = ""
     running: Any = None
+    props: dict[str, Any] = field(default_factory=dict)
 
     def start(self, context: int) -> None:
-        """Load the model, with room for `context` tokens in every slot.
+        """Load the model, with room for `context` tokens in every slot. Where that fails, it runs
+        as before: what asks for less still can.
 
         Raises
         ------
         OutOfMemory, Unsupported, InputError
-            where llama.cpp does not load it, with llama.cpp's reason.
+            where llama.cpp does not load it, with llama.cpp's reason; `is_last` where it does not
+            load it as before either.
         """
+        try:
+            self._load(context)
+        except Exception as error:
+            if self.context:
+                try:
+                    self._load(self.context)
+                except Exception:
+                    error.is_last = True  # type: ignore[attr-defined]
+            raise
+        self.context, self.props = context, self.ask("/props")
+
+    def _load(self, context: int) -> None:
         self.running = None  # free the memory of the one before
         self.key = secrets.token_hex()
         try:
@@ -64,7 +81,6 @@ class Server:
                 self.running = xllamacpp.Server(self._settings(context))
         except RuntimeError:
             raise failures.of_loading(self.path, said) from None
-        self.context = context
 
     def _settings(self, context: int) -> Any:
         settings = xllamacpp.CommonParams()

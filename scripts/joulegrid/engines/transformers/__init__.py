@@ -46,9 +46,9 @@ class Engine:
         """See `joulegrid.engines.Engine`; static batches of those that have arrived, in the order
         of their arrival. A batch ends as a whole: nobody joins it, and nobody leaves it.
         """
+        self._begun = {}
         prompts = self.prepare(requests)
         waiting = deque(sorted(range(len(requests)), key=lambda n: requests[n].arrival_s))
-        self._begun = {}
         done: dict[int, Completion] = {}
         began = time.perf_counter()
         while waiting:
