@@ -22,8 +22,16 @@ def told(events, clock):
 
 def session(path, windows, basis="estimated"):
     ways = {"cpu": {"basis": basis}, "gpu": {"basis": "measured"}, "ram": {"basis": "absent"}}
-    energy = [{"energy_j": {"cpu": cpu, "gpu": gpu, "ram": 0.0}} for cpu, gpu in windows]
-    record = {"components": ways, "windows": energy, "loading": {"energy_j": {"cpu": 5.0}}}
+    parts = [
+        {"seconds": 10.0, "energy_j": {"cpu": cpu, "gpu": gpu, "ram": 0.0}} for cpu, gpu in windows
+    ]
+    record = {
+        "components": ways,
+        "loading": {"seconds": 10.0, "energy_j": {"cpu": 5.0, "gpu": 0.0}},
+        "windows": parts[:1],
+        "prefill_windows": parts[1:],
+        "elapsed_s": 60.0,
+    }
     path.write_text(json.dumps(record))
     return [str(path)]
 
@@ -40,9 +48,10 @@ def test_joules_by_basis_and_the_time_that_is_left(tmp_path):
         ],
         clock=0.0,
     )
-    # three sessions of ten minutes, one after another; the report and the target are not known
+    # twice what was metered, in twice the time; three sessions of ten minutes one after another;
+    # the report and the target are not known
     assert lines == [
-        "so far 200 J estimated and 2 kJ measured; about 30 min still, and 2 of kinds that were "
+        "so far 400 J estimated and 4 kJ measured; about 30 min still, and 2 of kinds that were "
         "not run yet"
     ]
 
@@ -58,6 +67,28 @@ def test_jobs_that_run_at_once_share_the_time(tmp_path):
     assert lines == ["about 2 h 00 min still"]
 
 
+def test_a_job_that_failed_is_not_waited_for_unless_it_is_tried_again():
+    rule = "measure_energy_here"
+    start = {"rule_name": rule, "output": []}
+    events = [(0, "run_info", {"stats": {rule: 3, "total": 3}})]
+    events += [(0, "job_info", {"jobid": 1, **start}), (60, "job_finished", {"job_id": 1})]
+    events += [(60, "job_info", {"jobid": 2, **start})]
+    events += [(90, "job_error", {"jobid": 2, "rule_name": rule})]
+    events += [(120, "progress", {"done": 1, "total": 3})]
+    assert told(list(events), clock=0.0)[0] == ["about 1 min still"]
+    again = [(120, "job_info", {"jobid": 2, **start}), (121, "progress", {"done": 1, "total": 3})]
+    assert told([*events, *again], clock=0.0)[0][-1] == "about 2 min still"
+
+
+def test_jobs_that_a_selection_adds_take_as_long_as_those_before():
+    events = [(0, "run_info", {"stats": {"measure_energy_here": 1, "select": 1, "total": 2}})]
+    for jobid, rule, begin, end in ((1, "measure_energy_here", 0, 100), (2, "select", 100, 120)):
+        events.append((begin, "job_info", {"jobid": jobid, "rule_name": rule, "output": []}))
+        events.append((end, "job_finished", {"job_id": jobid}))
+    lines, _ = told([*events, (120, "progress", {"done": 2, "total": 12})], clock=0.0)
+    assert lines == ["about 10 min still"]
+
+
 def test_joules_are_said_once(tmp_path):
     record = tmp_path / "quality.json"
     basis = {"cpu": {"basis": "guess"}, "gpu": {"basis": "absent"}}
@@ -66,8 +97,8 @@ def test_joules_are_said_once(tmp_path):
     done = [
         (0, "job_info", {"jobid": 1, "rule_name": "evaluate_quality", "output": [str(record)]}),
         (2, "job_finished", {"job_id": 1}),
-        (2, "progress", {"done": 1, "total": 2}),
-        (2, "progress", {"done": 2, "total": 2}),
+        (2, "progress", {"done": 1, "total": 1}),
+        (2, "progress", {"done": 1, "total": 1}),
     ]
     assert told(done, clock=9.0)[0] == ["so far 12.3 J guess"]
 

@@ -47,6 +47,7 @@ class Progress(logging.Handler):
         self._counts: Mapping[str, int] = {}
         self._running: dict[int, Started] = {}
         self._took: dict[str, list[float]] = {}
+        self._failed: dict[int, str] = {}  # number -> rule; of what is tried again, not any more
         self._joules: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -56,27 +57,37 @@ class Progress(logging.Handler):
             self._counts = {rule: n for rule, n in said["stats"].items() if rule != "total"}
         elif event == "job_info":
             outputs = said["output"] or [None]
+            self._failed.pop(said["jobid"], None)
             self._running[said["jobid"]] = Started(said["rule_name"], outputs[0], self._clock())
         elif event == "job_finished" and said["job_id"] in self._running:
             started = self._running.pop(said["job_id"])
             self._took.setdefault(started.rule, []).append(self._clock() - started.at)
             self._joules.update(joules_in(started.output))
+        elif event == "job_error":
+            self._running.pop(said["jobid"], None)
+            self._failed[said["jobid"]] = said["rule_name"]
         elif event == "progress":
-            line = self._line(said["total"] - said["done"])
+            line = self._line(said["total"], said["total"] - said["done"])
             if line not in ("", self._last):
                 self._tell(line)
             self._last = line
         elif event is None and str(record.msg).startswith(NOTHING):
             self._idle()
 
-    def _line(self, left: int) -> str:
+    def _line(self, total: int, left: int) -> str:
         parts = [f"{amount(joules)} {basis}" for basis, joules in sorted(self._joules.items())]
         found = [f"so far {' and '.join(parts)}"] if parts else []
-        known = {rule: self._counts.get(rule, 0) - len(took) for rule, took in self._took.items()}
-        known = {rule: count for rule, count in known.items() if count > 0}
-        if left and known:
-            seconds = sum(count * _mean(self._took[rule]) for rule, count in known.items())
-            unlike = max(left - sum(known.values()), 0)
+        failed, left = Counter(self._failed.values()), left - len(self._failed)
+        known = {
+            rule: max(self._counts.get(rule, 0) - len(took) - failed[rule], 0)
+            for rule, took in self._took.items()
+        }
+        seconds = sum(count * _mean(self._took[rule]) for rule, count in known.items())
+        unlike = max(left - sum(known.values()), 0)
+        if left and total > sum(self._counts.values()):
+            # a selection added jobs, of which Snakemake does not say the kinds
+            seconds, unlike = left * _mean([s for took in self._took.values() for s in took]), 0
+        if left and seconds:
             more = f", and {unlike} of kinds that were not run yet" if unlike else ""
             found.append(f"about {duration(seconds / self._at_a_time())} still{more}")
         return "; ".join(found)
@@ -88,21 +99,25 @@ class Progress(logging.Handler):
 
 
 def joules_in(path: str | None) -> dict[str, float]:
-    """What the job took whose record lies there, J by basis: windows and loading of a session, all
-    of another job; nothing of what is no such record.
+    """What the job took whose record lies there, J by basis; nothing of what is no such record.
+
+    Warm-up and idling of a session count with the mean power of what was metered, as they do in
+    `cost` of the dataset.
     """
     try:
         with open(str(path), encoding="utf-8") as stream:
             record = json.load(stream)
         if "windows" in record:
-            parts, ways = [*record["windows"], record.get("loading") or {}], record["components"]
+            parts = [record["loading"], *record["windows"], *record.get("prefill_windows", ())]
+            ways = record["components"]
+            longer = record["elapsed_s"] / sum(part["seconds"] for part in parts)
         else:
-            parts, ways = [record.get("cost") or {}], (record.get("cost") or {}).get("basis", {})
+            parts, ways, longer = [record["cost"]], record["cost"]["basis"], 1.0
         found: Counter[str] = Counter()
         for part in parts:
-            for component, joules in part.get("energy_j", {}).items():
-                found[_basis(ways, component)] += joules
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            for component, joules in part["energy_j"].items():
+                found[_basis(ways, component)] += longer * joules
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         return {}
     return {basis: joules for basis, joules in found.items() if joules > 0}
 
