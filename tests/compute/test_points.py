@@ -7,6 +7,7 @@ import pytest
 from joulegrid.engines import Request
 from joulegrid.engines import transformers as engine
 from joulegrid.errors import Disturbed, InputError, OutOfMemory, Unsupported
+from joulegrid.jobs import outcomes
 from joulegrid.metering import floor, points, session
 from joulegrid.workloads import batch, lengths
 
@@ -76,7 +77,7 @@ def test_a_sweep_none_of_whose_points_runs_is_a_finding(tmp_path):
         session.attempt_point(taken, last, tmp_path, SPEC)
 
 
-def failing(monkeypatch, tiny, error, at=8):
+def failing(monkeypatch, tiny, error, at=8, memory=None):
     """A session of three points, in the one of which with `at` new tokens the engine fails."""
     real = engine.Engine.run
 
@@ -89,7 +90,31 @@ def failing(monkeypatch, tiny, error, at=8):
     monkeypatch.setattr(session, "reference_seconds", lambda: 1.0)
     workload = {**LENGTHS, "prompt_tokens": 8, "new_tokens": [4, 8, 16]}
     spec = {**SPEC, "workload": workload, "protocol": {**SPEC["protocol"], "phases": False}}
-    return session.measure(spec, tiny)
+    return session.measure(spec, tiny, memory=memory)
+
+
+HELD = {
+    "what": "main memory",
+    "total_bytes": 16 << 30,
+    "free_bytes": 8 << 30,
+    "held_by_others_bytes": 8 << 30,
+}
+
+
+def test_memory_that_others_hold_leaves_the_windows_before(tiny, monkeypatch):
+    message = "ended at point 2 of 3 .*: out of memory .* but other processes held 8.6 of 17.2 GB"
+    with pytest.raises(Disturbed, match=message) as end:
+        failing(monkeypatch, tiny, OutOfMemory("no room"), memory=HELD)
+    assert {window["point"] for window in end.value.windows} == {0}
+
+
+def test_memory_that_others_hold_leaves_a_replay_so_far():
+    kept = {"windows": [{"seconds": 5.0}], "replay": {"finished": 2}}
+    with pytest.raises(Disturbed, match="nothing is recorded; run snakemake again") as end:
+        outcomes.finding(OutOfMemory("no room", kept), HELD)
+    assert end.value.windows == [{"seconds": 5.0}]
+    assert end.value.facts == {"replay": {"finished": 2}}
+    assert set(kept) == {"windows", "replay"}
 
 
 def test_an_engine_that_fails_at_a_point_leaves_the_windows_before(tiny, monkeypatch):
@@ -104,7 +129,10 @@ def test_an_engine_that_fails_at_a_point_leaves_the_windows_before(tiny, monkeyp
 
 
 def test_an_engine_that_dies_of_a_point_leaves_a_record_of_those_before(tiny, monkeypatch):
+    told = iter([{"ram": 5}, {"ram": 1}])
+    monkeypatch.setattr(engine.Engine, "memory", lambda _: next(told))
     record = failing(monkeypatch, tiny, OutOfMemory("vLLM: no room", is_last=True))
+    assert record["memory_bytes"] == {"ram": 5}, "asked while the engine ran"
     assert [point["status"] for point in record["points"]] == ["ok", "oom", "missing"]
     assert record["points"][1]["reason"] == "vLLM: no room"
     said = "not tried: at point 2 of 3 the engine died: vLLM: no room"

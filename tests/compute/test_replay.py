@@ -1,5 +1,6 @@
 """A replay as a job runs it: the window, its bins of time, its requests, and what ends it."""
 
+import re
 import signal
 import time
 from dataclasses import replace
@@ -102,6 +103,9 @@ def test_a_batch_that_ends_late_is_kept_as_a_whole(batch, overdue):
     assert sorted(replay.found) == list(range(batch))
     assert (window["requests"], replay.facts["unfinished"]) == (batch, 4 - batch)
     assert replay.overdue is overdue
+    (said,) = latency.late(replay.facts, WORKLOAD["drain_s"])
+    assert re.match(r"draining took 0\.3\d* s, longer than drain_s \(0\.2 s\)", said)
+    assert latency.late(replay.facts, 1.0) == []
 
 
 def test_nothing_finished_is_an_error():

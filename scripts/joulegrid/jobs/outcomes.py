@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from joulegrid.errors import Finding, InputError
+from joulegrid.errors import Disturbed, Finding, InputError
 from joulegrid.jobs.run import say
 from joulegrid.jobs.weights import finding_in
 from joulegrid.records import OK, OOM, UNSUPPORTED
@@ -93,7 +93,7 @@ def finding(error: Exception, memory: dict[str, Any] | None = None) -> dict[str,
     Raises
     ------
     InputError
-        where memory was short because other processes held it.
+        where memory was short because other processes held it; Disturbed with what it kept.
     """
     status = finding_of(error)
     if status is None:
@@ -103,7 +103,13 @@ def finding(error: Exception, memory: dict[str, Any] | None = None) -> dict[str,
     found = {"status": status, "reason": reason, **({"kept": kept} if kept else {})}
     if status != OOM or memory is None:
         return found
-    _refuse_if_held(memory, reason)
+    try:
+        _refuse_if_held(memory, reason)
+    except InputError as held:
+        if not kept:
+            raise
+        facts = dict(kept)
+        raise Disturbed(str(held), facts.pop("windows"), facts) from None
     return {**found, "memory_before": memory}
 
 

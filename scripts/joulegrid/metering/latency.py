@@ -184,3 +184,15 @@ def fell_behind(found: Mapping[str, Any]) -> list[str]:
     if found["unfinished"]:
         said.append(f"{found['unfinished']} of {found['arrived']} requests were not finished")
     return said
+
+
+def late(found: Mapping[str, Any], drain_s: float) -> list[str]:
+    """What is to be said of a replay that was longer in draining than it should, since the engine
+    is asked as requests end and cannot be stopped within one; see `summary`.
+    """
+    if found["drain_s"] <= drain_s:
+        return []
+    return [
+        f"draining took {found['drain_s']:.3g} s, longer than drain_s ({drain_s:g} s): what ended "
+        "as that was over counts as finished"
+    ]

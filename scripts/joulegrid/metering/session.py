@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from joulegrid.errors import Terminated, Unsupported
+from joulegrid.errors import InputError, Terminated, Unsupported
 from joulegrid.jobs import requests as table
 from joulegrid.jobs.implementation import implementation
 from joulegrid.jobs.outcomes import finding, first_line
@@ -79,7 +79,8 @@ def measure(
         "points": [each.facts() for each in taken.points],
         **({"replay": taken.replay.facts} if taken.replay else {}),
         **({"ended_early": ended} if ended else {}),
-        "memory_bytes": taken.engine.memory(),
+        # of an engine that died nobody can ask any more
+        "memory_bytes": taken.memory_bytes if taken.death else taken.engine.memory(),
         "warnings": [
             *meter.warnings,
             *taken.warnings,
@@ -134,11 +135,16 @@ def attempt_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -
         return
     try:
         measure_point(taken, measured, weights, spec)
+        taken.memory_bytes = taken.engine.memory()
     except Exception as error:
-        measured.finding = finding(error, taken.memory)
+        failed = error
+        try:
+            measured.finding = finding(error, taken.memory)
+        except InputError as held:  # others held the memory, which says nothing of the point
+            failed = held
         if measured.finding is None:
-            keep_windows(taken, measured, error)
-            raise
+            keep_windows(taken, measured, failed)
+            raise failed from None
         measured.windows, measured.prefill = [], []
         say(f"status of this point: {measured.finding['status']} {measured.finding['reason']}")
         if getattr(error, "is_last", False):
@@ -154,6 +160,7 @@ def take_replay(taken: Taken, measured: Measured, spec: Spec) -> None:
     taken.idle["loaded"] = measure_idle(taken, protocol, "with the model loaded")
     taken.replay = open_loop.Replay(requests)
     open_loop.measure(taken.replay, measured, taken.engine, taken.meter, spec)
+    taken.warnings += latency.late(taken.replay.facts, spec["workload"]["drain_s"])
     if not taken.replay.overdue:  # an engine that still computes is not idle
         taken.idle["end"] = measure_idle(taken, protocol, "at the end")
 

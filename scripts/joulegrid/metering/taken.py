@@ -25,6 +25,8 @@ class Taken:
         what is to be said of idle power and of warming up.
     replay
         of a workload whose requests arrive by themselves.
+    memory_bytes
+        what the points that ran needed at most, by component.
     death
         what the engine died of, and that nothing behind it was tried; None while it runs.
     """
@@ -36,6 +38,7 @@ class Taken:
     meter: Any = None
     engine: Any = None
     memory: dict[str, Any] | None = None
+    memory_bytes: dict[str, Any] = field(default_factory=dict)
     replay: Replay | None = None
     death: str | None = None
 
