@@ -75,6 +75,20 @@ def test_what_is_longer_than_the_context_is_known_before_anything_is_made(study_
     assert "workload.questions.new_tokens: got 4000; the context of the model tiny is 2048" in said
 
 
+def test_models_without_room_are_unsupported_where_others_have_it(study_data):
+    study_data["model"] = {name: {"random": name} for name in ("mini-llama", "mixtral-8x7b")}
+    answers = {"narrow": 2040, "wide": 2048}
+    study_data["workload"] = {
+        label: {**study_data["workload"]["questions"], "new_tokens": new}
+        for label, new in answers.items()
+    }
+    found = study.from_data(study_data, "study.yaml")
+    reasons = {(cell.model, cell.workload): found.unsupported(cell) for cell in found.cells}
+    said = "the model's context is 2048 tokens: no room for a prompt and 2048 new ones"
+    assert reasons.pop(("mini-llama", "wide")) == said
+    assert set(reasons.values()) == {None}
+
+
 def random_tree():
     found = tree([[100, 102], [50, 51], [80, 81]], [np.nan] * 3, [np.nan] * 3)
     for group in ("energy", "weights"):

@@ -4,6 +4,7 @@ Each check gives lines `key.path: what is wrong; what was expected`.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -90,32 +91,37 @@ def of_models(data: dict[str, Any]) -> list[str]:
     }
     asked |= {f"{key}.tokens": part["tokens"] for key, part in _drawn(data).items()}
     asked |= {
-        f"workload.{label}.{key}": least(workload[key])
-        for label, workload in data["workload"].items()
-        for key in ("prompt_tokens", "new_tokens")
-        if key in workload
-    }
-    asked |= {
         f"training.{label}.sequence_length": entry["sequence_length"]
         for label, entry in data["training"].items()
         if "sequence_length" in entry
     }
-    for model, entry in data["model"].items():
-        context = _context_of(entry)
+    known = {model: context_of_entry(entry) for model, entry in data["model"].items()}
+    for model, context in known.items():
+        lines += [_too_long(key, n, model, context) for key, n in asked.items() if n > context]
+    # of several models those that have no room are unsupported cells
+    widest = max(known, key=lambda model: known[model])
+    for label, workload in data["workload"].items():
         lines += [
-            f"{key}: got {tokens}; the context of the model {model} is {context} tokens"
-            for key, tokens in asked.items()
-            if context and tokens > context
+            _too_long(f"workload.{label}.{key}", tokens, widest, known[widest])
+            for key in ("prompt_tokens", "new_tokens")
+            if key in workload and (tokens := least(workload[key])) > known[widest]
         ]
     return lines
 
 
-def _context_of(entry: dict[str, Any]) -> int | None:
-    """The longest sequence of a model whose configuration is here; None where that does not say."""
+def _too_long(key: str, tokens: int, model: str, context: float) -> str:
+    return f"{key}: got {tokens}; the context of the model {model} is {context} tokens"
+
+
+def context_of_entry(entry: dict[str, Any]) -> float:
+    """The longest sequence of a model whose configuration is here, tokens; infinite where that does
+    not say.
+    """
     try:
         if "random" in entry:
-            return context_of(config_of(entry["random"]))
+            return context_of(config_of(entry["random"])) or math.inf
         config = Path(ROOT, entry["path"], "config.json") if "path" in entry else None
-        return context_of(json.loads(config.read_text(encoding="utf-8"))) if config else None
+        found = context_of(json.loads(config.read_text(encoding="utf-8"))) if config else None
+        return found or math.inf
     except (OSError, ValueError, InputError):  # the model itself is named where it is resolved
-        return None
+        return math.inf

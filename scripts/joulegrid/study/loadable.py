@@ -5,6 +5,7 @@ of a model that only its files tell (an architecture, sizes that do not divide) 
 job.
 """
 
+import math
 from typing import Any
 
 from joulegrid.study.methods import METHODS, method_name
@@ -24,16 +25,17 @@ def why_not(
     quantization: dict[str, Any],
     hardware: dict[str, Any],
     workload: dict[str, Any],
+    context: float = math.inf,
 ) -> str | None:
     """Why an engine cannot run weights of a quantization on a machine, None where it may.
 
-    The arguments are entries of a study.
+    The arguments are entries of a study; `context` is the longest sequence of the model, tokens.
     """
     name, kind = method_name("engine", engine), method_name("quantization", quantization)
     if name not in METHODS["quantization"][kind].engines:
         able = sorted(n for n, known in METHODS["quantization"].items() if name in known.engines)
         return f"the engine {name} does not load {kind}; it loads {', '.join(able)}"
-    reason = _too_many(engine, workload) or _too_short(engine, workload)
+    reason = _too_many(engine, workload) or _too_short(engine, workload, context)
     if reason or name == "llamacpp":
         return reason
     if name == "transformers":
@@ -59,14 +61,16 @@ def _too_many(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
     return f"{key} of the engine entry is {engine[key]}: {asked} requests never run at once"
 
 
-def _too_short(engine: dict[str, Any], workload: dict[str, Any]) -> str | None:
+def _too_short(engine: dict[str, Any], workload: dict[str, Any], context: float) -> str | None:
+    """Of several points the shortest is looked at."""
     # each row of a trace may ask for fewer
     asked = 1 if "trace" in workload else least(workload["new_tokens"])
     prompt = least(workload.get("prompt_tokens", 1))
     read = f"{prompt} tokens" if "prompt_tokens" in workload else "a prompt"
-    for key in LONGEST:
-        if key in engine and prompt + asked > engine[key]:
-            return f"{key} is {engine[key]} tokens: no room for {read} and {asked} new ones"
+    rooms = {key: engine[key] for key in LONGEST if key in engine}
+    for key, room in {**rooms, "the model's context": context}.items():
+        if prompt + asked > room:
+            return f"{key} is {room} tokens: no room for {read} and {asked} new ones"
     return None
 
 

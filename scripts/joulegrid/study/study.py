@@ -14,6 +14,7 @@ from joulegrid.study import (
     checks,
     files,
     grid,
+    limits,
     loadable,
     scale,
     selection,
@@ -95,17 +96,29 @@ class Study:
 
     def unsupported(self, cell: Cell) -> str | None:
         """Why a cell cannot run on any machine, None where it may: decided here, no job is sent."""
-        return self._why_not(cell.engine, cell.quantization, cell.hardware, cell.workload)
+        labels = cell.engine, cell.quantization, cell.hardware, cell.workload
+        return self._why_not(*labels, self._contexts[cell.model])
 
     @cached_property
     def _why_not(self) -> Callable[..., str | None]:
-        """Why four labels do not go together; asked of every cell, but of few different ones."""
-        axes = ("engine", "quantization", "hardware", "workload")
+        """Why four labels do not go together with a context; asked of every cell, but of few
+        different ones.
+        """
+        data = self.data
         return cache(
-            lambda *labels: loadable.why_not(
-                *(self.data[axis][label] for axis, label in zip(axes, labels, strict=True))
+            lambda engine, quantization, hardware, workload, context: loadable.why_not(
+                data["engine"][engine],
+                data["quantization"][quantization],
+                data["hardware"][hardware],
+                data["workload"][workload],
+                context,
             )
         )
+
+    @cached_property
+    def _contexts(self) -> dict[str, float]:
+        """Of each model, as far as it is known here."""
+        return {label: limits.context_of_entry(e) for label, e in self.data["model"].items()}
 
 
 def _with_files(value: Any, keys: tuple[str, ...], found: dict[tuple[str, ...], dict]) -> Any:
