@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from joulegrid.analysis.begin import SLACK
 from joulegrid.analysis.intensity import best_start, is_hourly, read_series
+from joulegrid.planning import ranges
 from joulegrid.planning.ranges import NOTHING, Range, times, together
 from joulegrid.study.sites import Prices
 
@@ -56,7 +57,7 @@ def money(label: str, gpu_hours: Range, node_hours: Range, prices: Prices | None
         times(gpu_hours, prices.gpu_hour.get(label, 0.0)),
         times(node_hours, prices.node_hour.get(label, 0.0)),
     )
-    return Range(*(sum(values) for values in zip(*parts, strict=True)))
+    return ranges.added(parts)
 
 
 def added(found: Iterable[Range | None]) -> Range | None:

@@ -159,7 +159,7 @@ def shifted(found: Sequence[Round], outlook: Outlook, skipped: int, steps: int) 
         begins |= _told(own, chosen)
     saved, bound = _shares(then, now), _shares(least, now)
     if saved.median <= 0:  # nothing that is worth waiting for
-        begins, saved = {}, Range(0.0, 0.0, 0.0)
+        begins, saved = {}, ranges.NOTHING
     return Shift(begins, float(grams[0]) if len(grams) else 0.0, saved, bound)
 
 

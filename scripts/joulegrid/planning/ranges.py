@@ -119,6 +119,11 @@ def together(parts: Iterable[Range]) -> Range:
     return Range(max(total - float(down), 0.0), total, total + float(up))
 
 
+def added(parts: Iterable[Range]) -> Range:
+    """End to end: what errs, errs with all of them."""
+    return Range(*(sum(values) for values in zip(*parts, strict=True)))
+
+
 def spread(median: float, sigma: float) -> Range:
     """A log-normal quantity with a standard deviation of its logarithm."""
     factor = float(np.exp(QUANTILE * sigma))

@@ -23,7 +23,7 @@ from joulegrid.planning.deadline import (
     shifted,
 )
 from joulegrid.planning.outlook import outlook
-from joulegrid.planning.ranges import Range
+from joulegrid.planning.ranges import NOTHING, Range
 from joulegrid.records import ROOT
 from joulegrid.study.sites import Site
 from joulegrid.study.study import Study
@@ -92,8 +92,7 @@ def planned(
     pue = {label: entry["pue"] for label, entry in study.data["hardware"].items()}
     found, unknown = rounds(cells, to_run, site.at_once, pue)
     if not found:
-        none = Range(0.0, 0.0, 0.0)
-        return Submission(by, {}, [], Shift({}, 0.0, none, none), unknown, "nothing")
+        return Submission(by, {}, [], Shift({}, 0.0, NOTHING, NOTHING), unknown, "nothing")
     _check_options(site, found, source)
     start = datetime.fromtimestamp(now.timestamp() // STEP_S * STEP_S, tz=now.tzinfo)
     steps = int((by - start).total_seconds() // STEP_S)

@@ -96,7 +96,7 @@ def of_sessions(
     fixed
         those whose time alone is known, s.
     """
-    known = Range(*(sum(values) for values in zip(*fixed, strict=True))) if fixed else NOTHING
+    known = ranges.added(fixed) if fixed else NOTHING
     hours = times(together([ranges.seconds(said), known]), 1 / PER_HOUR)
     alone = [ranges.seconds([max(said, key=lambda each: each.seconds)])] if said else []
     longest = max([*alone, *fixed], key=lambda each: each.median, default=NOTHING)
