@@ -362,6 +362,19 @@ def test_the_answer_says_what_how_much_how_sure_and_what_would_change_it():
     assert "low would win if quality counted twice." in said(DATA, 0.4)
 
 
+def test_the_answer_says_that_its_baseline_was_disturbed():
+    data = DATA.copy(deep=True)
+    data["energy"]["disturbed"].values[0, 0, 0, 0] = 1
+    text = said(data)
+    assert text.startswith("Take half")
+    assert "disturbed while the baseline was measured" in text
+    assert "disturbed" not in said(DATA)
+    # of a baseline that is to be kept it is said once
+    worse = tree([[100, 100], [150, 151], [160, 161]], [0.8] * 3, [20] * 3)
+    worse["energy"]["disturbed"].values[0, 0, 0, 0] = 1
+    assert said(worse).count("disturbed") == 1
+
+
 def test_the_answer_does_not_claim_what_sessions_do_not_show():
     twins = tree([[100, 101], [99, 101], [98, 110]], [0.8] * 3, [20] * 3)
     assert "cannot be told apart from it" in said(twins)

@@ -35,7 +35,9 @@ def answer(rows: pd.DataFrame, baseline: dict[str, str], weight: float) -> str:
     sentences = [_choice(best, name(best), _is_baseline(best, baseline))]
     sentences += _alternatives(best, ranked, name)
     sentences += _other_weights(rows, best, name, weight)
-    return " ".join([*sentences, *_caution(best)])
+    sentences += _caution(best)
+    sentences += _of_baseline(rows, best, baseline)
+    return " ".join(sentences)
 
 
 def _namer(rows: pd.DataFrame, baseline: dict[str, str]) -> Any:
@@ -112,3 +114,12 @@ def _caution(best: pd.Series) -> Iterable[str]:
         yield "A counter measured a part of what is compared and a model estimated the rest."
     if best["disturbed"] > 0:
         yield "The machine was disturbed meanwhile."
+
+
+def _of_baseline(rows: pd.DataFrame, best: pd.Series, baseline: dict[str, str]) -> Iterable[str]:
+    """What saving is counted from is half of it."""
+    disturbed = any(
+        row["disturbed"] > 0 for _, row in rows.iterrows() if _is_baseline(row, baseline)
+    )
+    if disturbed and not _is_baseline(best, baseline):
+        yield "The machine was disturbed while the baseline was measured."
