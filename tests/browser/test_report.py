@@ -27,9 +27,6 @@ from joulegrid.report import figures
 from joulegrid.report.page import render
 from joulegrid.study.grid import CELL_AXES, Cell
 
-# On one worker: each would look at the page in every view
-pytestmark = pytest.mark.xdist_group("browser")
-
 HERE = Path(__file__).parent
 WALK = HERE / "walk.js"
 FLAGS = [

