@@ -6,9 +6,9 @@ from joulegrid.planning.progress import Progress
 
 
 def show_answer():
-    """Of a whole study: what was asked for is more than a file or another target."""
+    """Of a whole study: nothing is concluded from a part, a file or another target."""
     asked = workflow.dag_settings.targets
-    if not asked or "all" in asked:
+    if PART is None and (not asked or "all" in asked):
         subprocess.run([sys.executable, "scripts/show_answer.py", FOLDER], check=False)
 
 

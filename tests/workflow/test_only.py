@@ -58,6 +58,9 @@ def test_a_part_is_planned_and_measured_and_concludes_nothing(own):
 
     done = said(house.snakemake(place, "--cores", "2", "--config", ONLY))
     assert f"The part {words} of the study small, 2 of 12 cells" in done
+    again = said(house.snakemake(place, "--cores", "2", "--config", ONLY))
+    for output in (done, again):
+        assert "report: " not in output  # an answer that lies there is of the whole study
     # the rest is to be made as before, and what was concluded is as it was
     assert house.wanted(place) == whole - MADE
     for path, (changed, content) in concluded.items():
