@@ -10,12 +10,13 @@ import pytest
 from conftest import ROOT
 from joulegrid.errors import InputError, Unsupported
 from joulegrid.quality.guiding import answer_guided
-from joulegrid.study import parts, study
-from joulegrid.study.code import Source
+from joulegrid.study import study
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
 from joulegrid.texts.guided import guided
 from joulegrid.texts.questions import parse_questions, questions_in
+
+pytestmark = pytest.mark.usefixtures("library")
 
 DATA = "config/data/saf/questions.jsonl"
 PLAIN = {"method": "generation", "data": DATA, "new_tokens": 8, "metrics": ["form"]}
@@ -30,15 +31,6 @@ ARENA = {
     "baseline": {"quantization": "fp32"},
     "judge": {"model": "umpire", "endpoint": "http://127.0.0.1:1/v1"},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def library():
-    """The library, read once for all studies."""
-    source = Source()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "Source", lambda: source)
-        yield
 
 
 def made(data, **tasks):

@@ -14,11 +14,12 @@ from joulegrid.analysis.judgments import Arenas
 from joulegrid.analysis.reading import Records
 from joulegrid.analysis.variables import STATUS
 from joulegrid.errors import InputError
-from joulegrid.study import parts, study
-from joulegrid.study.code import Source
+from joulegrid.study import study
 from joulegrid.study.grid import Configuration
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
+
+pytestmark = pytest.mark.usefixtures("library")
 
 JUDGE = {"model": "umpire", "endpoint": "http://127.0.0.1:1/v1"}
 ARENA = {
@@ -33,15 +34,6 @@ def with_arena(data, **changes):
     data["quality"] = {"saf": SAF, "arena": {**ARENA, **changes}}
     data["ranking"] = {"baseline": {"quantization": "fp32"}}
     return data
-
-
-@pytest.fixture(autouse=True, scope="module")
-def library():
-    """The library, read once for all studies."""
-    source = Source()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "Source", lambda: source)
-        yield
 
 
 def jobs(data, **changes):

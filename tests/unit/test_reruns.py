@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from joulegrid.study import conclusions, parts, study
-from joulegrid.study.code import Source
+from joulegrid.study import conclusions, study
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
+
+pytestmark = pytest.mark.usefixtures("library")
 
 SAF = {
     "method": "generation",
@@ -30,16 +31,6 @@ LORA = {
         "answer": "feedback",
     },
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def library():
-    """The library, read once for all studies."""
-    source = Source()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "Source", lambda: source)
-        patch.setattr(conclusions, "Source", lambda: source)
-        yield
 
 
 @pytest.fixture

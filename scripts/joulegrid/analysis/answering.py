@@ -21,7 +21,7 @@ from joulegrid.analysis.variables import (
 from joulegrid.study.answering import engine_of
 from joulegrid.study.grid import CONFIGURATION_AXES, short_name
 from joulegrid.study.job import Job
-from joulegrid.study.methods import GENERATION
+from joulegrid.study.methods import GENERATION, tasks_of
 from joulegrid.study.specs import Specs
 
 # dims: model, training, pruning, quantization, task
@@ -84,8 +84,7 @@ def group(specs: Specs, labels: dict[str, list[str]], answers: Answers) -> xr.Da
     """The group, None where a study generates no answers; `labels` are those of the axes of
     configurations.
     """
-    entries = specs.study.data["quality"]
-    tasks = sorted(task for task, entry in entries.items() if entry["method"] == GENERATION)
+    tasks = sorted(tasks_of(GENERATION, specs.study.data))
     if not tasks:
         return None
     table = Table({**labels, "task": tasks}, ANSWERING, {"component": COMPONENTS})

@@ -19,7 +19,7 @@ from joulegrid.analysis.variables import (
 )
 from joulegrid.study.grid import Configuration
 from joulegrid.study.judges import is_baseline
-from joulegrid.study.methods import ARENA
+from joulegrid.study.methods import ARENA, tasks_of
 from joulegrid.study.specs import Specs
 
 # dims: model, training, pruning, quantization, task
@@ -74,16 +74,15 @@ def group(
     judged
         the row of a configuration and a task; not asked of a baseline.
     """
-    entries = specs.study.data["quality"]
-    tasks = sorted(task for task, entry in entries.items() if entry["method"] == ARENA)
+    tasks = tasks_of(ARENA, specs.study.data)
     if not tasks:
         return None
-    table = Table({**labels, "task": tasks}, JUDGING, {"component": COMPONENTS})
+    table = Table({**labels, "task": sorted(tasks)}, JUDGING, {"component": COMPONENTS})
     for configuration in specs.study.configurations:
-        for task in tasks:
-            if not is_baseline(entries[task], configuration):
+        for task, entry in tasks.items():
+            if not is_baseline(entry, configuration):
                 row = judged(configuration, task)
-                name = entries[task]["judge"]["model"]
+                name = entry["judge"]["model"]
                 table.add((*configuration, task), {**row, "judge": name})
     return table.dataset()
 

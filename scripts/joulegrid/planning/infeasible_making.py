@@ -24,7 +24,7 @@ from joulegrid.planning.sizes import counted
 from joulegrid.study import judges
 from joulegrid.study.infeasible import Infeasible, reason
 from joulegrid.study.job import Job
-from joulegrid.study.methods import ARENA, Weights, method
+from joulegrid.study.methods import ARENA, Weights, method, tasks_of
 from joulegrid.study.shelf import place_of
 from joulegrid.study.specs import Specs
 
@@ -114,7 +114,7 @@ def _words(kind: str, need: Need, board: Device, number: int, has: float) -> str
 
 def _judged(specs: Specs, found: Infeasible) -> dict[tuple[str, ...], str]:
     """Judgments against answers of what is not made."""
-    tasks = {k: e for k, e in specs.study.data["quality"].items() if e["method"] == ARENA}
+    tasks = tasks_of(ARENA, specs.study.data)
     return {
         (*configuration, task): f"its answers are judged against those of {'/'.join(other)}: {why}"
         for configuration in (specs.study.configurations if found else ())

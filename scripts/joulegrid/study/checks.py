@@ -10,7 +10,7 @@ from typing import Any
 from joulegrid.records import ROOT
 from joulegrid.study import guides, judges, limits, questions, replays, selection, trainings
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
-from joulegrid.study.methods import GENERATION, METHODS, Weights, method, metrics_of
+from joulegrid.study.methods import GENERATION, METHODS, Weights, method, metrics_of, tasks_of
 from joulegrid.study.validation import nearest
 
 
@@ -138,8 +138,7 @@ def _unranked(data: dict[str, Any]) -> set[str]:
     }
     return beside | {
         f"{label}.{name}"
-        for label, task in data["quality"].items()
-        if task["method"] == GENERATION
+        for label, task in tasks_of(GENERATION, data).items()
         for kind in task["metrics"]
         for name in METHODS["metric"][kind].metrics
         if not METHODS["metric"][kind].ranked

@@ -1,6 +1,6 @@
 """The grid: which configurations and cells a study has."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import product
 from typing import NamedTuple
 
@@ -58,6 +58,18 @@ def matching(found: Iterable[Cell], rules: list[dict]) -> list[Cell]:
     """The cells that match one of the rules, see `cells`."""
     matchers = [_matcher(rule) for rule in rules]
     return [cell for cell in found if any(matches(cell) for matches in matchers)]
+
+
+def left_out(
+    key: str, what: str, wanted: Iterable[Configuration], configurations: Collection[Configuration]
+) -> list[str]:
+    """A line for each configuration that is wanted as a `what` and is not in the grid."""
+    return [
+        f"{key}: {', '.join(map(': '.join, zip(CONFIGURATION_AXES, each, strict=True)))} is "
+        f"excluded from the grid; pick another {what} or keep that configuration"
+        for each in dict.fromkeys(wanted)
+        if each not in configurations
+    ]
 
 
 def _matcher(rule: dict) -> Callable[[Cell], bool]:

@@ -7,8 +7,8 @@ Each check gives lines `key.path: what is wrong; what was expected`.
 from collections.abc import Sequence
 from typing import Any
 
-from joulegrid.study.grid import CONFIGURATION_AXES, Configuration
-from joulegrid.study.methods import GENERATION
+from joulegrid.study.grid import Configuration, left_out
+from joulegrid.study.methods import GENERATION, tasks_of
 from joulegrid.study.validation import nearest
 from joulegrid.texts.guided import FIELD
 
@@ -31,7 +31,7 @@ def of(task: dict[str, Any], configuration: Configuration) -> tuple[Configuratio
 
 def of_tasks(data: dict[str, Any]) -> list[str]:
     """What is wrong with the guides of tasks."""
-    tasks = {k: t for k, t in data["quality"].items() if t["method"] == GENERATION}
+    tasks = tasks_of(GENERATION, data)
     return [
         f"quality.{label}.{FIELD}.{line}"
         for label, task in tasks.items()
@@ -75,11 +75,6 @@ def of_grid(data: dict[str, Any], configurations: Sequence[Configuration]) -> li
     lines = []
     for label, task in data["quality"].items():
         found = [of(task, configuration) for configuration in configurations]
-        for each in dict.fromkeys(guide[0] for guide in found if guide is not None):
-            if each not in configurations:
-                named = ", ".join(map(": ".join, zip(CONFIGURATION_AXES, each, strict=True)))
-                lines.append(
-                    f"quality.{label}.{FIELD}: {named} is excluded from the grid; pick another "
-                    "guide or keep that configuration"
-                )
+        wanted = [guide[0] for guide in found if guide is not None]
+        lines += left_out(f"quality.{label}.{FIELD}", "guide", wanted, configurations)
     return lines

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from joulegrid.errors import InputError
 from joulegrid.judging.arena import check_template
 from joulegrid.records import ROOT
-from joulegrid.study.grid import CONFIGURATION_AXES, Configuration
-from joulegrid.study.methods import ARENA, GENERATION, METHODS
+from joulegrid.study.grid import Configuration, left_out
+from joulegrid.study.methods import ARENA, GENERATION, METHODS, tasks_of
 from joulegrid.study.validation import nearest
 from joulegrid.texts.files import decode
 from joulegrid.texts.guided import FIELD
@@ -59,14 +59,13 @@ def of_tasks(data: dict[str, Any]) -> list[str]:
     """What is wrong with the tasks of the method arena."""
     return [
         f"quality.{label}.{line}"
-        for label, task in data["quality"].items()
-        if task["method"] == ARENA
+        for label, task in tasks_of(ARENA, data).items()
         for line in [*_names(data, task), *_judge(task["judge"])]
     ]
 
 
 def _names(data: dict[str, Any], task: dict[str, Any]) -> list[str]:
-    generating = {k: t for k, t in data["quality"].items() if t["method"] == GENERATION}
+    generating = tasks_of(GENERATION, data)
     lines = [
         f"baseline.{axis}: no {axis} {label!r}; {nearest(label, data[axis])}"
         for axis, label in task["baseline"].items()
@@ -115,14 +114,7 @@ def _judge(judge: dict[str, Any]) -> list[str]:
 def of_grid(data: dict[str, Any], configurations: Sequence[Configuration]) -> list[str]:
     """Baselines that the grid leaves out."""
     lines = []
-    for label, task in data["quality"].items():
-        if task["method"] != ARENA:
-            continue
-        for each in dict.fromkeys(opponent(task, c) for c in configurations):
-            if each not in configurations:
-                named = ", ".join(map(": ".join, zip(CONFIGURATION_AXES, each, strict=True)))
-                lines.append(
-                    f"quality.{label}.baseline: {named} is excluded from the grid; pick another "
-                    "baseline or keep that configuration"
-                )
+    for label, task in tasks_of(ARENA, data).items():
+        wanted = [opponent(task, configuration) for configuration in configurations]
+        lines += left_out(f"quality.{label}.baseline", "baseline", wanted, configurations)
     return lines

@@ -177,6 +177,11 @@ def method_name(axis: str, entry: dict) -> str:
     )
 
 
+def tasks_of(name: str, data: dict) -> dict[str, dict]:
+    """The quality tasks of a study's data that are of one method, by their labels."""
+    return {label: task for label, task in data["quality"].items() if task["method"] == name}
+
+
 def metrics_of(task: dict) -> list[str]:
     """What a quality task yields: metrics by their names in the task."""
     if task["method"] == GENERATION:

@@ -8,7 +8,7 @@ from typing import Any
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
-from joulegrid.study.methods import GENERATION
+from joulegrid.study.methods import GENERATION, tasks_of
 from joulegrid.study.validation import nearest
 from joulegrid.texts.files import decode
 from joulegrid.texts.guided import FIELD, guided
@@ -23,8 +23,7 @@ def of_tasks(data: dict[str, Any]) -> list[str]:
     """What is wrong with the tasks of the method generation."""
     return [
         f"quality.{label}.{line}"
-        for label, task in data["quality"].items()
-        if task["method"] == GENERATION
+        for label, task in tasks_of(GENERATION, data).items()
         for line in [*_template(task), *_metrics(task)]
     ]
 

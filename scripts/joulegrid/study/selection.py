@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from joulegrid.study.grid import Cell, matching
-from joulegrid.study.methods import ARENA, Weights, method
+from joulegrid.study.methods import ARENA, Weights, method, tasks_of
 from joulegrid.study.validation import nearest
 
 # Model and training
@@ -211,8 +211,8 @@ def _baselines(data: dict[str, Any], cells: Sequence[Cell]) -> list[str]:
                 f"{why}; pick another ranking.baseline or keep that cell"
             )
     configurations = {cell.configuration for cell in first}
-    for label, task in data["quality"].items():
-        if task["method"] == ARENA and any(
+    for label, task in tasks_of(ARENA, data).items():
+        if any(
             cell.configuration._replace(**task["baseline"]) not in configurations for cell in cells
         ):
             lines.append(

@@ -16,7 +16,7 @@ from joulegrid.records import ROOT
 from joulegrid.study import judges
 from joulegrid.study.grid import Cell, Configuration
 from joulegrid.study.infeasible import is_kept_back
-from joulegrid.study.methods import ARENA, GENERATION
+from joulegrid.study.methods import ARENA, GENERATION, tasks_of
 from joulegrid.study.specs import Job, Specs
 from joulegrid.study.study import Study
 
@@ -90,8 +90,7 @@ def _opposed(study: Study) -> list[tuple[Configuration, str]]:
     own = set(study.configurations)
     found = [
         (judges.opponent(entry, configuration), entry["answers"])
-        for entry in study.data["quality"].values()
-        if entry["method"] == ARENA
+        for entry in tasks_of(ARENA, study.data).values()
         for configuration in study.configurations
     ]
     return list(dict.fromkeys(each for each in found if each[0] not in own))
