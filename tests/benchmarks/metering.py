@@ -1,26 +1,30 @@
 """What the meter costs, and how well sessions repeat: run by `make benchmark`, in envs/llm.
 
-Prints the throughput of a small model with the meter running against without it, interleaved, and
+Prints the throughput of a small model with the meter running against without it, in pairs, and
 the coefficient of variation of windows with and without the rules on disturbance, quiet and beside
 a busy loop.
 """
 
 import os
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from helpers import tiny_model
-from joulegrid.engines import Request, transformers
+from joulegrid.engines import Completion, Request, transformers
 from joulegrid.metering.meter import Meter
-from joulegrid.metering.windows import clean, measure_window, repeat
+from joulegrid.metering.windows import Run, Window, clean, measure_window, repeat
 
 CPU = {"device": "cpu"}
-ROUNDS, SECONDS = 12, 1.5
+PAIRS, WINDOWS, SECONDS = 60, 12, 1.5
+DRAWS, SEED = 2000, 0
 LOOP = f"{sys.executable} -c 'while True: pass' > /dev/null 2>&1 & echo $!"
+REQUESTS = [Request("one two three four", 32, chat=False)] * 4
 
 
 def main() -> None:
@@ -29,45 +33,56 @@ def main() -> None:
         weights = tiny_model.make(Path(folder), 256)
         cast = {"method": "cast", "dtype": "float32"}
         engine = transformers.load(weights, cast, CPU, {"batch_size": 4})
-    requests = [Request("one two three four", 32, chat=False)] * 4
+
+    def run() -> Sequence[Completion]:
+        return engine.run(REQUESTS)
+
     for _ in range(5):
-        engine.run(requests)
-    overhead(engine, requests)
-    repeatability(engine, requests)
+        run()
+    overhead(run)
+    repeatability(run)
 
 
-def overhead(engine, requests) -> None:
-    """Tokens per second in turns: with the meter, without."""
-    meter, rates = Meter("machine", CPU), {True: [], False: []}
-    for number in range(2 * ROUNDS):
-        metered = bool(number % 2)
-        work = repeat(engine, requests, SECONDS)
-        if metered:
-            (_, _, written), reading = meter.measure(work)
-            seconds = reading.seconds
-        else:
-            (_, _, written), seconds = timed(work)
-        rates[metered].append(written / seconds)
-    ratio = statistics.median(rates[True]) / statistics.median(rates[False])
-    spread = statistics.stdev(rates[False]) / statistics.fmean(rates[False])
-    print(f"meter: throughput with it {ratio:.4f}× that without (windows vary by {spread:.2%})")
+def overhead(run: Run) -> None:
+    """Tokens per second with meter and telemetry against without, in pairs; which one begins
+    changes, so that a drift falls on both.
+    """
+    meter, ratios = Meter("machine", CPU), []
+    for number in range(PAIRS):
+        rates = {}
+        for metered in sorted((True, False), reverse=bool(number % 2)):
+            if metered:
+                window = measure_window(run, meter, SECONDS)
+            else:
+                window = unmetered(run)
+            rates[metered] = window["tokens_written"] / window["seconds"]
+        ratios.append(rates[True] / rates[False])
+    drawn = random.Random(SEED)
+    medians = [statistics.median(drawn.choices(ratios, k=PAIRS)) for _ in range(DRAWS)]
+    low, *_, high = statistics.quantiles(medians, n=40)
+    print(
+        f"meter: throughput with it {statistics.median(ratios):.4f}× that without (median of "
+        f"{PAIRS} pairs, 95 % from {low:.4f} to {high:.4f} by resampling pairs; ratios of single "
+        f"pairs vary by {statistics.stdev(ratios):.2%})"
+    )
 
 
-def timed(work) -> tuple:
-    """The result of `work()` and its seconds."""
+def unmetered(run: Run) -> Window:
+    """What a window counts, and its seconds."""
     began = time.monotonic()
-    return work(), time.monotonic() - began
+    counted = repeat(run, SECONDS)()
+    return {**counted, "seconds": time.monotonic() - began}
 
 
-def repeatability(engine, requests) -> None:
+def repeatability(run: Run) -> None:
     """Windows of the same work, quiet and with a busy loop beside every other one."""
     for name, disturbed in (("quiet", False), ("disturbed", True)):
         meter, windows = Meter("machine", CPU), []
-        for number in range(ROUNDS):
+        for number in range(WINDOWS):
             busy = disturbed and number % 2 == 0
             pid = int(subprocess.check_output(["sh", "-c", LOOP])) if busy else None
             try:
-                windows.append(measure_window(engine, requests, meter, SECONDS))
+                windows.append(measure_window(run, meter, SECONDS))
             finally:
                 if pid is not None:
                     os.kill(pid, 9)
