@@ -105,8 +105,7 @@ class Shelf:
         the folder of weights, relative to the repository or absolute.
     own
         the jobs of a study: what lies under the labels of one of them is not taken for another, so
-        that entries which
-        differ in their labels alone are each measured.
+        that entries which differ in their labels alone are each measured.
     """
 
     def __init__(self, artifacts: str = RESULTS, own: Iterable[Job] = ()):
