@@ -51,10 +51,7 @@ def overhead(run: Run) -> None:
     for number in range(PAIRS):
         rates = {}
         for metered in sorted((True, False), reverse=bool(number % 2)):
-            if metered:
-                window = measure_window(run, meter, SECONDS)
-            else:
-                window = unmetered(run)
+            window = measure_window(run, meter, SECONDS) if metered else unmetered(run)
             rates[metered] = window["tokens_written"] / window["seconds"]
         ratios.append(rates[True] / rates[False])
     drawn = random.Random(SEED)

@@ -362,6 +362,15 @@ def test_the_answer_says_what_how_much_how_sure_and_what_would_change_it():
     assert "low would win if quality counted twice." in said(DATA, 0.4)
 
 
+def test_the_answer_says_that_one_session_shows_no_interval():
+    single = tree([[100], [60], [120]], [0.8] * 3, [20] * 3)
+    assert said(single).startswith(
+        "Take half: it saves 40 % of the energy at +0.0 % quality; its sessions are too few to "
+        "show how sure that is."
+    )
+    assert "too few" not in said(DATA)
+
+
 def test_the_answer_says_that_its_baseline_was_disturbed():
     data = DATA.copy(deep=True)
     data["energy"]["disturbed"].values[0, 0, 0, 0] = 1

@@ -7,9 +7,11 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import xarray as xr
 
 from conftest import ROOT
 from helpers.questions import SAF
+from joulegrid.analysis.judging import sentences
 from joulegrid.analysis.judgments import Arenas
 from joulegrid.analysis.reading import Records
 from joulegrid.analysis.variables import STATUS
@@ -232,3 +234,23 @@ def test_judgments_that_are_not_there_are_missing(row):
     found = row("nf4", {})
     assert STATUS[found["status"]] == "missing"
     assert "metrics" not in found
+
+
+@pytest.mark.parametrize(("agreement", "little"), [([0.0, 0.25], True), ([0.4, 0.75], False)])
+def test_a_judge_that_follows_the_order_is_called_one(agreement, little):
+    sums = {"replies": 8, "metered": 0, "duration": 0, "tokens_read": 0, "tokens_written": 0}
+    judging = xr.Dataset(
+        {
+            **{name: (("quantization", "task"), [[n], [n]]) for name, n in sums.items()},
+            "price": (("quantization", "task"), [[float("nan")]] * 2),
+            "judge": (("quantization", "task"), [["umpire"]] * 2),
+        },
+        coords={"task": ["arena"]},
+    )
+    quality = xr.Dataset(
+        {"quality": (("quantization", "metric"), [[share] for share in agreement])},
+        coords={"metric": ["arena.agreement"]},
+    )
+    (said,) = sentences(judging, quality)
+    assert f"for {sum(agreement) / 2:.0%} of the questions" in said
+    assert ("win rates say little" in said) == little

@@ -64,9 +64,14 @@ def _choice(best: pd.Series, name: str, is_baseline: bool) -> str:
         if saved >= 0
         else f"takes {-saved:.0f} %{margin} more"
     )
-    unsure = half == half and abs(saved) < half
-    doubt = ", which its sessions do not make sure" if unsure else ""
-    return f"Take {name}: it {verb} energy{at}{doubt}."
+    return f"Take {name}: it {verb} energy{at}{_doubt(saved, half)}."
+
+
+def _doubt(saved: float, half: float) -> str:
+    """What is to be said of a saving with a wide interval, or without one."""
+    if half != half:
+        return "; its sessions are too few to show how sure that is"
+    return ", which its sessions do not make sure" if abs(saved) < half else ""
 
 
 def _digits(half: float) -> str:

@@ -47,6 +47,8 @@ JUDGING = {
     "reason": text("why there is no number"),
 }
 Row = dict[str, Any]
+# Of questions: a judge whose verdicts agree for fewer follows the order more than the answers
+MAJORITY = 0.5
 
 
 def row_of(record: Judgments) -> Row:
@@ -137,7 +139,10 @@ def _agreement(metric: str, quality: xr.Dataset) -> list[str]:
     if not known.size:
         return []
     several = f" ({known.min():.0%} to {known.max():.0%} by configuration)"
-    return [
+    told = [
         "With the answers swapped it names the same winner, or both times none, for "
         f"{known.mean():.0%} of the questions{several if known.size > 1 else ''}."
     ]
+    if known.mean() < MAJORITY:
+        told.append("For most the order decides, so that win rates say little.")
+    return told
