@@ -19,7 +19,7 @@ from joulegrid.quality.samples import standard_error, value_of
 from joulegrid.quality.scoring import score
 
 METHODS = {"bleu": bleu, "chrf": chrf, "rouge": rouge, "meteor": meteor}
-WORDNET = {"wordnet": {"path": "tests/data/wordnet"}}
+FOUR_WORDS = {"wordnet": {"path": "tests/data/wordnet"}}
 REAL = {
     "Assume a channel with noise": "Every channel has noise",
     "A router forwards packets between networks.": "Routers forward packets to other nets.",
@@ -54,13 +54,28 @@ def as_pairs(metric, hypothesis, reference):
 def test_a_metric_gives_the_published_value(row):
     pairs = as_pairs(row["metric"], json.loads(row["hypothesis"]), json.loads(row["reference"]))
     method = METHODS[row["metric"].rstrip("12L")]
-    each = method.score(answers(pairs), WORDNET)[0][row["metric"]]["each"]
+    each = method.score(answers(pairs), {})[0][row["metric"]]["each"]
     assert sum(each) / len(each) == pytest.approx(float(row["value"]), abs=float(row["tolerance"]))
 
 
-def test_meteor_counts_synonyms():
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("the auto halts", "the car stops"),
+        # by the list of exceptions alone: their stems differ
+        ("the oxen slept", "the ox slept"),
+    ],
+)
+def test_meteor_counts_synonyms(text, reference):
     """All three words match in one chunk: 1 − ½ (1/3)³, Banerjee and Lavie 2005."""
-    found, signature = meteor.score(answers([("the auto halts", ["the car stops"])]), WORDNET)
+    found, signature = meteor.score(answers([(text, [reference])]), {})
+    assert found["meteor"]["each"] == [pytest.approx(1 - 0.5 / 27)]
+    assert "WordNet 3.0" in signature
+
+
+def test_meteor_by_a_folder_of_one_s_own():
+    pair = [("the auto halts", ["the car stops"])]
+    found, signature = meteor.score(answers(pair), FOUR_WORDS)
     assert found["meteor"]["each"] == [pytest.approx(1 - 0.5 / 27)]
     assert "WordNet 0.1" in signature
 

@@ -14,7 +14,7 @@ from lm_eval.tasks import TaskManager
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import ROOT
-from joulegrid.quality.lm_eval import evaluate
+from joulegrid.quality.lm_eval import evaluate, splitter
 from joulegrid.quality.samples import value_of
 
 CHOICES = {"query": "Baking: A man holds a bowl. he", "choices": ["stirs it.", "flies."], "gold": 0}
@@ -36,7 +36,13 @@ DATA = {
             "prompt": "Write. Do not use any commas.",
             "instruction_id_list": ["punctuation:no_comma"],
             "kwargs": [{}],
-        }
+        },
+        {
+            "key": 2,
+            "prompt": "Write at least two sentences.",
+            "instruction_id_list": ["length_constraints:number_sentences"],
+            "kwargs": [{"num_sentences": 2, "relation": "at least"}],
+        },
     ],
 }
 DATA["mmlu"][0]["choices"] = ["yes", "no", "both", "none"]
@@ -123,8 +129,14 @@ def test_the_articles_of_a_text_are_told_apart_and_their_words_counted(asked):
 def test_instructions_are_checked_as_lm_eval_does(placed):
     """Answers of 1,280 tokens are more than the tiny model can write: they are given here."""
     manager = TaskManager(include_path=str(placed), include_defaults=False)
-    task = manager.load(["ifeval"])["tasks"]["ifeval"]
-    (doc,) = task.test_docs()
-    assert task.doc_to_text(doc) == DATA["ifeval"][0]["prompt"]
-    for answer, follows in (("None at all.", True), ("One, here.", False)):
-        assert task.process_results(doc, [answer])["prompt_level_strict_acc"] is follows
+    with splitter():
+        task = manager.load(["ifeval"])["tasks"]["ifeval"]
+        no_comma, two_sentences = task.test_docs()
+        assert task.doc_to_text(no_comma) == DATA["ifeval"][0]["prompt"]
+        for doc, answer, follows in (
+            (no_comma, "None at all.", True),
+            (no_comma, "One, here.", False),
+            (two_sentences, "Mr. Smith is one.", False),
+            (two_sentences, "Mr. Smith is one. He is two.", True),
+        ):
+            assert task.process_results(doc, [answer])["prompt_level_strict_acc"] is follows

@@ -8,7 +8,7 @@ from lm_eval.__main__ import cli_evaluate
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import ROOT
-from joulegrid.errors import InputError
+from joulegrid.errors import InputError, Unsupported
 from joulegrid.quality.lm_eval import evaluate, metric_of
 from joulegrid.quality.samples import behind, standard_error, value_of
 
@@ -155,3 +155,46 @@ def test_numbers_are_those_of_the_command_lm_eval_on_the_same_weights(tiny, tmp_
             assert found["value"] == pytest.approx(theirs[task][f"{name},none"], rel=1e-6)
             assert value_of(found["samples"]) == pytest.approx(found["value"], rel=1e-6)
     assert len(ours["acc"]["samples"]["total"]) == 40 + 15
+
+
+CHOICE = """
+task: TASK
+dataset_path: json
+dataset_kwargs: {data_files: {test: FOLDER/long.jsonl}}
+test_split: test
+doc_to_text: "{{query}}"
+"""
+CHOOSE = """
+output_type: multiple_choice
+doc_to_target: 0
+doc_to_choice: [" yes", " no"]
+metric_list: [{metric: acc}]
+"""
+WRITE = """
+output_type: generate_until
+doc_to_target: "yes"
+generation_kwargs: {until: ["stop"], do_sample: false, max_gen_toks: MOST}
+metric_list: [{metric: exact_match}]
+"""
+
+
+def test_prompts_longer_than_the_context_are_counted(tiny, tmp_path):
+    """One of three; the tiny model reads 512 tokens. lm-eval cuts it and says so in its log."""
+    rows = [{"query": text} for text in ("Is it?", "word " * 600, "Or not?")]
+    (tmp_path / "long.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    tasks = {"choose": CHOOSE, "write": WRITE.replace("MOST", "4"), "essay": WRITE}
+    for name, rest in tasks.items():
+        whole = CHOICE.replace("TASK", name).replace("FOLDER", str(tmp_path)) + rest
+        (tmp_path / f"{name}.yaml").write_text(whole.replace("MOST", "1280"))
+    loaded = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
+    entry = {"folder": {"path": str(tmp_path)}, "batch_size": 2, "fewshot": 0, "directions": {}}
+
+    def of(task, metric):
+        return evaluate(*loaded, {**entry, "task": task, "metrics": [metric]}, 0)[metric]
+
+    assert of("choose", "acc")["too_long"] == 2, "a prompt for each of the two choices"
+    assert of("write", "exact_match")["too_long"] == 1
+    with pytest.raises(
+        Unsupported, match=r"answers of 1280 tokens leave no room .* context of 512"
+    ):
+        of("essay", "exact_match")

@@ -420,7 +420,7 @@ def test_too_short_a_calibration_text_is_named(tiny, tmp_path):
             {**TEXT, "text": {"path": str(path)}}, AutoTokenizer.from_pretrained(tiny), 0
         )
     path.write_bytes(b"caf\xe9")
-    with pytest.raises(InputError, match=r"short.txt: not a text in UTF-8 \(byte 3\)"):
+    with pytest.raises(InputError, match=r"short.txt: not a text in UTF-8 \(byte 3, in line 1\)"):
         calibration_tokens(
             {**TEXT, "text": {"path": str(path)}}, AutoTokenizer.from_pretrained(tiny), 0
         )

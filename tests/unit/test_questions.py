@@ -114,7 +114,6 @@ def test_a_change_of_a_task_makes_anew_what_it_changes(study_data, changes, anew
         ({"template": "{qestion}"}, r"template: no column 'qestion'; .*did you mean 'question'"),
         ({"template": "Why?"}, r"template: it names no field"),
         ({"reference": "answer"}, r"reference: no column 'answer', and bleu needs one"),
-        ({"metrics": ["meteor"]}, r"wordnet: the key is missing; meteor needs"),
         ({"metrics": ["blue"]}, r"metrics.0: got 'blue'; .*did you mean 'bleu'"),
         ({"wordnet": "config/tasks"}, r"wordnet: no metric of the task reads it"),
         ({"data": "config/data/saf/README.md"}, r"README\.md:1: expected one JSON object per line"),

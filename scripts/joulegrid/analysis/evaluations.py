@@ -99,6 +99,10 @@ def _evaluation(job: Job, records: Records, task: str, names: list[str]) -> dict
 
 
 def _metrics(record: Evaluation, task: str, names: list[str]) -> dict[str, Any]:
-    """Every metric of a task, by the name it has in the dataset; and how they were computed."""
+    """Every metric of a task, by the name it has in the dataset; how they were computed, and what a
+    reader must know of them.
+    """
     found = {name: record.metrics[name.removeprefix(f"{task}.")] for name in names}
-    return {"metrics": found, "signature": record.signature}
+    cut = max((metric.too_long for metric in found.values()), default=0)
+    notes = f"{task}: {cut} prompts longer than the context, read from their end" if cut else ""
+    return {"metrics": found, "signature": record.signature, "notes": notes}

@@ -244,7 +244,9 @@ QUALITY = {
     "signature": text(
         "how the metric was computed, as its library says it", "empty where a task says it all"
     ),
-    "notes": text("what was counted of generated answers, and their engine if not transformers"),
+    "notes": text(
+        "what was counted of prompts and answers, and the engine that answered if not transformers"
+    ),
     "reason": text("why there is no number"),
     "accepted": ACCEPTED,
 }

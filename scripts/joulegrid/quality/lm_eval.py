@@ -1,16 +1,59 @@
 """Tasks of lm-evaluation-harness, through its Python interface."""
 
 import math
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import nltk
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 
-from joulegrid.errors import InputError
+from joulegrid.errors import InputError, Unsupported
 from joulegrid.quality.samples import behind
 from joulegrid.records import ROOT
+
+# A package that carries NLTK's sentence splitter, with which IFEval counts; no other file of it is
+# used
+SPLITTER = ("llama_index.core", "tokenizers/punkt_tab/english")
+FOLDER = "_static/nltk_cache"
+
+
+class Reader(HFLM):
+    """lm-eval's reader of a loaded model, which counts the prompts of which it reads the end alone:
+    lm-eval says in its log what is longer than the context, and goes on.
+    """
+
+    too_long = 0
+
+    def _loglikelihood_tokens(self, requests: Any, *args: Any, **kwargs: Any) -> Any:
+        """Windows of rolling ones come here too, and always fit."""
+        lengths = [len(context) + len(text) for _, context, text in requests]
+        self.too_long += sum(length > self.max_length + 1 for length in lengths)
+        return super()._loglikelihood_tokens(requests, *args, **kwargs)
+
+    def tok_batch_encode(self, strings: list[str], *args: Any, **kwargs: Any) -> Any:
+        """Prompts that are answered, whose room is what the answers leave."""
+        if room := kwargs.get("left_truncate_len"):
+            self.too_long += sum(len(self.tok_encode(text)) > room for text in strings)
+        return super().tok_batch_encode(strings, *args, **kwargs)
+
+    def generate_until(self, requests: Any, *args: Any, **kwargs: Any) -> Any:
+        """Refuses answers that leave no room, at which lm-eval fails."""
+        asked = (normalize_gen_kwargs(each.args[1], self.max_gen_toks) for each in requests)
+        most = max(each["max_gen_toks"] for each in asked)
+        if most >= self.max_length:
+            raise Unsupported(
+                f"answers of {most} tokens leave no room for a prompt in the model's context of "
+                f"{self.max_length}"
+            )
+        return super().generate_until(requests, *args, **kwargs)
 
 
 def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, dict]:
@@ -20,6 +63,8 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
     ------
     InputError
         where lm-eval knows no such task, or the task has no such metric.
+    Unsupported
+        where the model has no room for the task's answers.
     """
     own = entry.get("folder")
     include = str(ROOT / own["path"]) if own else None
@@ -30,18 +75,20 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
             f"{own['path'] if own else 'the tasks of lm-eval'}; "
             "`lm-eval ls tasks` lists those it ships"
         )
-    answer = simple_evaluate(
-        model=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=entry["batch_size"]),
-        tasks=[entry["task"]],
-        task_manager=manager,
-        num_fewshot=entry["fewshot"],
-        limit=entry.get("limit"),
-        log_samples=True,
-        random_seed=seed,
-        numpy_random_seed=seed,
-        torch_random_seed=seed,
-        fewshot_random_seed=seed,
-    )
+    reader = Reader(pretrained=model, tokenizer=tokenizer, batch_size=entry["batch_size"])
+    with splitter():
+        answer = simple_evaluate(
+            model=reader,
+            tasks=[entry["task"]],
+            task_manager=manager,
+            num_fewshot=entry["fewshot"],
+            limit=entry.get("limit"),
+            log_samples=True,
+            random_seed=seed,
+            numpy_random_seed=seed,
+            torch_random_seed=seed,
+            fewshot_random_seed=seed,
+        )
     results = answer["results"][entry["task"]]
     better = answer["higher_is_better"].get(entry["task"], {})
     samples = [
@@ -50,10 +97,27 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
         for n, task in enumerate(tasks_in(entry["task"], answer["group_subtasks"]))
         for sample in answer["samples"][task]
     ]
-    return {
+    found = {
         name: metric_of(name, results, better, entry["directions"], samples)
         for name in entry["metrics"]
     }
+    return {name: {**metric, "too_long": reader.too_long} for name, metric in found.items()}
+
+
+@contextmanager
+def splitter() -> Iterator[None]:
+    """Within the block NLTK finds its sentence splitter; else lm-eval tries to download it. A copy,
+    since NLTK reads no file with hard links, which those of an environment are to uv's cache.
+    """
+    package, inside = SPLITTER
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise InputError(f"the package {package} is not installed: build envs/llm anew")
+    with TemporaryDirectory() as place:
+        shutil.copytree(Path(found.origin).parent / FOLDER / inside, Path(place, inside))
+        nltk.data.path.append(place)
+        yield
+        nltk.data.path.remove(place)
 
 
 def tasks_in(name: str, groups: dict[str, list[str]]) -> list[str]:

