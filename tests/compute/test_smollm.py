@@ -1,10 +1,14 @@
 """Order of the methods, sizes and zeros on a real language model: SmolLM2-135M-Instruct."""
 
 import copy
+import json
+import subprocess
+import sys
 
 import pytest
 import torch
 import yaml
+from lm_eval.__main__ import cli_evaluate
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import ROOT
@@ -19,6 +23,7 @@ from joulegrid.engines import transformers as engine
 from joulegrid.models import wheel
 from joulegrid.models.describe import describe
 from joulegrid.models.files import stored_bytes
+from joulegrid.quality.lm_eval import evaluate
 from joulegrid.quality.perplexity import metric_of, sliding_window_losses
 from joulegrid.texts.calibration import calibration_tokens
 
@@ -228,3 +233,29 @@ def embedding_bytes(folder):
     return {"F32": 4, "F16": 2, "BF16": 2}[
         next(t for t in describe(folder)["dtypes"] if t in ("F32", "F16", "BF16"))
     ]
+
+
+def test_benchmarks_from_files_score_as_the_command_lm_eval_scores_them(
+    dense, folder, tmp_path, monkeypatch
+):
+    """The first three of twelve real questions of each."""
+    monkeypatch.chdir(ROOT)
+    place = [sys.executable, "scripts/place_benchmarks.py", "tests/data/benchmarks", tmp_path]
+    subprocess.run(place, check=True, env={"PYTHONPATH": "scripts"})
+    asked = {"openbookqa": ["acc", "acc_norm"], "winogrande": ["acc"], "mmlu": ["acc"]}
+    command = (
+        f"lm-eval run --model hf --model_args pretrained={folder},dtype=float32 --device cpu "
+        f"--tasks {','.join(asked)} --include_path {tmp_path} --batch_size 4 --limit 3 "
+        f"--output_path {tmp_path}/out --log_samples --seed 0"
+    )
+    monkeypatch.setattr(sys, "argv", command.split())
+    cli_evaluate()
+    (written,) = (tmp_path / "out").rglob("results_*.json")
+    theirs = json.loads(written.read_text(encoding="utf-8"))["results"]
+    entry = {"folder": {"path": str(tmp_path)}, "batch_size": 4, "fewshot": 0, "limit": 3}
+    for task, metrics in asked.items():
+        told = {**entry, "task": task, "metrics": metrics, "directions": {}}
+        ours = evaluate(dense, AutoTokenizer.from_pretrained(folder), told, 0)
+        for name, found in ours.items():
+            assert found["value"] == pytest.approx(theirs[task][f"{name},none"], rel=1e-6)
+            assert len(found["samples"]["total"]) == 3
