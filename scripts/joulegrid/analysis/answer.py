@@ -80,16 +80,19 @@ def _digits(half: float) -> str:
 
 def _alternatives(best: pd.Series, ranked: pd.DataFrame, name: Any) -> list[str]:
     """Who shares the rank, and the probability that the best is the best."""
-    others = [name(row) for _, row in ranked.iloc[1:].iterrows() if row["rank"] == best["rank"]]
-    if others:
-        return [f"{_listed(others)} cannot be told apart from it."]
+    behind = ranked.iloc[1:]
+    others = behind[behind["rank"] == best["rank"]]
+    if len(others):
+        named = [name(row) for _, row in others.head(MOST_NAMES).iterrows()]
+        return [f"{_listed(named, len(others))} cannot be told apart from it."]
     sure = best["best_probability"]
     return [] if sure != sure or len(ranked) < 2 else [f"It is best with {sure:.0%} probability."]
 
 
-def _listed(names: list[str]) -> str:
-    if len(names) > MOST_NAMES:
-        return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
+def _listed(names: list[str], count: int) -> str:
+    """The first names of so many."""
+    if count > len(names):
+        return f"{', '.join(names)} and {count - len(names)} more"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
@@ -123,8 +126,7 @@ def _caution(best: pd.Series) -> Iterable[str]:
 
 def _of_baseline(rows: pd.DataFrame, best: pd.Series, baseline: dict[str, str]) -> Iterable[str]:
     """What saving is counted from is half of it."""
-    disturbed = any(
-        row["disturbed"] > 0 for _, row in rows.iterrows() if _is_baseline(row, baseline)
-    )
-    if disturbed and not _is_baseline(best, baseline):
+    disturbed = rows[rows["disturbed"] > 0]
+    own = (disturbed[list(baseline)].astype(str) == pd.Series(baseline)).all(axis=1)
+    if own.any() and not _is_baseline(best, baseline):
         yield "The machine was disturbed while the baseline was measured."

@@ -5,29 +5,47 @@ from typing import Any
 
 import netCDF4
 import xarray as xr
+from xarray.backends import NetCDF4DataStore
 
 from joulegrid.errors import InputError
 from joulegrid.records import SCHEMA_VERSION
 
 
-def _encoding(node: xr.DataTree) -> dict[str, dict[str, Any]]:
+def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     """How the variables of a group are stored: compressed, texts as characters, since texts of
     any length cannot be compressed and take most of the file.
     """
     return {
         str(name): {"zlib": True, "complevel": 4}
         | ({"dtype": "S1"} if variable.dtype.kind in "UO" else {})
-        for name, variable in node.to_dataset().data_vars.items()
+        for name, variable in dataset.data_vars.items()
         if variable.ndim
     }
 
 
+class _Later(list[tuple[Any, Any]]):
+    """Keeps the values of variables until all variables are there; takes the place of xarray's own
+    writer. With each variable that follows values netCDF goes through all those before it again,
+    which is half the time of writing.
+    """
+
+    def add(self, values: Any, variable: Any) -> None:
+        """Called by xarray, once for each variable."""
+        self.append((variable, values))
+
+
 def write(tree: xr.DataTree, path: Path) -> None:
     """Write the tree as NetCDF-4, compressed, in one step: a reader never sees half a file."""
-    encoding = {node.path: _encoding(node) for node in tree.subtree}
     temporary = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    tree.to_netcdf(temporary, engine="netcdf4", encoding={k: v for k, v in encoding.items() if v})
+    later = _Later()
+    with netCDF4.Dataset(temporary, "w") as file:
+        for node in tree.subtree:
+            store = NetCDF4DataStore(file, group=node.path, mode="a")
+            dataset = node.to_dataset(inherit=False)
+            dataset.dump_to_store(store, encoding=_encoding(dataset), writer=later)
+        for variable, values in later:
+            variable[...] = values
     temporary.replace(path)
 
 
