@@ -25,6 +25,9 @@ SCRIPT = Path(__file__).with_name("cluster.sh")
 SITE = """
 stages:
   evaluate_quality: {slurm_partition: a30, cpus_per_task: 1, mem_mb: 1500}
+  train_model: {slurm_partition: a100, cpus_per_task: 1, mem_mb: 2000, runtime: 5}
+  merge_training: {slurm_partition: a30, cpus_per_task: 1, mem_mb: 2000, runtime: 5}
+  prune_weights: {slurm_partition: a30, cpus_per_task: 1, mem_mb: 2000, runtime: 5}
 hardware:
   a30: {slurm_partition: a30, gres: "gpu:a30:1", cpus_per_task: 1, mem_mb: 2000, runtime: 5}
   a100: {slurm_partition: a100, gres: "gpu:a100:2", cpus_per_task: 2, mem_mb: 2500, runtime: 6}
@@ -57,6 +60,35 @@ STUDY = {
         }
     },
     "ranking": {"baseline": {"quantization": "fp32"}},
+}
+# Two trained models, of which the better one goes on to be pruned
+TRAINING = {
+    "method": "lora",
+    "precision": "float32",
+    "epochs": 1,
+    "batch_size": 2,
+    "sequence_length": 400,
+    "too_long": "truncate",
+    "data": {
+        "file": "config/data/saf/saf.jsonl",
+        "template": "{verification}: ",
+        "answer": "feedback",
+        "limit": 6,
+    },
+}
+LOOPS = {
+    **STUDY,
+    "study": "loops",
+    "training": {
+        "none": {"method": "none"},
+        "lora": TRAINING,
+        "full": {**TRAINING, "method": "full", "learning_rate": 0.01},
+    },
+    "pruning": {"none": {"method": "none"}, "half": {"method": "magnitude", "ratio": 0.5}},
+    "quantization": {"fp32": STUDY["quantization"]["fp32"]},
+    "hardware": {"a30": STUDY["hardware"]["a30"]},
+    "grid": {"exclude": [{"training": "none", "pruning": "half"}]},
+    "selection": {"candidates": [{"pruning": "none"}], "count": 1, "weight": 0},
 }
 SLOW = {
     "method": "batch",
@@ -317,3 +349,36 @@ def test_slurm_takes_the_begin_of_a_deadline(cluster):
         assert begin == f"{when.astimezone():%Y-%m-%dT%H:%M:%S}"
     finally:
         subprocess.run(["scancel", job], check=True)
+
+
+def of_second_loop(training):
+    """The jobs that a trained model waits for, beside the steps that conclude."""
+    cell = f"tiny/{training}/half/fp32"
+    return {
+        ("prune_weights", f"pruned/tiny/{training}/half"),
+        ("measure_energy", f"energy/{cell}/a30/transformers/short/1"),
+        ("evaluate_quality", f"quality/{cell}/text"),
+    }
+
+
+def test_the_best_trained_model_goes_on_by_itself(cluster):
+    """One call: what the selection opens is sent to Slurm as well, with its stage's resources."""
+    house.write_study(cluster, LOOPS)
+    house.snakemake(cluster, *PROFILE)
+    selected = json.loads((cluster / "results/studies/loops/selection.json").read_text())
+    best, other = selected["candidates"]
+    assert (best["goes_on"], other["goes_on"]) == (True, False)
+    pruned = (cluster / "results/pruned/tiny").iterdir()
+    assert [path.name for path in pruned] == [best["training"]]
+    for path, partition in (
+        *((f"training/tiny/{each['training']}", "a100") for each in (best, other)),
+        *((path, "a30") for _, path in of_second_loop(best["training"])),
+    ):
+        record = json.loads(house.record(cluster, path).read_text())
+        assert record["status"] == "ok"
+        assert accounting(record["slurm_job_id"])["Partition"] == partition
+    assert house.planned(cluster, "--profile", "slurm") == set()
+    # both go on: the other one's second loop is all that is new
+    house.write_study(cluster, {**LOOPS, "selection": {**LOOPS["selection"], "count": 2}})
+    jobs = {job for job in house.planned(cluster, "--profile", "slurm") if job[1]}
+    assert jobs == of_second_loop(other["training"])
