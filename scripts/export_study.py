@@ -22,7 +22,9 @@ def main(arguments, spec):
     (folder / "ranking.tex").write_text(export.latex(table), encoding="utf-8")
     published.beside(tree).to_csv(folder / "beside.csv", index=False, float_format="%.6g")
     baseline = comparison.chosen_in(tree["ranking"].attrs)["baseline"]
-    (folder / "README.md").write_text(export.card(tree, table, baseline), encoding="utf-8")
+    (folder / "README.md").write_text(
+        export.card(tree, sessions, table, baseline), encoding="utf-8"
+    )
     run.say(f"exported: {folder}")
 
 

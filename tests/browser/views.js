@@ -143,6 +143,43 @@ async function walk(browser) {
   return found;
 }
 
+// The limits that one can set: at first, with one more column, and by a link that asks for another one
+async function limits(browser) {
+  const page = await open(browser, VIEWS.light);
+  const offered = () => page.$$eval(".controls label:not([hidden]) [data-limit]", all => all.map(slider => slider.dataset.limit));
+  const found = { first: await offered() };
+  await page.$eval(".picker input[value=latency_p50]", box => box.click());
+  await page.$eval(".picker input[value=time_per_output_token_p50]", box => box.click());
+  found.picked = await offered();
+  await page.evaluate(() => { location.hash = "max-queueing_p95=9"; });
+  await page.waitForFunction(() => document.getElementById("max-queueing_p95").value === "9");
+  found.asked = await offered();
+  await page.close();
+  return found;
+}
+
+// In which order charts are drawn where one goes to the last of them at once
+async function order(browser) {
+  const page = await browser.newPage();
+  await page.setViewport({ width: 1280, height: 900 });
+  await page.evaluateOnNewDocument(() => {
+    const drawn = globalThis.drawn = [];
+    addEventListener("shown", () => {
+      const charts = [...document.querySelectorAll(".chart")];
+      for (const chart of charts)
+        new MutationObserver(() => {
+          if (chart.querySelector(".marks") && !drawn.includes(chart.id)) drawn.push(chart.id);
+        }).observe(chart, { childList: true, subtree: true });
+      charts.at(-1).scrollIntoView({ behavior: "instant" });
+    });
+  });
+  await page.goto(address);
+  await page.waitForFunction(() => document.documentElement.dataset.drawn, { timeout: 60000 });
+  const found = await page.evaluate(() => ({ drawn: globalThis.drawn, page: [...document.querySelectorAll(".chart")].map(chart => chart.id) }));
+  await page.close();
+  return found;
+}
+
 const browser = await puppeteer.launch({
   executablePath,
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--host-resolver-rules=MAP * ~NOTFOUND"],
@@ -151,6 +188,8 @@ try {
   const findings = {};
   for (const [name, view] of Object.entries(VIEWS)) findings[name] = await look(browser, name, view);
   findings.keyboard = await walk(browser);
+  findings.limits = await limits(browser);
+  findings.order = await order(browser);
   await writeFile(`${folder}/findings.json`, JSON.stringify(findings));
 } finally {
   await browser.close();

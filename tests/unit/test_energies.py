@@ -55,7 +55,7 @@ def test_a_guess_is_called_one_in_table_and_answer():
     guessed = with_basis(data([[100, 102], [50, 51], [100, 102]]), "half", [1, 2], "guess")
     found = compare(guessed, 1, BASELINE, METRICS)
     assert ranked.GUESSED in notes(guessed, found)["half"]
-    assert "100% is a guess." in answer(ranked.table(guessed, found), BASELINE, 1)
+    assert "100 % is a guess." in answer(ranked.table(guessed, found), BASELINE, 1)
 
 
 def test_net_energy_needs_an_idle_machine_that_nobody_disturbed():

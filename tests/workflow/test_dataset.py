@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 
 import cf_units
@@ -385,6 +386,12 @@ def test_exports_hold_what_the_dataset_holds(tree):
     odd = table.head(2).assign(quantization=["a_b", "50 % & more"])
     assert r"a\_b" in export.latex(odd)
     assert r"50 \% \& more" in export.latex(odd)
-    card = export.card(tree, table, {"pruning": "none", "quantization": "fp32"})
+    card = export.card(tree, sessions, table, {"pruning": "none", "quantization": "fp32"})
     assert card.startswith("---\ntags:")
     assert "Take " in card or "Keep " in card
+    # what each column is, in which unit
+    assert "| duration | s | wall time of all windows of the session |" in card
+    assert "| energy_cpu | J | energy of all windows of the session, cpu |" in card
+    assert "| bits | 1 | nominal bits of a weight of the quantized layers |" in card
+    columns = set(re.findall(r"^\| (\w+) \|", card.partition("## Columns")[2], re.MULTILINE))
+    assert set(sessions.columns) <= columns

@@ -6,6 +6,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -14,7 +15,7 @@ from joulegrid.analysis.replays import Replays
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.trained import TRAINING
 from joulegrid.analysis.variables import COMPONENTS, QUANTILES, STATUS
-from joulegrid.report import changes, failed, figures, hourly, lengths, trainings
+from joulegrid.report import changes, failed, figures, hourly, lengths, steadiness, trainings
 from joulegrid.report import published as elsewhere
 from joulegrid.report.data import page_data
 from joulegrid.report.frames import namer
@@ -177,6 +178,49 @@ def test_prompts_of_one_workload_are_one_row_and_answers_that_differ_have_their_
     assert of["answers", 12] == "half · nf4 · here, half · nf4 · there"
     assert of["answers", 6].endswith(" and 3 more")
     assert len(rows) == 3
+
+
+def began(minute):
+    return f"2026-01-01T00:{minute:02}:00+00:00"
+
+
+def test_drift_of_the_machines_is_drawn_over_time_with_what_befell_the_windows(tree):
+    energy = tree["energy"].to_dataset()
+    first = {"quantization": "nf4", "pruning": "none", "hardware": "here", "session": 1}
+    energy.reference_time.loc[first] = 0.55  # the others took 0.5 s
+    energy.started.loc[first] = began(59)
+    energy.replaced.loc[first] = 2
+    energy.disturbed.loc[{**first, "session": 2}] = 0.25
+    tree["energy"] = xr.DataTree(energy)
+    chart = figures.draw(tree)["drift"].to_dict()
+    (points,) = chart["datasets"].values()
+    assert len(points) == 12 * 2
+    last = points[-1]
+    assert (last["seconds"], last["windows"]) == (0.55, "disturbed windows replaced")
+    assert last["change"] == pytest.approx(0.1)
+    assert [p["change"] for p in points[:-1]] == [0] * 23
+    assert [p["windows"] for p in points].count("disturbed windows count") == 1
+    page = render(tree, {"drift": chart}, {"study": "small"})
+    steady = page.partition("How steady the machines were")[2].partition("<h2>")[0]
+    assert '<div id="chart-drift"' in steady
+
+
+def test_no_drift_is_drawn_of_one_session_and_of_many_their_medians(tree):
+    rows = {"machine": "m", "change": 0.0, "seconds": 0.5, "sessions": 1, "windows": "undisturbed"}
+    frame = pd.DataFrame([{**rows, "started": began(0)}])
+    assert steadiness.chart(frame, 600) is None
+    count = 3 * steadiness.MOST_POINTS
+    many = pd.concat([frame] * count, ignore_index=True)
+    many["seconds"] = [0.5, 0.6, 0.9] * (count // 3)
+    many.loc[4, "windows"] = "disturbed windows count"
+    (points,) = steadiness.chart(many, 600).to_dict()["datasets"].values()
+    assert len(points) == steadiness.MOST_POINTS
+    assert {(p["seconds"], p["sessions"]) for p in points} == {(0.6, 3)}
+    assert [p["windows"] for p in points[:3]] == [
+        "undisturbed",
+        "disturbed windows count",
+        "undisturbed",
+    ]
 
 
 def test_a_limit_without_data_is_no_control(tree):

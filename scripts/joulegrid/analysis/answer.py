@@ -86,7 +86,11 @@ def _alternatives(best: pd.Series, ranked: pd.DataFrame, name: Any) -> list[str]
         named = [name(row) for _, row in others.head(MOST_NAMES).iterrows()]
         return [f"{_listed(named, len(others))} cannot be told apart from it."]
     sure = best["best_probability"]
-    return [] if sure != sure or len(ranked) < 2 else [f"It is best with {sure:.0%} probability."]
+    return (
+        []
+        if sure != sure or len(ranked) < 2
+        else [f"It is best with {100 * sure:.0f} % probability."]
+    )
 
 
 def _listed(names: list[str], count: int) -> str:
@@ -115,9 +119,9 @@ def _caution(best: pd.Series) -> Iterable[str]:
     if NOT_MEANINGFUL in str(best["note"]):  # empty notes come back as NaN from a CSV file
         yield f"{NOT_MEANINGFUL.capitalize()}."
     if best["estimated_share"] > 0:
-        yield f"{best['estimated_share']:.0%} of the energy is estimated, not measured."
+        yield f"{100 * best['estimated_share']:.0f} % of the energy is estimated, not measured."
     if best["guessed_share"] > 0:
-        yield f"{best['guessed_share']:.0%} is a guess."
+        yield f"{100 * best['guessed_share']:.0f} % is a guess."
     if best["other_basis"] == 1:
         yield "A counter measured a part of what is compared and a model estimated the rest."
     if best["disturbed"] > 0:

@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping
 
-from joulegrid.analysis import answering, concluded, hourly, judging, replays, trained, variables
+from joulegrid.analysis import (
+    answering,
+    concluded,
+    hourly,
+    judging,
+    published,
+    replays,
+    trained,
+    variables,
+)
 from joulegrid.analysis.variables import Variable
 
 CELL = "model, training, pruning, quantization, hardware, engine, workload"
@@ -110,6 +119,13 @@ GROUPS: tuple[tuple[str, Mapping[str, Variable], str, str], ...] = (
         "series",
     ),
     ("cost", variables.COST, "kind", "what the study itself took"),
+    (
+        "published",
+        {name: variables.text(meaning) for name, meaning in published.ABOUT.items()},
+        "row",
+        "values of publications, the tables of `config/published/`: what others measured, in no "
+        "ranking and no mean",
+    ),
 )
 HEAD = """# The dataset
 
@@ -122,8 +138,8 @@ HEAD = """# The dataset
 
 Units are spelled for UDUNITS. Cells that were excluded, failed or are missing are NaN, and `status`
 says which it is. `component` is cpu, gpu, ram. The attributes of the root hold the whole study as
-JSON, the commit, the version of joulegrid and the schema version. The group `published` holds the
-rows of `config/published/`. This page is written by `scripts/describe_dataset.py`.
+JSON, the commit, the version of joulegrid and the schema version. This page is written by
+`scripts/describe_dataset.py`.
 """
 COORDINATES = """
 ## Coordinates
@@ -151,6 +167,12 @@ judges (`judging`), its hours (`grid`), what its points tell (`points`, `lengths
 replays (`replay`, `hourly`) and what stands beside its emissions (`footprint`, `levers`) stay in
 its own file.
 """
+
+
+def about(path: str) -> str:
+    """What the group at `path` of the tree is; empty of one that this page does not list."""
+    name = "samples/TASK" if path.startswith("/samples/") else path.strip("/")
+    return {name: what for name, _, _, what in GROUPS}.get(name, "")
 
 
 def markdown() -> str:

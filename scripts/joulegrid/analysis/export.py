@@ -7,7 +7,17 @@ import xarray as xr
 
 from joulegrid.analysis import ranked
 from joulegrid.analysis.answer import answer
-from joulegrid.analysis.variables import BASIS, COMPONENTS, STATUS
+from joulegrid.analysis.concluded import RANKING
+from joulegrid.analysis.variables import (
+    BASIS,
+    COMPONENTS,
+    DIMENSIONS,
+    ENERGY,
+    FACTS,
+    STATUS,
+    Variable,
+    text,
+)
 from joulegrid.study.grid import CELL_AXES
 
 # Of a ranking in print: column, heading, digits
@@ -22,6 +32,23 @@ PRINTED = (
 )
 SPECIAL = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "φ": r"$\varphi$", "ρ": r"$\varrho$"}
 SPECIAL |= {"±": r"$\pm$", "$": r"\$", "–": "--", "·": r"$\cdot$", "ω": r"$\omega$"}
+# What columns are that are no variable of a session
+OF_LABELS = {name: variable for table in FACTS.values() for name, variable in table.items()}
+OF_LABELS |= {axis: text(DIMENSIONS[axis]) for axis in (*CELL_AXES, "session")}
+# What a hub reads: which files its viewer shows
+CARD_HEAD = """---
+tags:
+- energy
+- llm
+- quantization
+configs:
+- config_name: measurements
+  data_files: measurements.parquet
+  default: true
+- config_name: ranking
+  data_files: ranking.csv
+---
+"""
 
 
 def sessions(tree: xr.DataTree) -> pd.DataFrame:
@@ -88,8 +115,16 @@ def latex(table: pd.DataFrame) -> str:
     )
 
 
-def card(tree: xr.DataTree, table: pd.DataFrame, baseline: dict[str, str]) -> str:
-    """A data-set card for a model hub: what the files are, what was found, how to read them."""
+def card(
+    tree: xr.DataTree, measured: pd.DataFrame, table: pd.DataFrame, baseline: dict[str, str]
+) -> str:
+    """A data-set card for a model hub: what the files are, what was found, what columns mean.
+
+    Parameters
+    ----------
+    measured, table
+        of `sessions` and `ranking`.
+    """
     places = [axis for axis in CELL_AXES if axis not in baseline]
     weight = float(tree["ranking"].attrs["weight"])
     answers = [
@@ -97,12 +132,33 @@ def card(tree: xr.DataTree, table: pd.DataFrame, baseline: dict[str, str]) -> st
         for key, rows in table.groupby(places, sort=True)
     ]
     attributes = tree.attrs
+    against = ", ".join(f"{axis} {label}" for axis, label in baseline.items())
     return (
-        "---\ntags:\n- energy\n- llm\n- quantization\n---\n"
-        f"# {attributes['title']}\n\nMeasured with joulegrid {attributes['joulegrid_version']} "
-        f"(commit {attributes['git_commit']}).\n\n"
+        f"{CARD_HEAD}# {attributes['title']}\n\nMeasured with joulegrid "
+        f"{attributes['joulegrid_version']} (commit {attributes['git_commit']}).\n\n"
         "- `measurements.parquet`, `measurements.csv`: a row per session, SI units\n"
         "- `ranking.csv`, `ranking.md`, `ranking.tex`: a row per cell, best first in its place\n"
         "- `beside.csv`: its energies and qualities beside published ones\n\n"
-        f"## Answer\n{''.join(answers)}\n## Ranking\n{markdown(table)}"
+        f"## Answer\n{''.join(answers)}\n## Ranking\nAgainst {against}: φ is the share of energy "
+        f"saved, ρ the mean relative change of quality for the better, R = {weight:g}·φ + "
+        f"{1 - weight:.6g}·ρ.\n\n{markdown(table)}\n"
+        "## Columns\nOf `measurements`; units as UDUNITS spells them.\n\n"
+        f"{_described(measured, {**ENERGY, **OF_LABELS})}\n"
+        "Of `ranking.csv`, beside the values of the metrics and what stands above.\n\n"
+        f"{_described(table, RANKING)}"
     )
+
+
+def _described(frame: pd.DataFrame, known: dict[str, Variable]) -> str:
+    """A Markdown table of the columns that are known, with unit and meaning."""
+    lines = ["| column | unit | meaning |\n| --- | --- | --- |\n"]
+    for column in frame.columns:
+        name, _, component = str(column).rpartition("_")
+        if column in known:
+            variable, of = known[column], ""
+        elif component in COMPONENTS and name in known:
+            variable, of = known[name], f", {component}"
+        else:
+            continue
+        lines.append(f"| {column} | {variable.units or ''} | {variable.long_name}{of} |\n")
+    return "".join(lines)

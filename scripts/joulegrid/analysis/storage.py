@@ -7,6 +7,7 @@ import netCDF4
 import xarray as xr
 from xarray.backends import NetCDF4DataStore
 
+from joulegrid.analysis import describe
 from joulegrid.errors import InputError
 from joulegrid.records import SCHEMA_VERSION
 
@@ -35,7 +36,9 @@ class _Later(list[tuple[Any, Any]]):
 
 
 def write(tree: xr.DataTree, path: Path) -> None:
-    """Write the tree as NetCDF-4, compressed, in one step: a reader never sees half a file."""
+    """Write the tree as NetCDF-4, compressed, each group with what it is, in one step: a reader
+    never sees half a file.
+    """
     temporary = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     later = _Later()
@@ -43,6 +46,8 @@ def write(tree: xr.DataTree, path: Path) -> None:
         for node in tree.subtree:
             store = NetCDF4DataStore(file, group=node.path, mode="a")
             dataset = node.to_dataset(inherit=False)
+            if about := describe.about(node.path):
+                dataset.attrs["comment"] = about
             dataset.dump_to_store(store, encoding=_encoding(dataset), writer=later)
         for variable, values in later:
             variable[...] = values

@@ -99,7 +99,7 @@ def bubbles(frame: pd.DataFrame, elsewhere: pd.DataFrame) -> alt.Chart | None:
             "megabytes:Q",
             title="loaded weights, MB",
             scale=alt.Scale(rangeMin=40, rangeMax=1600, zero=True),
-            legend=alt.Legend(orient="top"),
+            legend=alt.Legend(orient="top", columns=4, tickCount=3),
         ),
         color=alt.Color("configuration:N", title=None, legend=alt.Legend(orient="bottom")),
         tooltip=[

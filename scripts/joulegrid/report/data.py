@@ -9,7 +9,7 @@ import xarray as xr
 from joulegrid.analysis import comparison, ranked
 from joulegrid.analysis.answer import answer
 from joulegrid.analysis.normalisation import RELATIVE
-from joulegrid.report import columns, latency, savings
+from joulegrid.report import columns, latency, savings, scatter
 from joulegrid.report.frames import namer
 from joulegrid.study.grid import CELL_AXES
 
@@ -67,8 +67,8 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
 
     Returns
     -------
-    `values`, key -> a value per row of `ranked.table`; `ranks` and `best`, per weight a rank and a
-    probability to be best per row;
+    `values`, key -> a value per row of `ranked.table`; `drawn`, keys of those that the scatter
+    shows; `ranks` and `best`, per weight a rank and a probability to be best per row;
     `places`, each with its name, its rows and an answer per weight; and what controls need.
     """
     ranking = tree["ranking"].to_dataset()
@@ -106,6 +106,7 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
             for c in shown
         ],
         "values": {key: _listed(frame[key]) for key in dict.fromkeys(keys) if key in frame},
+        "drawn": scatter.POINT,
         "ranks": [_listed(table["rank"]) for table in tables],
         "best": [_listed(table["best_probability"]) for table in tables],
         "places": [
@@ -143,11 +144,13 @@ def _ranked(ranking: xr.Dataset, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _columns(tree: xr.DataTree, frame: pd.DataFrame) -> list[columns.Column]:
-    """The columns that say something in this study."""
+    """The columns that say something in this study, with what decides on the left."""
     metrics = [str(name) for name in tree["quality"].metric.values]
-    head, *rest = columns.RANKING
-    rest = [*rest, *latency.columns_of(tree)]
-    known = [head, *columns.of_axes(frame), *rest, *columns.of_metrics(metrics), columns.NOTE]
+    score = [c.key for c in columns.RANKING].index("score") + 1
+    head, *compared = columns.RANKING[:score]
+    beside = [columns.NOTE, *latency.columns_of(tree), *columns.of_metrics(metrics)]
+    details = columns.RANKING[score:]
+    known = [head, *columns.of_axes(frame), *compared, *beside, *details]
     kept = [c for c in known if any(c.show(value) != "–" for value in frame[c.key])]
     at = [n + 1 for n, c in enumerate(kept) if c.key.startswith("energy_per_token")]
     return [*kept[: at[-1]], GRAMS, *kept[at[-1] :]] if at else kept

@@ -8,7 +8,7 @@ import xarray as xr
 
 from joulegrid.analysis import comparison
 from joulegrid.report import changes as against
-from joulegrid.report import latency, lengths, levers, published, trainings
+from joulegrid.report import latency, lengths, levers, published, steadiness, trainings
 from joulegrid.report.frames import (
     COMPONENT_NAMES,
     WIDTH,
@@ -42,6 +42,7 @@ COMPONENT = ["configuration", "place", "component", "basis", "joules"]
 EMISSION = ["configuration", "place", "zone", "grams"]
 VERDICTS = {"worse": "#D55E00", "better": "#009E73", "same": "#999999", "unknown": "#CCCCCC"}
 BASES = ["measured", "estimated", "guess"]
+MOST_PLACES = 6  # that a figure is repeated for
 
 
 def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
@@ -83,6 +84,9 @@ def draw(tree: xr.DataTree) -> dict[str, alt.Chart]:
         charts["trainings"] = trainings.chart(plain(epochs, trainings.DRAWN), WIDTH)
     if len(known := lengths.length_frame(tree)):
         charts["lengths"] = lengths.chart(plain(known, lengths.DRAWN), WIDTH)
+    drift = steadiness.chart(steadiness.session_frame(tree["energy"].to_dataset()), WIDTH)
+    if drift is not None:
+        charts["drift"] = drift
     if "grid" in tree.children:
         charts["grid_profile"] = grid_profile(tree["grid"].profile)
     return {name: _themed(chart) for name, chart in charts.items()}
@@ -106,6 +110,8 @@ def weight_sensitivity(frame: pd.DataFrame) -> Any:
     R is linear in w.
     """
     kept = frame[frame.wins_from.notna() | ((frame.efficiency == 0) & (frame.quality == 0))]
+    several = kept.groupby("place").configuration.transform("size") > 1
+    kept = kept[several] if several.any() else kept  # the baseline alone says nothing
     ends = [kept.assign(w=0.0, R=kept.quality_term), kept.assign(w=1.0, R=kept.energy_term)]
     lines = pd.concat(ends)
     chart = (
@@ -162,7 +168,7 @@ def metric_changes(frame: pd.DataFrame) -> Any:
                 title=None,
                 header=alt.Header(labelAlign="left", labelAnchor="start", labelOrient="top"),
             ),
-            title="Quality, metric by metric: better to the right",
+            title="Quality by metric: better to the right",
         )
     )
     return chart.resolve_scale(x="independent")
@@ -238,13 +244,23 @@ def grid_profile(profile: xr.DataArray) -> Any:
 
 
 def _by_place(chart: alt.Chart, frame: pd.DataFrame, title: str) -> Any:
-    """The chart, once per hardware, engine and workload where there are several."""
-    if frame.place.nunique() <= 1:
+    """The chart, once per hardware, engine and workload where there are several, each with its own
+    names unless it has layers; of many places for the first ones.
+    """
+    places = sorted(frame.place.unique())
+    if len(places) <= 1:
         return chart.properties(title=title, width=WIDTH)
     chart = chart.properties(width=WIDTH)
+    if len(places) > MOST_PLACES:
+        title = f"{title} ({MOST_PLACES} of {len(places)} places)"
+        shown = alt.FieldOneOfPredicate("place", places[:MOST_PLACES])
+        chart = chart.transform_filter(shown)
     header = alt.Header(labelAngle=0, labelOrient="top", labelAnchor="start")
     row = alt.Row("place:N", title=None, header=header)
-    return chart.facet(row=row).properties(title=title)
+    repeated = chart.facet(row=row).properties(title=title)
+    if isinstance(chart, alt.LayerChart):  # Vega-Lite cannot tell that layers have the same names
+        return repeated
+    return repeated.resolve_scale(y="independent")
 
 
 def _themed(chart: Any) -> Any:

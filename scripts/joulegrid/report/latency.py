@@ -79,7 +79,7 @@ def _column(key: str, title: str, unit: str, form: str, text: str) -> Column:
 
 
 def limits_of(tree: xr.DataTree) -> list[dict]:
-    """What a reader may ask of them."""
+    """What a reader may ask of them; there are many, and each stands there with its column."""
     return [
         {
             "id": f"max-{key}",
@@ -87,6 +87,7 @@ def limits_of(tree: xr.DataTree) -> list[dict]:
             "key": key,
             "scale": 1,
             "least": 0,
+            "with_column": True,
         }
         for key, _, _ in recorded(tree)
     ]
@@ -144,6 +145,4 @@ def chart(frame: pd.DataFrame, width: int) -> Any:
         )
         .properties(width=width, height=PANEL)
     )
-    return alt.vconcat(latencies, energies).properties(
-        title="Latency and energy per request over the rate"
-    )
+    return alt.vconcat(latencies, energies).properties(title="Latency and energy over the rate")

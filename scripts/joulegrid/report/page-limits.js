@@ -1,5 +1,6 @@
 // The limits: a number field each, and a slider beside it that steps through the values that cells have. At one of its
-// ends, the left one of a floor and the right one of a ceiling, it asks for nothing.
+// ends, the left one of a floor and the right one of a ceiling, it asks for nothing. A limit that could leave out no
+// cell is not offered, and one of many alike only while the table shows its column.
 const MOST_MARKS = 100;
 const marks = {}; // limit -> texts that its slider can set, ascending
 
@@ -37,9 +38,17 @@ const sliders = () => document.querySelectorAll("input[data-limit]");
 const limitOf = slider => data.limits.find(limit => limit.id === slider.dataset.limit);
 const loosest = limit => (limit.least ? 0 : marks[limit.id].length);
 
+function isOffered(limit, columns) {
+  const isAsked = state[limit.id] !== "" || document.activeElement === element(limit.id);
+  const isShown = !limit.with_column || columns.some(column => column.key === limit.key);
+  return isAsked || (isShown && marks[limit.id].length > 1);
+}
+
 function fillSliders() {
+  const columns = shownColumns();
   for (const slider of sliders()) {
     const limit = limitOf(slider), asked = state[limit.id], known = marks[limit.id];
+    slider.closest("label").hidden = !isOffered(limit, columns);
     const below = known.filter(mark => Number(mark) < Number(asked)).length;
     slider.max = known.length;
     slider.value = asked === "" ? loosest(limit) : limit.least ? below + 1 : below;

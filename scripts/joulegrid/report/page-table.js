@@ -1,6 +1,7 @@
 "use strict";
 // The tables: what a row shows, which rows pass, their order, and the same as CSV.
-const FIRST = 600; // rows of all tables
+const FIRST = 300; // rows of all tables, and so many more each time that one asks for more
+const WORDS = new Set(["note", "kernel", "gpu"]); // columns of texts that may be long
 
 // What a row shows in a column: some depend on the weight, the zone and the PUE that are chosen.
 function value(key, row) {
@@ -56,11 +57,14 @@ function shownColumns() {
   return data.columns.filter(c => !hidden.has(c.key) && (c.key !== "grams" || state.zone));
 }
 
+// A heading in lines of whole quantities, as "± 95 %"
+const unbroken = text => text.replaceAll("± ", "±\u00a0").replaceAll(" %", "\u00a0%").replace(/ (?=.$)/u, "\u00a0");
+
 // Sorting draws the head anew, and who pressed its button stays on it
 function headOf(columns, table) {
   const row = make("tr", {});
   for (const column of columns) {
-    const button = make("button", { type: "button", title: column.explanation, "data-key": column.key }, column.heading);
+    const button = make("button", { type: "button", title: column.explanation, "data-key": column.key }, unbroken(column.heading));
     button.addEventListener("click", () => {
       const same = state.sort === column.key;
       Object.assign(state, { sort: column.key, down: same ? 1 - state.down : 0 });
@@ -80,7 +84,7 @@ function bodyOf(columns, rows) {
     const classes = [data.values.pareto[row] === 1 ? "front" : "", String(row) === state.chosen ? "chosen" : ""];
     const line = make("tr", { class: classes.join(" ").trim(), "data-row": row });
     for (const column of columns) {
-      const cell = make("td", { class: column.digits ? "n" : "" }, format(column, value(column.key, row)));
+      const cell = make("td", { class: column.digits ? "n" : WORDS.has(column.key) ? "long" : "" }, format(column, value(column.key, row)));
       if (column.key === "energy_per_token" && most > 0) {
         cell.classList.add("bar");
         cell.style.setProperty("--share", (100 * (value(column.key, row) ?? 0)) / most + "%");
@@ -94,12 +98,12 @@ function bodyOf(columns, rows) {
 
 function drawTables() {
   const columns = shownColumns();
-  // Rows of each table until one asks for all: so many that the page opens at once
-  const first = Math.max(5, Math.floor(FIRST / data.places.length));
+  // Rows of each table: so many that the page opens, and follows a slider, at once
+  const most = Math.max(5, Math.floor(FIRST / data.places.length)) * (1 + state.all);
   let left = 0;
   data.places.forEach((place, number) => {
     const rows = ordered(place.rows.filter(passes));
-    const shown = state.all ? rows : rows.slice(0, first);
+    const shown = rows.slice(0, most);
     left += rows.length - shown.length;
     const table = element("table-" + number);
     const caption = make("caption", {}, place.name || "All cells");
@@ -107,7 +111,7 @@ function drawTables() {
     element("answer-" + number).textContent = place.answers[data.weights.indexOf(state.w)];
   });
   element("all").hidden = !left;
-  element("all").textContent = `Show ${left} more rows`;
+  element("all").textContent = left > FIRST ? `Show more of ${left} further rows` : `Show ${left} more rows`;
 }
 
 function csv() {

@@ -87,7 +87,7 @@ function listen() {
       state.hide = hidden.join("|");
       update();
     });
-  element("all").addEventListener("click", () => { state.all = 1; update(); });
+  element("all").addEventListener("click", () => { state.all += 1; update(); });
   element("reset").addEventListener("click", () => { Object.assign(state, initial); update(); });
   element("copy").addEventListener("click", () => navigator.clipboard.writeText(csv()));
   element("download").addEventListener("click", () => {
@@ -111,10 +111,10 @@ async function start() {
   const library = make("script", {}, await unpacked("vega"));
   document.head.append(library); // which runs it
   library.remove();
-  await drawCharts();
-  document.documentElement.dataset.drawn = "yes";
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
-  matchMedia("(max-width: 600px)").addEventListener("change", drawCharts);
+  await watchCharts();
+  drawCharts();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawCharts());
+  addEventListener("resize", drawResized);
 }
 
 if (globalThis.DecompressionStream) start();

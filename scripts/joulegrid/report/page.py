@@ -24,13 +24,13 @@ from joulegrid.report import (
     levers,
     planned,
     published,
+    steadiness,
+    summary,
     tokens,
     trainings,
 )
 from joulegrid.report.data import page_data
-from joulegrid.units import J_PER_KWH
 
-# In the order of the page
 CAPTIONS = {
     "energy_quality": "Each point is a cell. Left and up is better: less energy, more quality. A "
     "click on a point marks its row.",
@@ -65,8 +65,12 @@ CAPTIONS = {
     "what 95 % of the hours lie between where both zones have hourly series, else none: the point "
     "is a ratio of two yearly figures. The energy of a moved job cancels; how well the intensities "
     "themselves are known is in no bar.",
+    "drift": "The same fixed work, timed before every session, against the median of its machine; "
+    "above it the machine was slower than usual. Marks say whether others disturbed the windows of "
+    "the session. Of very many sessions a mark is the median of several that follow each other.",
     "grid_profile": "When the electricity of a zone is clean: means of its hourly series.",
 }
+MANY_PLACES = 12  # of whose tables a browser lays out only those that are in its window
 MOST_ANSWERS = 6  # that stand on top; those of more places unfold
 FOLDER = Path(__file__).parent
 SCRIPTS = ("page-table.js", "page-limits.js", "page-charts.js", "page-savings.js", "page.js")
@@ -99,12 +103,14 @@ def render(
         baseline=comparison.chosen_in(ranking.attrs)["baseline"],
         data=data,
         most_answers=MOST_ANSWERS,
+        many_places=MANY_PLACES,
         data_json=packed(json.dumps(data)),
+        measured=summary.measured(tree),
         sessions=energy.sizes["session"],
         methods=methods(tree),
         boards=boards(tree),
-        speeds=speeds(energy),
-        warnings=warnings(energy),
+        speeds=steadiness.speeds(energy),
+        warnings=steadiness.warnings(energy),
         signatures=evaluated.signatures(tree),
         notes=evaluated.notes(tree),
         failed=failed.without_result(tree),
@@ -113,7 +119,7 @@ def render(
         accepted=accepted(tree),
         zones=zones(tree["carbon"].to_dataset()),
         old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),
-        cost=cost(tree),
+        cost=summary.cost(tree),
         planned=planned.beside(tree, said),
         footprint=beside.footprint(tree),
         tokens=tokens.costs(tree),
@@ -126,11 +132,7 @@ def render(
         begins=beside.begins(tree),
         replayed=hourly.begun(tree),
         elsewhere=published.beside(tree),
-        charts=[
-            {"name": name, "caption": caption}
-            for name, caption in CAPTIONS.items()
-            if name in charts
-        ],
+        captions={name: text for name, text in CAPTIONS.items() if name in charts},
         specs=packed(json.dumps({name: shared(spec) for name, spec in charts.items()})),
         css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         javascript=Markup("\n".join((FOLDER / name).read_text("utf-8") for name in SCRIPTS)),
@@ -187,39 +189,6 @@ def _reasons(tree: xr.DataTree, groups: tuple[str, ...]) -> list[tuple[str, int]
     return list(zip(reasons.tolist(), counts.tolist(), strict=True))
 
 
-def speeds(energy: xr.Dataset) -> list[dict[str, Any]]:
-    """For each machine, and its GPUs, how long the reference work took before sessions: least,
-    median, most in s, and how much longer it took at the end of the study than at its begin.
-    """
-    times = {"": "reference_time", " (GPU)": "reference_gpu_time"}
-    frame = energy[["host", "started", *times.values()]].to_dataframe()
-    found = []
-    for what, name in times.items():
-        known = frame.dropna(subset=[name]).sort_values("started")
-        for host, rows in known.groupby("host"):
-            found.append({"host": f"{host}{what}", **_spread(rows[name].to_numpy())})
-    return found
-
-
-def _spread(times: np.ndarray) -> dict[str, Any]:
-    third = max(len(times) // 3, 1)
-    drift = np.median(times[-third:]) / np.median(times[:third]) - 1
-    spread = {"least": times.min(), "median": np.median(times), "most": times.max()}
-    return {"sessions": len(times), **spread, "drift": drift}
-
-
-def warnings(energy: xr.Dataset) -> list[str]:
-    """What the meter warned of, each text once; and where the machine was disturbed."""
-    texts = {str(text) for text in energy.warnings.values.ravel()} - {""}
-    disturbed = int((energy.disturbed > 0).sum())
-    if disturbed:
-        texts.add(f"{disturbed} sessions count although the machine was disturbed")
-    replaced = int(energy.replaced.sum())
-    if replaced:
-        texts.add(f"{replaced} windows were disturbed and measured again")
-    return sorted(texts)
-
-
 def methods(tree: xr.DataTree) -> list[dict[str, str]]:
     """For each hardware and component: measured, estimated or absent, and how."""
     method = tree["energy"].method
@@ -269,29 +238,3 @@ def starts(grid: xr.Dataset) -> list[dict[str, Any]]:
     saved = xr.Dataset({"foresight": 1 - best / now, "yesterday": 1 - known / now})
     rows = saved.to_dataframe().reset_index().to_dict("records")
     return [{str(key): value for key, value in row.items()} for row in rows]
-
-
-def cost(tree: xr.DataTree) -> list[dict[str, Any]]:
-    """What the study itself took: jobs, hours and kWh by kind, and g CO2e in each zone."""
-    spent, zones = tree["cost"].to_dataset(), tree["carbon"].intensity
-    rows = []
-    for kind in spent.kind.values:
-        one = spent.sel(kind=kind)
-        joules = float(one.energy)  # NaN where it is not known
-        rows.append(
-            {
-                "kind": str(kind),
-                "jobs": int(one.jobs),
-                "hours": float(one.duration) / 3600,
-                "kwh": _known(joules / J_PER_KWH),
-                "grams": {
-                    str(zone): _known(carbon.emissions_g(joules, float(zones.sel(zone=zone))))
-                    for zone in zones.zone.values
-                },
-            }
-        )
-    return rows
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else value

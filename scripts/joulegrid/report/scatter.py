@@ -6,9 +6,11 @@ import altair as alt
 import pandas as pd
 
 from joulegrid.report.frames import WIDTH, plain
+from joulegrid.report.names import named
 
-# Points that can all be named; energies that differ by more times need a logarithmic axis
-FEW, WIDE = 12, 10
+# Points that can all be named; so many that only those of the front keep their intervals, the
+# others would be one grey area; energies that differ by more times need a logarithmic axis
+FEW, MANY, WIDE = 12, 2000, 10
 # What the figure needs of its frame
 POINT = [
     "configuration",
@@ -32,7 +34,7 @@ def energy_quality(frame: pd.DataFrame, is_plane: bool = True) -> alt.Chart:
     The axes span the points; an interval that goes beyond is cut off. Where energies differ by more
     than ten times the axis is logarithmic. Points of the front are named, the others on request.
     """
-    x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=_spanning(frame.energy_per_token))
+    x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=_spanning(frame))
     y = alt.Y(
         "quality:Q",
         title="quality relative to the baseline (ρ)",
@@ -54,59 +56,44 @@ def energy_quality(frame: pd.DataFrame, is_plane: bool = True) -> alt.Chart:
         low="datum.energy_per_token - (datum.energy_per_token_ci95 || 0)",
         high="datum.energy_per_token + (datum.energy_per_token_ci95 || 0)",
     )
-    front = base.transform_filter("datum.pareto == 1").mark_line(strokeDash=[4, 3], opacity=0.8)
-    front = front.encode(
+    best = base.transform_filter("datum.pareto == 1")
+    front = best.mark_line(strokeDash=[4, 3], opacity=0.8).encode(
         x=x, y=y, color=color, detail="model:N", order=alt.Order("energy_per_token:Q")
     )
-    interval = base.mark_rule(opacity=0.6, clip=True).encode(
-        x=alt.X("low:Q", title=ENERGY_TITLE), x2="high:Q", y=y, color=color
+    crowded = len(frame) > MANY
+    interval = (
+        (best if crowded else base)
+        .mark_rule(opacity=0.6, clip=True)
+        .encode(x=alt.X("low:Q", title=ENERGY_TITLE), x2="high:Q", y=y, color=color)
     )
     filled = alt.condition("datum.pareto == 1", alt.value(1.0), alt.value(0.35))
-    size = alt.condition("datum.chosen === 1", alt.value(320), alt.value(80))
+    size = alt.condition("datum.chosen === 1", alt.value(320), alt.value(30 if crowded else 80))
     points = base.mark_point(filled=True, cursor="pointer").encode(
         x=x, y=y, color=color, opacity=filled, size=size, tooltip=tooltip
     )
-    named = base.transform_filter("datum.pareto == 1") if len(frame) > FEW else base
-    named = _apart(named)
-    labels = named.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(
-        x=x, y=y, text="configuration:N"
-    )
+    longest = max(map(len, frame.configuration), default=0)
+    labels = named(best if len(frame) > FEW else base, x, y, is_wide(frame), longest)
     dashed, behind = ("dashed and ", front + interval) if is_plane else ("", interval)
-    title = alt.Title(
-        "Energy against quality",
-        subtitle=f"{dashed}full points: Pareto front; bars: 95 % intervals",
-    )
+    bars = "95 % intervals of it" if crowded else "95 % intervals"
+    told = [f"{dashed}full points: Pareto front", f"bars: {bars}"]
+    title = alt.Title("Energy against quality", subtitle=told)
     chart = behind + points + labels
     # in the page the rows of its tables are the data
     return chart.properties(width=WIDTH, height=380, title=title, usermeta={"cells": True})
 
 
-def _apart(chart: alt.Chart) -> alt.Chart:
-    """Of points so near that their names would lie on each other the best one."""
-    both = ("energy_per_token", "quality")
-    for field, boxes in zip(both, (8, 16), strict=True):
-        ends = alt.JoinAggregateFieldDef
-        chart = chart.transform_joinaggregate(
-            [ends(op=op, field=field, **{"as": f"{op}_{field}"}) for op in ("min", "max")]
-        ).transform_calculate(
-            **{
-                f"box_{field}": f"round({boxes} * (datum.{field} - datum.min_{field})"
-                f" / (datum.max_{field} - datum.min_{field} || 1))"
-            }
-        )
-    return chart.transform_window(
-        nth="row_number()",
-        groupby=[f"box_{field}" for field in both],
-        sort=[alt.SortField("score", order="descending")],
-    ).transform_filter("datum.nth === 1")
+def is_wide(frame: pd.DataFrame) -> bool:
+    """Whether the energies differ so much that their axis is logarithmic."""
+    least, most = frame.energy_per_token.min(), frame.energy_per_token.max()
+    return bool(least > 0 and most > WIDE * least)
 
 
-def _spanning(values: pd.Series) -> alt.Scale:
+def _spanning(frame: pd.DataFrame) -> alt.Scale:
     """A scale over the points with some room, logarithmic where they differ much."""
-    if not len(values):
+    if not len(frame):
         return alt.Scale()
-    least, most = values.min(), values.max()
-    if least > 0 and most > WIDE * least:
+    least, most = frame.energy_per_token.min(), frame.energy_per_token.max()
+    if is_wide(frame):
         return alt.Scale(type="log", domain=[least / 1.3, most * 1.5], nice=False)
     room = 0.12 * (most - least) or 0.1 * most or 1.0
     return alt.Scale(domain=[least - room, most + 1.5 * room], nice=False, zero=False)
