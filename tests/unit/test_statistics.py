@@ -1,10 +1,14 @@
 """Intervals that cover what they say, and ranks that twins share: studies of a known truth."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from joulegrid.analysis import statistics
+from joulegrid.study.code import SCRIPTS
 
 RNG = np.random.default_rng(7)
 STUDIES = 20_000
@@ -110,3 +114,22 @@ def test_one_session_is_ranked_by_its_number_alone():
     scores, board = np.array([[0.1, 0.5, np.nan]]), np.full((1, 3), "one")
     assert statistics.ranks(scores, board).tolist()[:2] == [2, 1]
     assert np.isnan(statistics.ranks(scores, board)[2])
+
+
+def test_no_step_waits_for_all_distributions():
+    """Importing scipy.stats takes longer than all that most studies compute with it; four steps
+    start for every study.
+    """
+    code = (
+        "import sys; from joulegrid.analysis import comparison, dataset; "
+        "from joulegrid.planning import beforehand; from joulegrid.report import figures, page; "
+        "print('scipy.stats' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"

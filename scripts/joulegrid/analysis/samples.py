@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 from joulegrid.analysis.recorded.quality import Samples
 from joulegrid.analysis.statistics import UPPER
@@ -129,5 +129,5 @@ def error_of(draws: xr.DataArray, freedom: xr.DataArray) -> xr.DataArray:
 
 def half_width(error: xr.DataArray, freedom: xr.DataArray) -> xr.DataArray:
     """Of the 95 % interval, Student's t."""
-    quantile: Any = xr.apply_ufunc(stats.t.ppf, UPPER, freedom)
+    quantile: Any = xr.apply_ufunc(special.stdtrit, freedom, UPPER)
     return quantile * error

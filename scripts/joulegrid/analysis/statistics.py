@@ -9,7 +9,7 @@ from math import hypot, isfinite, sqrt
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 CONFIDENCE = 0.95
 UPPER = (1 + CONFIDENCE) / 2
@@ -29,7 +29,7 @@ def mean_over_sessions(values: xr.DataArray) -> xr.Dataset:
     session there is no interval (NaN).
     """
     count = values.notnull().sum("session")
-    quantile = xr.apply_ufunc(lambda n: stats.t.ppf(UPPER, np.maximum(n - 1, 1)), count)
+    quantile = xr.apply_ufunc(lambda n: special.stdtrit(np.maximum(n - 1, 1), UPPER), count)
     half = (quantile * values.std("session", ddof=1) / np.sqrt(count)).where(count > 1)
     return xr.Dataset({"mean": values.mean("session"), "half_width": half})
 
@@ -85,14 +85,14 @@ def half_width(estimate: Estimate) -> np.ndarray:
     """Of the 95 % interval, mean ± half width."""
     _, error, freedom = estimate
     with np.errstate(invalid="ignore"):
-        return stats.t.ppf(UPPER, freedom) * error
+        return special.stdtrit(freedom, UPPER) * error
 
 
 def probability_above_zero(estimate: Estimate) -> np.ndarray:
     """That the true value is above 0."""
     centre, error, freedom = estimate
     with np.errstate(invalid="ignore", divide="ignore"):
-        sure = stats.t.cdf(centre / error, freedom)
+        sure = special.stdtr(freedom, centre / error)
     return np.where(error == 0, (centre > 0) + 0.5 * (centre == 0), sure)
 
 
@@ -145,14 +145,18 @@ def ranks(
     """
     found = np.full(scores.shape[1], np.nan)
     known = np.flatnonzero(np.isfinite(scores).any(axis=0))
-    means = np.nanmean(scores[:, known], axis=0)
+    means = np.full(scores.shape[1], np.nan)
+    means[known] = np.nanmean(scores[:, known], axis=0)
     least = honest_difference(scores[:, known], board[:, known])
     quality = _Quality(drawn, freedom, known) if drawn is not None and known.size > 1 else None
-    order = known[np.argsort(-means, kind="stable")]
+    order = known[np.argsort(-means[known], kind="stable")]
     leader, rank = None, 1
     for place, cell in enumerate(order, 1):
         many, two = quality.margins(leader, cell) if quality and leader is not None else (0.0, 0.0)
-        if leader is None or _apart(scores, board, leader, cell, hypot(least, many), two):
+        if leader is None or (
+            means[leader] - means[cell] > hypot(least, many)
+            and _surely_better(scores[:, [leader, cell]], board[:, [leader, cell]], two)
+        ):
             leader, rank = cell, place
         found[cell] = rank
     return found
@@ -170,23 +174,13 @@ class _Quality:
 
     def margins(self, one: int, other: int) -> tuple[float, float]:
         """Tukey's for all cells, and Student's t for these two; 0 where nothing is known."""
+        if not self.freedom:
+            return 0.0, 0.0
         error = float(np.std(self.drawn[:, one] - self.drawn[:, other]))
-        if not self.freedom or not isfinite(error):
+        if not isfinite(error):
             return 0.0, 0.0
         error *= sqrt((self.freedom + 1) / self.freedom)  # resamples spread too little
         return self.of_many * error, _quantile(self.freedom) * error
-
-
-def _apart(
-    scores: np.ndarray, board: np.ndarray, best: int, own: int, least: float, margin: float
-) -> bool:
-    """Whether a cell is better than another by more than `least`, and for sure; `margin` is what
-    their samples of quality may make.
-    """
-    if np.nanmean(scores[:, best]) - np.nanmean(scores[:, own]) <= least:
-        return False
-    same = board[:, best] == board[:, own]
-    return _surely_better(scores[:, best], scores[:, own], same, margin)
 
 
 def honest_difference(scores: np.ndarray, board: np.ndarray) -> float:
@@ -214,8 +208,12 @@ def honest_difference(scores: np.ndarray, board: np.ndarray) -> float:
         freedom = (cells - 1) * (sessions - 1)
     each = freedom / cells
     squares = (left**2).sum(axis=0) / each
-    spread = np.median(squares) * (1 if cells == 2 else each / stats.chi2.median(each))
+    spread = np.median(squares) * (1 if cells == 2 else each / _chi_square_median(each))
     return float(_tukey(cells, freedom) * np.sqrt(spread / sessions))
+
+
+def _chi_square_median(freedom: float) -> float:
+    return float(2 * special.gammaincinv(freedom / 2, 0.5))
 
 
 @cache
@@ -224,21 +222,29 @@ def _tukey(cells: int, freedom: int) -> float:
     a few percent above and takes no integration.
     """
     if cells <= MANY_CELLS:
+        from scipy import stats  # half a second; merging and large studies do without it
+
         return float(stats.studentized_range.ppf(CONFIDENCE, cells, freedom))
-    return float(np.sqrt(2) * stats.t.isf((1 - CONFIDENCE) / (cells * (cells - 1)), freedom))
+    return -float(np.sqrt(2) * special.stdtrit(freedom, (1 - CONFIDENCE) / (cells * (cells - 1))))
 
 
-def _surely_better(best: np.ndarray, own: np.ndarray, same: np.ndarray, quality: float) -> bool:
+def _surely_better(scores: np.ndarray, board: np.ndarray, quality: float) -> bool:
     """Whether the sessions of one cell are better than those of another for sure; in plain Python,
-    since it is asked for every cell, and arrays of three numbers are slow. `quality`: its
-    margin.
+    since it is asked for every cell, and arrays of three numbers are slow.
+
+    Parameters
+    ----------
+    scores, board
+        of the two cells, see `ranks`.
+    quality
+        what their samples of quality may make.
     """
-    rows = list(zip(best.tolist(), own.tolist(), same.tolist(), strict=True))
-    pairs = [a - b for a, b, _ in rows if isfinite(a) and isfinite(b)]
-    if pairs and all(paired for a, b, paired in rows if isfinite(a) and isfinite(b)):
-        mean, variance, freedom = _moments(pairs)
+    rows = list(zip(scores.tolist(), board.tolist(), strict=True))
+    both = [(a - b, on == other) for (a, b), (on, other) in rows if isfinite(a) and isfinite(b)]
+    if both and all(paired for _, paired in both):
+        mean, variance, freedom = _moments([difference for difference, _ in both])
     else:
-        one, other = ([v for v in values.tolist() if isfinite(v)] for values in (best, own))
+        one, other = ([v for v in values if isfinite(v)] for values in scores.T.tolist())
         (a_mean, a, a_freedom), (b_mean, b, b_freedom) = _moments(one), _moments(other)
         mean, variance = a_mean - b_mean, a + b
         parts = sum(v**2 / f for v, f in ((a, a_freedom), (b, b_freedom)) if f)
@@ -257,4 +263,4 @@ def _moments(values: list[float]) -> tuple[float, float, int]:
 
 @cache
 def _quantile(freedom: int) -> float:
-    return float(stats.t.ppf(UPPER, freedom))
+    return float(special.stdtrit(freedom, UPPER))

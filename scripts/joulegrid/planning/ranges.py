@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from joulegrid.planning.posterior import Belief, Case, expected, noise
 
 COVERED = 0.8
-QUANTILE = float(norm.ppf((1 + COVERED) / 2))  # 1.28
+QUANTILE = float(ndtri((1 + COVERED) / 2))  # 1.28
 
 
 class Range(NamedTuple):
