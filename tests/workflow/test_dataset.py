@@ -6,6 +6,7 @@ import re
 import shutil
 
 import cf_units
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -290,6 +291,22 @@ def test_a_tree_that_was_read_needs_its_file_no_more(finished, tmp_path):
     read = storage.read(tmp_path / "study.nc")
     (tmp_path / "study.nc").write_bytes(b"")
     assert float(read["energy"].energy.sum()) > 0
+
+
+def test_a_file_tells_of_each_group_and_variable_what_it_is_as_cf_has_it(finished, tmp_path):
+    """What compliance-checker and ncdump show of it."""
+    storage.write(storage.read(finished[0] / "results/studies/small/study.nc"), tmp_path / "nc")
+    with netCDF4.Dataset(tmp_path / "nc") as file:
+        groups = [file[name] for name in file.groups if name != "samples"]
+        groups += list(file["samples"].groups.values())
+        for group in groups:
+            assert group.comment, group.name
+            for name, variable in group.variables.items():
+                told = set(variable.ncattrs())
+                assert "long_name" in told, (group.name, name)
+                if variable.dtype != str and variable.dtype.kind in "iuf":
+                    assert told & {"units", "flag_values"} or name == "value", (group.name, name)
+                assert not (name in group.dimensions and "_FillValue" in told), (group.name, name)
 
 
 def test_the_documentation_is_in_step_with_the_code():

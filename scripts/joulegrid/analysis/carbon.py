@@ -88,7 +88,7 @@ def account(tree: xr.DataTree, zones: dict[str, dict], pue: dict[str, float]) ->
         texts = np.array([zones[z][name] for z in names], "O")
         dataset[f"intensity_{name}"] = ("zone", texts, {"long_name": long_name})
     years = np.array([zones[z]["year"] or 0 for z in names], "i4")
-    about = {"long_name": "year of the intensity, 0 where the source names none"}
+    about = {"long_name": "year of the intensity, 0 where the source names none", "units": "1"}
     dataset["intensity_year"] = ("zone", years, about)
     dataset["pue"] = factor.assign_attrs(long_name="power usage effectiveness", units="1")
     return dataset

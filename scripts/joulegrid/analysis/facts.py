@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from joulegrid.analysis.variables import DIMENSIONS, FACTS
+from joulegrid.analysis.variables import DIMENSIONS, FACTS, UNITS_OF_LABELS
 from joulegrid.study.methods import METHODS
 from joulegrid.study.study import Study
 
@@ -88,7 +88,10 @@ def along(tree: xr.DataTree, facts: xr.Dataset) -> xr.DataTree:
         dataset = dataset.assign_coords({n: c for n, c in own.items() if n not in facts.dims})
         for name in dataset.dims:
             if name in DIMENSIONS and name in dataset.coords:
-                dataset[name].attrs["long_name"] = DIMENSIONS[str(name)]
+                labels = dataset[name]
+                labels.attrs["long_name"] = DIMENSIONS[str(name)]
+                if labels.dtype.kind in "iuf":
+                    labels.attrs["units"] = UNITS_OF_LABELS.get(str(name), "1")
         groups[node.path] = dataset
     return xr.DataTree.from_dict(groups, name=tree.name)
 

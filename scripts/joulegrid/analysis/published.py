@@ -193,5 +193,5 @@ ABOUT = {
     "quantity": "what the value is",
     "unit": "unit of the value",
     "measured": "with what it was measured",
-    "value": "value as published",
+    "value": "value as published, in the unit that `unit` names",
 }

@@ -14,9 +14,11 @@ from joulegrid.records import SCHEMA_VERSION
 
 def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     """How the variables of a group are stored: compressed, texts as characters, since texts of
-    any length cannot be compressed and take most of the file.
+    any length cannot be compressed and take most of the file. A label is never missing, and CF
+    allows no fill value of it.
     """
-    return {
+    labels = {str(name): {"_FillValue": None} for name in dataset.dims if name in dataset.coords}
+    return labels | {
         str(name): {"zlib": True, "complevel": 4}
         | ({"dtype": "S1"} if variable.dtype.kind in "UO" else {})
         for name, variable in dataset.data_vars.items()

@@ -142,6 +142,8 @@ DIMENSIONS = {
     "start": "when the job starts",
     "row": "number of the published value",
 }
+# Of labels that are numbers; of others than these it is 1
+UNITS_OF_LABELS = {"hour": "h", "job_hours": "h", "slack_hours": "h", "percentile": "percent"}
 ID = text("id of the record", "empty where there is none")
 
 _SWEEP = "of a sweep the sum over its points of the mean of one run each"
@@ -175,14 +177,14 @@ ENERGY = {
     "neighbours_cpu": Variable("load of the machine's CPUs that are not the job's"),
     "cpu_clock": Variable("mean clock of the job's CPUs, where the machine says it", "MHz"),
     "reference_time": Variable("wall time of a fixed piece of work before the session", "s"),
-    "reference_gpu_time": Variable("the same on the slowest of the GPUs", "s"),
+    "reference_gpu_time": Variable("wall time of such a piece on the slowest of the GPUs", "s"),
     "prefill_energy": Variable(
         "energy of all windows with one generated token per request", "J", PER_COMPONENT
     ),
-    "prefill_duration": Variable("wall time of these windows", "s"),
-    "prefill_runs": Variable("how often the workload ran in these windows"),
-    "prefill_tokens_read": Variable("prompt tokens of these windows"),
-    "prefill_requests": Variable("requests of one run of these windows"),
+    "prefill_duration": Variable("wall time of the windows of prefill", "s"),
+    "prefill_runs": Variable("how often the workload ran in the windows of prefill"),
+    "prefill_tokens_read": Variable("prompt tokens of the windows of prefill"),
+    "prefill_requests": Variable("requests of one run of the windows of prefill"),
     "idle_power_before": Variable("power before the model is loaded", "W", PER_COMPONENT),
     "idle_power_end": Variable("power with the model loaded, at the end", "W", PER_COMPONENT),
     "idle_power": Variable("power with the model loaded and nothing to do", "W", PER_COMPONENT),

@@ -245,7 +245,7 @@ def grid_profile(profile: xr.DataArray) -> Any:
 
 def _by_place(chart: alt.Chart, frame: pd.DataFrame, title: str) -> Any:
     """The chart, once per hardware, engine and workload where there are several, each with its own
-    names unless it has layers; of many places for the first ones.
+    names; of many places for the first ones.
     """
     places = sorted(frame.place.unique())
     if len(places) <= 1:
@@ -258,8 +258,6 @@ def _by_place(chart: alt.Chart, frame: pd.DataFrame, title: str) -> Any:
     header = alt.Header(labelAngle=0, labelOrient="top", labelAnchor="start")
     row = alt.Row("place:N", title=None, header=header)
     repeated = chart.facet(row=row).properties(title=title)
-    if isinstance(chart, alt.LayerChart):  # Vega-Lite cannot tell that layers have the same names
-        return repeated
     return repeated.resolve_scale(y="independent")
 
 

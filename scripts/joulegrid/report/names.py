@@ -4,13 +4,16 @@ from typing import Any
 
 import altair as alt
 
-# Of points in one such part of the plane, across and up, the best one is named
-BOXES = {"across": 8, "up": 16}
+# Of points in one such part of the plane, across and up, the best one is named; of very many points
+# fronts lie on each other, and fewer names are readable
+BOXES, FEWER_BOXES = {"across": 8, "up": 16}, {"across": 4, "up": 6}
 # What a letter takes of the width of the plane, and a line of its height
 LETTER, LINE = 0.006, 0.06
 
 
-def named(chart: alt.Chart, x: alt.X, y: alt.Y, is_log: bool, longest: int) -> alt.Chart:
+def named(
+    chart: alt.Chart, x: alt.X, y: alt.Y, *, is_log: bool, is_crowded: bool, longest: int
+) -> alt.Chart:
     """The names of points: above them, or below where another one is near above, and on that side
     where there is more room. Of points so near that no side helps only the best is named.
 
@@ -20,12 +23,14 @@ def named(chart: alt.Chart, x: alt.X, y: alt.Y, is_log: bool, longest: int) -> a
         of points with `energy_per_token`, `quality`, `configuration` and `score`.
     is_log
         whether the axis of energy is logarithmic.
+    is_crowded
+        whether there are very many points.
     longest
         letters of the longest name.
     """
     near = {"across": min(LETTER * longest + 0.03, 0.4), "up": LINE}
     return (
-        _below(_thinned(_placed(chart, is_log)), near)
+        _below(_thinned(_placed(chart, is_log), FEWER_BOXES if is_crowded else BOXES), near)
         .mark_text(
             fontSize=10,
             align=alt.expr("datum.share_across > 0.6 ? 'right' : 'left'"),
@@ -54,9 +59,9 @@ def _placed(chart: alt.Chart, is_log: bool) -> alt.Chart:
     return chart
 
 
-def _thinned(chart: alt.Chart) -> alt.Chart:
+def _thinned(chart: alt.Chart, parts: dict[str, int]) -> alt.Chart:
     """The point with the highest score of each box."""
-    boxes = {f"box_{name}": f"round({n} * datum.share_{name})" for name, n in BOXES.items()}
+    boxes = {f"box_{name}": f"round({n} * datum.share_{name})" for name, n in parts.items()}
     return (
         chart.transform_calculate(**boxes)
         .transform_window(

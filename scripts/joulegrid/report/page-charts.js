@@ -71,26 +71,28 @@ function fitted(spec, rows, room, inner) {
   return fit;
 }
 
+// Of charts that are repeated only a drawing tells how wide their axes and headers are
+async function widen(view, by) {
+  const widths = view.getState({ signals: name => ["child_width", "width"].includes(name), data: () => false }).signals;
+  const name = "child_width" in widths ? "child_width" : "width"; // of a part that is repeated, or of all alike
+  await view.signal(name, widths[name] + by).resize().runAsync();
+}
+
 async function drawChart(name) {
-  const spec = specs[name], place = element("chart-" + name);
+  const spec = specs[name], place = element("chart-" + name), room = place.clientWidth;
   const rows = isShared(name) ? points() : Object.values(spec.datasets ?? {}).flat();
   const given = isShared(name) ? { ...spec, datasets: { cells: rows } } : spec;
   const isMany = rows.length > CANVAS; // a canvas tells screen readers nothing, and the table has the same rows
   const options = { actions: { export: true, source: false, compiled: false, editor: false },
     logLevel: ERRORS, config: { ...colours(), aria: !isMany }, renderer: isMany ? "canvas" : "svg" };
-  const room = place.clientWidth;
-  let inner = 0.75 * room;
-  for (let again = 0; again < 2; again++) {
-    views[name]?.finalize();
-    const { view } = await vegaEmbed(place, fitted(given, rows, room, inner), options);
-    views[name] = view;
-    rooms[name] = room;
-    const drawn = place.querySelector(".marks").getBoundingClientRect(), over = drawn.width - room;
-    place.classList.toggle("tall", drawn.height > TALL);
-    if (spec.width === "container" || (over <= 0 && over > -8)) break;
-    inner -= Math.ceil(over);
-  }
-  views[name].addEventListener("click", (_, item) => {
+  views[name]?.finalize();
+  const { view } = await vegaEmbed(place, fitted(given, rows, room, 0.75 * room), options);
+  views[name] = view;
+  rooms[name] = room;
+  const drawn = place.querySelector(".marks").getBoundingClientRect();
+  place.classList.toggle("tall", drawn.height > TALL);
+  if (spec.width !== "container") await widen(view, Math.floor(room - drawn.width));
+  view.addEventListener("click", (_, item) => {
     if (item?.datum?.row === undefined) return;
     state.chosen = String(item.datum.row);
     update();

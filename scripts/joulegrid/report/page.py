@@ -132,6 +132,7 @@ def render(
         begins=beside.begins(tree),
         replayed=hourly.begun(tree),
         elsewhere=published.beside(tree),
+        most_beside=published.MOST_PLACES,
         captions={name: text for name, text in CAPTIONS.items() if name in charts},
         specs=packed(json.dumps({name: shared(spec) for name, spec in charts.items()})),
         css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),

@@ -71,8 +71,13 @@ def energy_quality(frame: pd.DataFrame, is_plane: bool = True) -> alt.Chart:
     points = base.mark_point(filled=True, cursor="pointer").encode(
         x=x, y=y, color=color, opacity=filled, size=size, tooltip=tooltip
     )
-    longest = max(map(len, frame.configuration), default=0)
-    labels = named(best if len(frame) > FEW else base, x, y, is_wide(frame), longest)
+    labels = named(
+        best if len(frame) > FEW else base,
+        *(x, y),
+        is_log=is_wide(frame),
+        is_crowded=crowded,
+        longest=max(map(len, frame.configuration), default=0),
+    )
     dashed, behind = ("dashed and ", front + interval) if is_plane else ("", interval)
     bars = "95 % intervals of it" if crowded else "95 % intervals"
     told = [f"{dashed}full points: Pareto front", f"bars: {bars}"]

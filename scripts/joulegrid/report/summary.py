@@ -33,8 +33,8 @@ def measured(tree: xr.DataTree) -> str:
     cells, all_cells = int(done.any("session").sum()), int(due.sum())
     if not cells:
         return "Nothing is measured yet."
-    of = "" if cells == all_cells else f" of {all_cells}"
-    counted = f"{cells}{of} cell{'s' if all_cells > 1 else ''} in {int(done.sum())} sessions"
+    of = "" if cells == all_cells else f" of {all_cells:,}"
+    counted = f"{cells:,}{of} cell{'s' if all_cells > 1 else ''} in {int(done.sum()):,} sessions"
     days = sorted({str(text)[:10] for text in energy.started.values[done.values]} - {""})
     when = " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "at an unknown time"
     labels = {
