@@ -1,8 +1,8 @@
 """What the meter costs, and how well sessions repeat: run by `make benchmark`, in envs/llm.
 
-Prints the throughput of a small model with the meter running against without it, in pairs, and
-the coefficient of variation of windows with and without the rules on disturbance, quiet and beside
-a busy loop.
+Prints the processor time of the meter's threads, the throughput of a small model with the meter
+running against without it, in pairs, and the coefficient of variation of windows with and without
+the rules on disturbance, quiet and beside a busy loop.
 """
 
 import os
@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,13 +48,19 @@ def overhead(run: Run) -> None:
     """Tokens per second with meter and telemetry against without, in pairs; which one begins
     changes, so that a drift falls on both.
     """
-    meter, ratios = Meter("machine", CPU), []
+    meter, ratios, shares = Meter("machine", CPU), [], []
     for number in range(PAIRS):
         rates = {}
         for metered in sorted((True, False), reverse=bool(number % 2)):
-            window = measure_window(run, meter, SECONDS) if metered else unmetered(run)
+            window, spent_s = watched(run, meter) if metered else (unmetered(run), 0.0)
             rates[metered] = window["tokens_written"] / window["seconds"]
+            if metered:
+                shares.append(spent_s / window["seconds"])
         ratios.append(rates[True] / rates[False])
+    print(
+        f"meter: its threads take {statistics.median(shares):.3%} of the time of one CPU (median of "
+        f"{PAIRS} windows, at most {max(shares):.3%}): no more can it take from the work"
+    )
     drawn = random.Random(SEED)
     medians = [statistics.median(drawn.choices(ratios, k=PAIRS)) for _ in range(DRAWS)]
     low, *_, high = statistics.quantiles(medians, n=40)
@@ -62,6 +69,34 @@ def overhead(run: Run) -> None:
         f"{PAIRS} pairs, 95 % from {low:.4f} to {high:.4f} by resampling pairs; ratios of single "
         f"pairs vary by {statistics.stdev(ratios):.2%})"
     )
+
+
+def watched(run: Run, meter: Meter) -> tuple[Window, float]:
+    """A metered window, and the processor time of the threads beside the work, in s.
+
+    Those of PyTorch are none of Python's, so that all others in the list are the meter's.
+    """
+    before, spent_s = _thread_times(), 0.0
+
+    def work() -> dict[str, int]:
+        nonlocal spent_s
+        counted = repeat(run, SECONDS)()
+        now = _thread_times()  # they end with the window
+        spent_s = sum(seconds - before.get(ident, 0.0) for ident, seconds in now.items())
+        return counted
+
+    counted, reading = meter.measure(work)
+    return {**reading.facts(), **counted}, spent_s
+
+
+def _thread_times() -> dict[int, float]:
+    """Processor time in s of each thread of Python's but the one that works."""
+    others = (t.ident for t in threading.enumerate() if t is not threading.current_thread())
+    return {
+        ident: time.clock_gettime(time.pthread_getcpuclockid(ident))
+        for ident in others
+        if ident is not None
+    }
 
 
 def unmetered(run: Run) -> Window:
