@@ -33,8 +33,12 @@ def jobs_with(goes_on):
     """The jobs of the study, or its part, where these trained models go on; without an answer those of the first loop."""
     if LOOPS is None and PART is None:
         return JOBS
-    cells = STUDY.cells if LOOPS is None else LOOPS.cells(goes_on or ())
-    return sent(jobs_of(SPECS, only.within(PART, cells)), UNFIT)
+    return sent(jobs_of(SPECS, cells_with(goes_on)), UNFIT)
+
+
+def cells_with(goes_on):
+    """The cells of the study, or its part, where these trained models go on; without an answer those of the first loop."""
+    return only.within(PART, STUDY.cells if LOOPS is None else LOOPS.cells(goes_on or ()))
 
 
 def signed(function):

@@ -117,3 +117,15 @@ def test_what_is_no_record_of_energy_counts_nothing(tmp_path, content):
 
 def test_a_job_without_outputs_counts_nothing():
     assert progress.joules_in(None) == {}
+
+
+def test_something_is_said_at_the_end_of_a_dry_run_alone():
+    said = []
+    logger = logging.Logger("of a test")
+    logger.addHandler(progress.AfterDryRun(lambda: said.append(1)))
+    logger.info("Job stats: 3", extra={"event": "run_info"})
+    logger.info("Building DAG of jobs...")
+    assert said == []
+    logger.info("This was a dry-run (flag -n). The order of jobs does not reflect the …")
+    logger.info("Nothing to be done (all requested files are present and up to date).")
+    assert len(said) == 2

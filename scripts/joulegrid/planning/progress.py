@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 UNITS = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"))
 MINUTE = 60.0
-NOTHING = "Nothing to be done"  # how Snakemake begins to say it
+# How Snakemake begins to say that there is nothing to do, and that a dry-run is over
+NOTHING, DRY_RUN = "Nothing to be done", "This was a dry-run"
 
 
 class Started(NamedTuple):
@@ -96,6 +97,21 @@ class Progress(logging.Handler):
         """How many jobs ran at once so far, on the mean; 1 or more."""
         busy = sum(map(sum, self._took.values()))
         return max(busy / max(self._clock() - self._begun, 1e-9), 1.0)
+
+
+class AfterDryRun(logging.Handler):
+    """Calls `tell` at the end of a dry-run, of which Snakemake tells in no other way."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look for the end of a dry-run in what Snakemake logs."""
+        if getattr(record, "event", None) is None and str(record.msg).startswith(
+            (DRY_RUN, NOTHING)
+        ):
+            self._tell()
 
 
 def joules_in(path: str | None) -> dict[str, float]:
