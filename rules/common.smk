@@ -152,7 +152,8 @@ def check_site():
         raise WorkflowError(
             "no site: --config on the command line replaces the profile's; add site=config/sites/YOURS.yaml to it"
         )
-    if BEGINS and not on_slurm and any(is_measurement(job) for job in workflow.dag.needrun_jobs()):
+    measures = not on_slurm and any(is_measurement(job) for job in workflow.dag.needrun_jobs())
+    if measures and begins():
         raise WorkflowError(
             "deadline: only Slurm begins jobs later; add --profile slurm, or drop it"
         )

@@ -8,7 +8,7 @@ for hardware in STUDY.labels("hardware"):
         name:
             f"measure_energy_{hardware}"
         input:
-            weights_for(ENERGY),
+            if_in_time(weights_for(ENERGY)),
         output:
             f"results/{ENERGY}.json",
         log:

@@ -15,25 +15,44 @@ def threads_of(resources, share=1):
     )
 
 
-def begins():
-    """(hardware, session) -> the option of sbatch with which the jobs of a round begin later, where --config deadline
-    says by when a run shall be done. Jobs on nodes read this file too, and need nothing of it.
+def has_deadline():
+    """Whether --config deadline says by when a run shall be done. Jobs on nodes read this file too, and need nothing of
+    it.
     """
-    settings, now = workflow.config_settings.config, datetime.now(UTC)
-    if "deadline" not in settings or not workflow.is_main_process:
+    return "deadline" in workflow.config_settings.config and workflow.is_main_process
+
+
+@functools.cache
+def begins():
+    """(hardware, session) -> the option of sbatch with which the jobs of a round begin later, by a plan of its own.
+
+    It is asked where a measurement has to be made: the target `plan` makes no second plan.
+    """
+    if not has_deadline():
         return {}
     from joulegrid.planning import plan, submission
 
     try:
         made = plan.of_study(SPECS, SITE.artifacts, site=SITE.data, part=PART)
-        by = str(settings["deadline"])
-        said = submission.planned(STUDY, SITE, made.cells, made.to_run, by, now)
+        by = str(workflow.config_settings.config["deadline"])
+        said = submission.planned(STUDY, SITE, made.cells, made.to_run, by, datetime.now(UTC))
     except InputError as error:
         sys.exit(f"error: {error}")
     return submission.options(said)
 
 
-BEGINS = begins()
+def if_in_time(source):
+    """`source`, an input function of measurements; a deadline that cannot be kept stops the run here, with one line.
+
+    Asked as a resource only, the same error would come with Snakemake's lines around it.
+    """
+
+    @signed
+    def marker(wildcards):
+        begins()
+        return source(wildcards)
+
+    return marker
 
 
 def threads_of_judge(wildcards):
@@ -45,12 +64,12 @@ def threads_of_judge(wildcards):
 
 def later(hardware, resources):
     """Resources of the energy jobs of a hardware entry, of which rounds may begin later."""
-    if not any(entry == hardware for entry, _ in BEGINS):
+    if not has_deadline():
         return resources
     own = resources.get("slurm_extra", "")
 
     def extra(wildcards):
-        return f"{own} {BEGINS.get((hardware, int(wildcards.session)), '')}".strip()
+        return f"{own} {begins().get((hardware, int(wildcards.session)), '')}".strip()
 
     return {**resources, "slurm_extra": extra}
 

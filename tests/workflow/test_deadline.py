@@ -87,3 +87,10 @@ def test_sbatch_is_told_when_a_round_begins(waiting):
     assert over.returncode == 1
     assert re.search(r"^error: deadline: 2026-01-01T00:00 is over", over.stderr, re.MULTILINE)
     assert "Traceback" not in over.stdout + over.stderr
+    # two rounds of a quarter of an hour each, at least
+    soon = run(place, f"{datetime.now(UTC) + timedelta(minutes=6):%Y-%m-%dT%H:%M}+00:00", "-n")
+    assert soon.returncode == 1
+    assert re.search(r"^error: deadline: .* the sessions of board take", soon.stderr, re.MULTILINE)
+    assert "Traceback" not in soon.stdout + soon.stderr
+    # the target makes its own plan, and no other is made before
+    assert run(place, "2026-01-01T00:00", "plan", "--dry-run").returncode == 0
