@@ -11,8 +11,9 @@ from pathlib import Path
 from joulegrid.jobs import run
 from joulegrid.planning import cells, sharing, submission, tables
 from joulegrid.planning import plan as planning
-from joulegrid.planning.ranges import Range, times
+from joulegrid.planning.ranges import times
 from joulegrid.planning.takes import Takes
+from joulegrid.planning.words import text
 from joulegrid.study import only, sites
 from joulegrid.study.conclusions import study_of
 from joulegrid.study.specs import Specs
@@ -161,16 +162,6 @@ def of_cells(plan: planning.Plan) -> list[str]:
         found.append(f"    {hardware}, {engine}, {kernel}:")
         found += [f"        {'/'.join(cell)}" for cell in chosen]
     return found
-
-
-def text(values: Range) -> str:
-    """Median, and the range."""
-    return f"{number(values.median)} ({number(values.low)} to {number(values.high)})"
-
-
-def number(value: float) -> str:
-    """With three digits, large ones in full."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{float(f'{value:.3g}'):,.0f}"
 
 
 if __name__ == "__main__":

@@ -10,23 +10,23 @@ from joulegrid.report import page
 
 
 def main(arguments, spec):
-    """Write --output from the dataset, the charts and the study, and where a plan was made, from
-    what it said before anything was measured.
+    """Write --output from the dataset, the charts and the study, and from the plan of the study
+    where one was made.
     """
     tree = storage.read(Path(arguments.study))
     charts = read_json(arguments.charts)["charts"]
-    said = planned(Path(arguments.output))
+    plan = planned(Path(arguments.output))
     Path(arguments.output).write_text(
-        page.render(tree, charts, spec["study"], said), encoding="utf-8"
+        page.render(tree, charts, spec["study"], plan), encoding="utf-8"
     )
 
 
 def planned(output):
-    """What the plan of the study said; that of an unfinished study lies a folder above its page."""
+    """The plan of the study; that of an unfinished study lies a folder above its page."""
     for folder in (output.parent, output.parent.parent):
-        if found := beforehand.read(folder / "plan/plan.json"):
+        if found := beforehand.plan_at(folder / "plan/plan.json"):
             return found
-    return []
+    return {}
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import pytest
 import xarray as xr
 
-from joulegrid.report.planned import beside
+from joulegrid.report.planned import as_asked, beside
 from unit import test_comparison
 
 LABELS = {axis: labels[0] for axis, labels in test_comparison.LABELS.items()}
@@ -52,3 +52,30 @@ def test_energy_that_no_counter_read_is_not_compared():
 
 def test_without_a_plan_there_is_nothing():
     assert beside(dataset(), []) == []
+
+
+def test_the_plan_as_it_was_asked_last():
+    hours = {"hours_low": 1.0, "hours_median": 2.0, "hours_high": 4.0}
+    none = dict.fromkeys(f"gpu_kwh_{part}" for part in ("low", "median", "high"))
+    counts = {"cells": 4, "unsupported": 1, "infeasible": 1, "sessions": 4, "there": 1}
+    entry = {**counts, "accepted": 0, "to_run": 3, "rests_on": "defaults", **hours, **none}
+    plan = {
+        "currency": "EUR",
+        "hardware": [{"hardware": "a30", **entry}, {"hardware": "a100", **entry}],
+        "jobs": [{"kind": "energy", "jobs": 8, "there": 2, "accepted": 0, "to_run": 6}],
+        "total": [
+            {"quantity": "jobs to run", "unit": "1", "low": 6, "median": 6, "high": 6},
+            {"quantity": "hours", "unit": "h", "low": 2.5, "median": 4.0, "high": 7.0},
+            {"quantity": "gpu_kwh", "unit": "kWh", "low": None, "median": None, "high": None},
+            {"quantity": "gco2e_BE", "unit": "g", "low": 900, "median": 1234, "high": 2000},
+            {"quantity": "gco2e_BE_best_start", "unit": "g", "low": 1, "median": 1, "high": 1},
+        ],
+    }
+    told = as_asked(plan)
+    assert told["headings"] == ["hours", "kWh of the GPUs", "g CO₂e in BE"]
+    one, _, total = told["rows"]
+    assert one["takes"] == ["2 (1 to 4)", "–", "–"]
+    assert total["counts"] == [8, 2, 2, 8, 2, 0, 6]
+    assert total["takes"] == ["4 (2.5 to 7)", "–", "1,230 (900 to 2,000)"]
+    assert told["jobs"] == [["energy", 8, 2, 0, 6]]
+    assert as_asked({}) == {}

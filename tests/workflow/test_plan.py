@@ -212,6 +212,9 @@ def test_the_report_puts_the_plan_beside_what_was_measured(own):
     )
     house.snakemake(place, "--cores", "4")
     page = (place / "results/studies/small/report.html").read_text()
+    asked_last = page[page.index('<table id="plan">') :].split("</table>")[0]
+    assert '<th scope="row">here</th>' in asked_last
+    assert '<td class="long">calibrated by 2 rows on CPU</td>' in asked_last
     row = page[page.index('<table id="planned">') :].split("</table>")[0]
     assert "<td>here</td><td>time per token</td>" in row
     assert row.count("<tr>") == 2

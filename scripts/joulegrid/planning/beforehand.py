@@ -48,8 +48,13 @@ def _row(each: Judged, session: Forecast) -> Said:
 
 
 def read(path: Path) -> list[Said]:
-    """The rows that the plan at `path` holds; none where there is no plan."""
+    """What the plan at `path` said of cells before they were measured; nothing without a plan."""
+    return list(plan_at(path).get("said_before", ()))
+
+
+def plan_at(path: Path) -> dict[str, Any]:
+    """All that the plan at `path` wrote; nothing where there is no plan."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("said_before", [])
-    except (OSError, ValueError):
-        return []
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}

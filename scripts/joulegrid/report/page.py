@@ -3,8 +3,9 @@
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -80,14 +81,14 @@ def render(
     tree: xr.DataTree,
     charts: dict[str, dict],
     study: dict[str, Any],
-    said: Sequence[dict[str, Any]] = (),
+    plan: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """The whole page as text. User text is escaped; scripts are embedded.
 
     Parameters
     ----------
-    said
-        what the plan said of cells before anything of them was measured.
+    plan
+        what the plan of the study wrote, as plan.json has it; empty without one.
     """
     templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
     ranking, energy = tree["ranking"].to_dataset(), tree["energy"].to_dataset()
@@ -120,7 +121,8 @@ def render(
         zones=zones(tree["carbon"].to_dataset()),
         old=carbon.old_figures(tree["carbon"].to_dataset(), measured_in(energy)),
         cost=summary.cost(tree),
-        planned=planned.beside(tree, said),
+        foreseen=planned.as_asked(plan),
+        planned=planned.beside(tree, plan.get("said_before", ())),
         footprint=beside.footprint(tree),
         tokens=tokens.costs(tree),
         epochs=trainings.table(tree),

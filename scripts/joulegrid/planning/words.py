@@ -1,0 +1,12 @@
+"""Ranges for people. The report reads them too: nothing is imported here that takes time."""
+
+
+def text(values: tuple[float, float, float]) -> str:
+    """The median of a range, and between what it lies; given as low, median, high."""
+    low, median, high = map(number, values)
+    return f"{median} ({low} to {high})"
+
+
+def number(value: float) -> str:
+    """With three digits, large ones in full."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{float(f'{value:.3g}'):,.0f}"
