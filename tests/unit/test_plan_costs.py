@@ -13,7 +13,14 @@ from joulegrid.planning import bill, disk, host, plan, ranges, tables
 from joulegrid.planning.asked import asked, in_flight
 from joulegrid.planning.beforehand import said_before
 from joulegrid.planning.cells import Run, judged
-from joulegrid.planning.effort import COLUMN_S, Sizes, quantizing, training
+from joulegrid.planning.effort import (
+    COLUMN_S,
+    Sizes,
+    evaluating,
+    loading_s,
+    quantizing,
+    training,
+)
 from joulegrid.planning.making import DEFAULT, EACH, efforts
 from joulegrid.planning.places import place_of
 from joulegrid.planning.posterior import expected
@@ -373,6 +380,25 @@ def test_gptq_takes_about_as_long_as_its_authors_say():
     columns = 40 * (6 * 5120 + 13824) * COLUMN_S
     passes = 3 * 128 * 2 * 12.85e9 * 2048 / (0.4 * 312e12)
     assert seconds == pytest.approx(columns + passes + 30 + 2 * 26, rel=0.02)
+
+
+def test_tasks_of_publications_are_predicted_by_their_published_sizes():
+    """MMLU reads each of 14,042 questions once, HellaSwag each of 10,042 with four endings; a limit
+    counts for each of MMLU's 57 tasks.
+    """
+    sizes = Sizes(llama_13b(), place_of("quality", None, {"h": {"device": "cuda", "gpu": "A100"}}))
+    mmlu = {"method": "lm-eval", "task": "mmlu", "fewshot": 0, "batch_size": 8}
+    start = loading_s(sizes)
+    whole = evaluating(mmlu, sizes) - start
+    assert whole == pytest.approx(sizes.passes(math.ceil(14042 / 8), 8 * 120))
+    assert evaluating({**mmlu, "limit": 10}, sizes) - start == pytest.approx(
+        sizes.passes(math.ceil(570 / 8), 8 * 120)
+    )
+    assert evaluating({**mmlu, "fewshot": 5}, sizes) > start + 3 * whole
+    four = evaluating({**mmlu, "task": "hellaswag"}, sizes) - start
+    assert four == pytest.approx(sizes.passes(4 * 10042 / 8, 8 * 100))
+    assert evaluating({**mmlu, "folder": "own"}, sizes) is None
+    assert evaluating({**mmlu, "task": "my_task"}, sizes) is None
 
 
 def test_training_shares_of_epochs_and_tokens(tmp_path):

@@ -8,9 +8,11 @@ weights (a backward pass is twice a forward one; Kaplan et al. 2020, arXiv 2001.
 2.1), 2 of training adapters alone, whose frozen weights need no gradient.
 """
 
+import csv
 import json
 import math
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from joulegrid.planning.architecture import Architecture
@@ -31,7 +33,8 @@ READING, HESSIAN, AWQ_SEARCH = 2.0, 1.0, 40.0
 COLUMN_S = 0.5e-3
 GGUF_BYTES_S = 1e8  # converting and quantizing with llama.cpp
 FULL, ADAPTERS, UNPACKING = 3.0, 2.0, 1.5
-# Of a question of lm-eval: choices that are compared, and tokens of one
+TASKS = Path(__file__).with_name("tasks.csv")
+# Of a question of any other task of lm-eval: choices that are compared, and tokens of one
 CHOICES, QUESTION_TOKENS = 4, 150.0
 ANSWERED = 0.6  # of the most new tokens, of generated answers
 
@@ -112,17 +115,47 @@ def merging(sizes: Sizes) -> float:
     return loading_s(sizes) + 2 * sizes.bytes / SAVE_BYTES_S
 
 
+class Task(NamedTuple):
+    """A task of lm-eval: how many tasks it consists of, questions of all of them, what is read for
+    one (choices, or 1), and tokens read and written for each of these.
+    """
+
+    parts: int
+    questions: float
+    requests: int
+    tokens: float
+    new_tokens: float
+
+
+@cache
+def tasks() -> dict[str, Task]:
+    """Of tasks that publications use, what is known of them: questions as published, lengths
+    assumed.
+    """
+    with open(TASKS, encoding="utf-8", newline="") as stream:
+        return {
+            row["task"]: Task(*(int(row[field]) for field in Task._fields))
+            for row in csv.DictReader(stream)
+        }
+
+
 def evaluating(entry: dict[str, Any], sizes: Sizes) -> float | None:
     """Seconds of a quality task; None of one whose size only lm-eval knows."""
     if entry["method"] == "perplexity":
         tokens = min(_size(entry["text"]) / BYTES_PER_TOKEN, entry.get("tokens", math.inf))
         windows = max(math.ceil((tokens - entry["window"]) / entry["stride"]), 0) + 1
         return loading_s(sizes) + sizes.passes(windows, min(entry["window"], tokens))
-    if "limit" not in entry:
+    batch, most = entry["batch_size"], entry.get("limit", math.inf)
+    if entry["task"] in tasks() and "folder" not in entry:
+        task = tasks()[entry["task"]]
+    elif most < math.inf:
+        task = Task(1, most, CHOICES, QUESTION_TOKENS, 0.0)
+    else:
         return None
-    batch, tokens = entry["batch_size"], QUESTION_TOKENS * (1 + entry["fewshot"])
-    count = math.ceil(CHOICES * entry["limit"] / batch)
-    return loading_s(sizes) + sizes.passes(count, batch * tokens)
+    count = math.ceil(min(task.questions, task.parts * most) * task.requests / batch)
+    reading = sizes.passes(count, batch * task.tokens * (1 + entry["fewshot"]))
+    writing = sizes.passes(count * ANSWERED * task.new_tokens, batch)
+    return loading_s(sizes) + reading + writing
 
 
 def answering(entry: dict[str, Any], sizes: Sizes) -> float:
