@@ -47,7 +47,7 @@ def main() -> None:
         print(line)
     print(
         f"written: {arguments.output}/plan.tsv, jobs.tsv, cells.tsv, total.tsv, sharing.tsv, "
-        "plan.json"
+        "calibration.tsv, plan.json"
     )
 
 
@@ -68,7 +68,7 @@ def lines(plan: planning.Plan) -> list[str]:
     if plan.open is not None:
         found.append("open until trained models are selected; beside the above at most:")
         found += [*map(line_of, plan.open.jobs), *of_machines(plan, plan.open.shares)]
-    return [*found, *in_total(plan), *of_cells(plan)]
+    return [*found, *in_total(plan), *calibrated(plan), *of_cells(plan)]
 
 
 def of_kinds(plan: planning.Plan) -> list[str]:
@@ -135,6 +135,19 @@ def spent(takes: Takes, plan: planning.Plan) -> list[str]:
         for zone, grams in takes.best_yesterday.items()
     ]
     return [*found, *([f"    {text(takes.money)} {plan.currency}"] if takes.money else [])]
+
+
+def calibrated(plan: planning.Plan) -> list[str]:
+    """How far off the measured cells are that ranges rest on, each predicted by the others."""
+    found = []
+    for group, told in plan.calibrated.items():
+        known = {"time": told.time_off, "GPU energy": told.gpu_energy_off}
+        off = [f"{name} {100 * share:.0f} %" for name, share in known.items() if share is not None]
+        if off:
+            found.append(f"    {', '.join(group)}: {', '.join(off)}; {told.rows} rows")
+    if not found:
+        return []
+    return ["measured cells, each predicted by the others: off by, median", *found]
 
 
 def of_cells(plan: planning.Plan) -> list[str]:

@@ -99,9 +99,11 @@ def after(rows: list[Row], count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def left_out(rows: list[Row]) -> np.ndarray:
     """Percent off for each row, predicted by the others of its group (the first of large ones)."""
-    found = [
-        100 * abs(1 / leave_one_out(group[:MOST], prior(group[0])) - 1) for group in groups(rows)
-    ]
+    found = []
+    for group in groups(rows):
+        some = group[:MOST]
+        others = leave_one_out([[row] for row in some], fit(some, prior(some[0])))
+        found.append(100 * abs(1 / others - 1))
     return np.concatenate(found)
 
 

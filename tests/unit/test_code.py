@@ -281,6 +281,7 @@ NOT_REACHED = {
             "joulegrid.planning.asked",
             "joulegrid.planning.beforehand",
             "joulegrid.planning.bill",
+            "joulegrid.planning.calibration",
             "joulegrid.planning.cells",
             "joulegrid.planning.deadline",
             "joulegrid.planning.devices",

@@ -9,7 +9,7 @@ from snakemake.cli import parse_config
 
 from joulegrid.errors import InputError
 from joulegrid.planning import cells, infeasible, plan, tables
-from joulegrid.planning.cells import Run
+from joulegrid.planning.calibration import Run
 from joulegrid.planning.posterior import expected
 from joulegrid.study import only, study
 from joulegrid.study.job import part

@@ -5,7 +5,8 @@ import pytest
 from helpers import boards
 from helpers.boards import hub
 from joulegrid.planning import cells, infeasible, plan, ranges, sizes
-from joulegrid.planning.cells import Run, judged
+from joulegrid.planning.calibration import Run
+from joulegrid.planning.cells import judged
 from joulegrid.planning.posterior import expected
 from joulegrid.study import frozen, study
 from joulegrid.study.specs import Specs
@@ -111,6 +112,9 @@ def test_measured_sessions_calibrate_their_engine_and_kernel_alone(data):
     assert now.seconds == pytest.approx(slow.seconds, rel=0.1)
     assert now.joules == pytest.approx(slow.joules, rel=0.1)
     assert after[place].session.rests_on == "calibrated by 3 rows"
+    told_of = cells.by_group(list(after.values()))["large", "transformers", "dense"]
+    assert told_of.rows == 3
+    assert 1.0 < told_of.times_default < 1.6
     # another model with the same kernel learns from it, another engine and board do not
     same = ("llama-30b", "fp16", "large", "transformers")
     assert run_of(after[same]).seconds > run_of(before[same]).seconds

@@ -12,7 +12,8 @@ from joulegrid.errors import InputError
 from joulegrid.planning import bill, disk, host, plan, ranges, tables
 from joulegrid.planning.asked import asked, in_flight
 from joulegrid.planning.beforehand import said_before
-from joulegrid.planning.cells import Run, judged
+from joulegrid.planning.calibration import Run
+from joulegrid.planning.cells import judged
 from joulegrid.planning.effort import (
     COLUMN_S,
     Sizes,

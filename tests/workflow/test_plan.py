@@ -138,6 +138,7 @@ def test_a_pilot_measures_a_few_sessions_and_the_rest_leaves_out_what_does_not_f
     assert Counter(path.parts[3] for path in first) == {"fp16": 2, "nf4": 4}
     assert {path.parts[-1] for path in first} == {"1"}
     assert "calibrated by 4 rows" in said
+    assert re.search(r"gpu, transformers, bitsandbytes-4bit: time \d+ %; 4 rows", said)
     assert "calibrated by 2 rows" in said
     again = house.snakemake(place, "pilot", "--cores", "2")
     assert "measure_energy.py" not in again.stdout + again.stderr

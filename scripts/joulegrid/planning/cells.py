@@ -1,18 +1,24 @@
 """The cells of a study as cases, judged and predicted."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from joulegrid.planning import pilot
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.asked import Asked, asked, case_of
+from joulegrid.planning.calibration import (
+    Calibrated,
+    Group,
+    Measured,
+    believed,
+    calibrated,
+)
 from joulegrid.planning.devices import ANY_CPU, matching
 from joulegrid.planning.feasibility import format_of, slower, why_not
-from joulegrid.planning.posterior import Belief, Case, Row, defaults, fit
+from joulegrid.planning.posterior import Case, defaults
 from joulegrid.planning.prediction import Machine
 from joulegrid.planning.ranges import Forecast, Range, forecast
 from joulegrid.planning.sessions import known_s, session
@@ -27,7 +33,6 @@ from joulegrid.study.study import Study
 
 PILOT, MOST_CASES = 5, 300  # cells to measure first, and those that they are chosen from
 NOT_SENT, NOT_EXPECTED = "it is not sent", "does not run"
-MOST_ROWS = 40  # that calibrate one group: more teach little and take time
 
 
 @dataclass(frozen=True)
@@ -74,30 +79,6 @@ class Judged:
     measured: int = 0
 
 
-class Run(NamedTuple):
-    """A point in a session that was measured, per run: s, J of the GPUs (None where they were not
-    measured), tokens of all requests.
-
-    Parameters
-    ----------
-    point
-        which one, from 0.
-    requests
-        of one run; None: as many as were asked for.
-    """
-
-    seconds: float
-    joules: float | None
-    tokens_read: float
-    tokens_written: float
-    point: int = 0
-    requests: float | None = None
-
-
-Group = tuple[str, str, str]  # hardware entry, engine and kernel
-Measured = Mapping[Cell, Sequence[Run]]
-
-
 def judged(
     study: Study,
     measured: Measured,
@@ -127,7 +108,10 @@ def judged(
     for each in found:
         if each.case is not None:
             groups.setdefault(_group(each.cell, each.case), []).append(each)
-    beliefs = {key: _belief(members, measured) for key, members in groups.items()}
+    beliefs = {
+        key: believed([(measured.get(each.cell, ()), each.points) for each in members])
+        for key, members in groups.items()
+    }
 
     @cache
     def session_of(
@@ -174,37 +158,6 @@ def _answers(measured: Measured) -> dict[tuple[str, str], float]:
     return {key: sum(values) / len(values) for key, values in found.items()}
 
 
-def _belief(members: Sequence[Judged], measured: Measured) -> Belief:
-    """The defaults, and what sessions of these cells say beyond them."""
-    rows = [
-        row_of(run, case)
-        for each in members
-        for run in measured.get(each.cell, ())
-        for case in each.points[run.point : run.point + 1]
-        if case is not None
-    ]
-    rows = [row for row in rows if row.seconds is not None or row.joules is not None]
-    step = math.ceil(len(rows) / MOST_ROWS) or 1
-    case = members[0].case
-    assert case is not None
-    return fit(rows[::step], defaults(case.machine, case.form.kernel))
-
-
-def row_of(run: Run, case: Case) -> Row:
-    """A measured run as a row of the fit: its own tokens in the place of the estimated ones. The
-    time of requests that arrive by themselves tells nothing but how long they arrived.
-    """
-    requests = run.requests or case.work.requests
-    work = replace(
-        case.work,
-        requests=requests,
-        tokens_in=run.tokens_read / requests,
-        tokens_out=run.tokens_written / requests,
-        window_s=run.seconds if case.work.window_s else 0.0,
-    )
-    return Row(case._replace(work=work), None if work.window_s else run.seconds, run.joules)
-
-
 def _judged(
     study: Study,
     cell: Cell,
@@ -234,8 +187,8 @@ def _judged(
     tokens_in = min(point.tokens_in for point in points)
     # where a study does not say which board of a name, what fits the largest is not forbidden
     largest = max(boards, key=lambda board: board.memory, default=None)
-    reason = why_not(model, quantization, engine, hardware, workload, largest, tokens_in)
     board, allowed = (boards[0] if boards else ANY_CPU), at_once(engine)
+    reason = why_not(model, quantization, engine, hardware, workload, largest, tokens_in)
     under_way = min(allowed, min(point.at_once or point.requests for point in points))
     found = replace(
         found, doubtful=reason or "", slower=tuple(slower(quantization, engine, board, under_way))
@@ -282,3 +235,17 @@ def measured_first(found: Sequence[Judged]) -> dict[Group, list[Cell]]:
         places = pilot.chosen(cases, belief, PILOT)
         chosen[key] = [members[cases[place]].cell for place in places]
     return chosen
+
+
+def by_group(found: Sequence[Judged]) -> dict[Group, Calibrated]:
+    """What sessions that are there have taught, where there are some."""
+    groups: dict[Group, list[Judged]] = {}
+    for each in found:
+        if each.case is not None and each.session is not None and each.session.belief.rows:
+            groups.setdefault(_group(each.cell, each.case), []).append(each)
+    told = {}
+    for key, members in groups.items():
+        cases = dict.fromkeys(each.case for each in members if each.case is not None)
+        assert members[0].session is not None
+        told[key] = calibrated(members[0].session.belief, list(cases)[:MOST_CASES])
+    return told

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from joulegrid.planning import disk, host, infeasible, open_cells, taken, takes
 from joulegrid.planning.bill import Grid
-from joulegrid.planning.cells import Judged, judged
+from joulegrid.planning.calibration import Calibrated, Group
+from joulegrid.planning.cells import Judged, by_group, judged
 from joulegrid.planning.making import Effort, efforts
 from joulegrid.planning.sizes import architecture_of
 from joulegrid.planning.takes import Machine, Rates, Takes
@@ -95,6 +96,8 @@ class Plan(NamedTuple):
         bytes of weights that a run writes, and fetches from the hub.
     to_run
         the paths of records that a run would make.
+    calibrated
+        what measured sessions have taught, also those of cells beside the part that was asked for.
     open
         None where nothing is.
     part
@@ -112,6 +115,7 @@ class Plan(NamedTuple):
     written: disk.Bytes
     fetched: disk.Bytes
     to_run: list[str]
+    calibrated: dict[Group, Calibrated]
     open: Open | None = None
     part: str = ""
 
@@ -159,6 +163,7 @@ def of_study(
         lambda label: architecture_of(study.data["model"][label], models[label].parent)
     )
     cells = judged(study.of_cells([*decided, *most]), known.runs, unfit, model_of)
+    taught = by_group(cells)
     both = whole
     if part is not None:
         decided, most = within(part, decided), within(part, most)
@@ -195,6 +200,7 @@ def of_study(
         disk.written(study.data, jobs, shelf, model_of),
         disk.fetched(study.data, [job for job in jobs if job.path in to_run], model_of),
         sorted(to_run),
+        taught,
         opened,
         part.words if part else "",
     )

@@ -86,9 +86,17 @@ def total_rows(plan: Plan) -> list[Row]:
     return [{"quantity": name, "unit": unit, **v._asdict()} for name, unit, v in found]
 
 
+def calibration_rows(plan: Plan) -> list[Row]:
+    """A row per hardware entry, engine and kernel of which something was measured."""
+    return [
+        {"hardware": hardware, "engine": engine, "kernel": kernel, **told._asdict()}
+        for (hardware, engine, kernel), told in plan.calibrated.items()
+    ]
+
+
 def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
-    """plan.tsv (per machine), jobs.tsv (per kind), cells.tsv, total.tsv, sharing.tsv and plan.json
-    (all) in a folder.
+    """plan.tsv (per machine), jobs.tsv (per kind), cells.tsv, total.tsv, sharing.tsv,
+    calibration.tsv and plan.json (all) in a folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
@@ -97,6 +105,7 @@ def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
         "cells.tsv": cell_rows(plan),
         "total.tsv": total_rows(plan),
         "sharing.tsv": [each._asdict() for each in shared],
+        "calibration.tsv": calibration_rows(plan),
     }
     for name, table in tables.items():
         write_table(table, folder / name)
@@ -113,6 +122,7 @@ def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
             {"hardware": hardware, "engine": engine, "kernel": kernel, "cells": list(chosen)}
             for (hardware, engine, kernel), chosen in measured_first(plan.cells).items()
         ],
+        "calibration": tables["calibration.tsv"],
         "said_before": said_before(plan.cells, folder / "plan.json", bool(plan.part)),
         "sharing": tables["sharing.tsv"],
         "to_run": plan.to_run,

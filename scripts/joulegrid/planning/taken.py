@@ -12,7 +12,7 @@ from joulegrid.analysis.reading import Records
 from joulegrid.analysis.recorded import Cost, Header
 from joulegrid.analysis.recorded.session import Session
 from joulegrid.analysis.sessions import per_point
-from joulegrid.planning.cells import Run
+from joulegrid.planning.calibration import Run
 from joulegrid.records import OK, ROOT
 from joulegrid.study.grid import Cell
 from joulegrid.study.job import Job
