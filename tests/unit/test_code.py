@@ -293,6 +293,7 @@ NOT_REACHED = {
             "joulegrid.planning.host",
             "joulegrid.planning.infeasible",
             "joulegrid.planning.infeasible_making",
+            "joulegrid.planning.limits",
             "joulegrid.planning.making",
             "joulegrid.planning.memory",
             "joulegrid.planning.open_cells",

@@ -150,7 +150,7 @@ def test_the_rest_of_the_study_calibrates_a_part(on_boards, tmp_path, monkeypatc
     other = found.cell._replace(model="eight")
     run, work = expected(found.case, found.session.belief), found.case.work
     tokens = work.requests * work.tokens_in, work.requests * work.tokens_out
-    known = plan.taken.Taken({other: [Run(run.seconds, run.joules, *tokens)]}, {}, {})
+    known = plan.taken.Taken({other: [Run(run.seconds, run.joules, *tokens)]}, {}, {}, set())
     monkeypatch.setattr(plan.taken, "read", lambda *_: known)
     (after,) = plan.of_study(on_boards, str(tmp_path), part=asked).cells
     assert found.session.rests_on == "defaults"

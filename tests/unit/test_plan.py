@@ -127,6 +127,28 @@ def test_measured_sessions_calibrate_their_engine_and_kernel_alone(data):
         assert after[other].session.seconds == before[other].session.seconds
 
 
+def test_what_was_tried_corrects_what_is_expected_to_fit(data):
+    """LLaMA-30B needs 67 GB, of 40 on one board and of 80 on the other."""
+    made = study.from_data(data, "test")
+    before = by_labels(judged(made, {}))
+    place = ("llama-30b", "fp16", "small", "transformers")
+    assert "93% of it usable" in before[place].doubtful
+    run = Run(60.0, None, 100.0, 100.0)
+    after = by_labels(judged(made, {before[place].cell: [run]}))
+    assert not after[place].doubtful
+    assert after[place].session is not None
+    # with another engine or on another board nothing was tried
+    assert after["llama-30b", "fp16", "small", "vllm"].doubtful
+    fits = before["llama-30b", "fp16", "large", "transformers"]
+    assert not fits.doubtful
+    failed = by_labels(judged(made, {}, failed=[fits.cell]))
+    assert "as was tried there" in failed["llama-30b", "fp16", "large", "transformers"].doubtful
+    assert not failed["mistral-7b", "fp16", "large", "transformers"].doubtful
+    # what ran has the last word
+    both = by_labels(judged(made, {fits.cell: [run]}, failed=[fits.cell]))
+    assert not both["llama-30b", "fp16", "large", "transformers"].doubtful
+
+
 def test_what_to_measure_first(data, any_code):
     """Of the cells of a group five; nothing where some were measured."""
     lengths = {f"w{n}": {**data["workload"]["questions"], "new_tokens": n} for n in (8, 64, 512)}

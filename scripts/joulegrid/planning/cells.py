@@ -18,6 +18,8 @@ from joulegrid.planning.calibration import (
 )
 from joulegrid.planning.devices import ANY_CPU, matching
 from joulegrid.planning.feasibility import format_of, slower, why_not
+from joulegrid.planning.limits import limits
+from joulegrid.planning.memory import USABLE
 from joulegrid.planning.posterior import Case, defaults
 from joulegrid.planning.prediction import Machine
 from joulegrid.planning.ranges import Forecast, Range, forecast
@@ -84,6 +86,7 @@ def judged(
     measured: Measured,
     infeasible: Infeasible = MappingProxyType({}),
     model_of: Callable[[str], Architecture | None] | None = None,
+    failed: Iterable[Cell] = (),
 ) -> list[Judged]:
     """Every cell of a study; what was measured calibrates the cells of the same hardware entry,
     engine and kernel. What several cells share is worked out once.
@@ -94,12 +97,16 @@ def judged(
         those that are known not to fit, and why (`infeasible.of_study`).
     model_of
         the sizes of a model by its label; left out: what can be known before it is fetched.
+    failed
+        cells that ran out of GPU memory.
     """
     sizes_of = model_of or cache(lambda label: architecture_of(study.data["model"][label]))
     points_of = cache(lambda label: asked(study.data["workload"][label]))
     answers = _answers(measured)
+    tried = [*((cell, True) for cell in measured), *((cell, False) for cell in failed)]
+    allowed = limits(study, tried, sizes_of, points_of)
     found = [
-        _judged(study, cell, sizes_of, points_of, answers)
+        _judged(study, cell, sizes_of, points_of, answers, allowed)
         if cell not in infeasible
         else Judged(cell, _gpus(study, cell), infeasible=infeasible[cell], unknown=NOT_SENT)
         for cell in study.cells
@@ -164,6 +171,7 @@ def _judged(
     model_of: Callable[[str], Architecture | None],
     points_of: Callable[[str], list[Asked]],
     answers: Mapping[tuple[str, str], float],
+    limit_of: Mapping[Group, float],
 ) -> Judged:
     hardware, workload = (
         study.data["hardware"][cell.hardware],
@@ -188,17 +196,18 @@ def _judged(
     # where a study does not say which board of a name, what fits the largest is not forbidden
     largest = max(boards, key=lambda board: board.memory, default=None)
     board, allowed = (boards[0] if boards else ANY_CPU), at_once(engine)
-    reason = why_not(model, quantization, engine, hardware, workload, largest, tokens_in)
+    form, kind = format_of(quantization, engine, board), method_name("engine", engine)
+    limit = limit_of.get((cell.hardware, kind, form.kernel if form else ""), USABLE)
+    reason = why_not(model, quantization, engine, hardware, workload, largest, tokens_in, limit)
     under_way = min(allowed, min(point.at_once or point.requests for point in points))
     found = replace(
         found, doubtful=reason or "", slower=tuple(slower(quantization, engine, board, under_way))
     )
-    form = format_of(quantization, engine, board)
     if form is None:
         return replace(found, unknown="ready-made weights: only their files tell the format")
     if reason:
         return replace(found, unknown=NOT_EXPECTED)
-    machine = Machine(board, method_name("engine", engine), gpus or 1)
+    machine = Machine(board, kind, gpus or 1)
     length = answers.get((cell.model, cell.workload))
     if length is not None and len(points) == 1:
         points = [points[0]._replace(tokens_out=length)]

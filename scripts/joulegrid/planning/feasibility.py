@@ -26,6 +26,7 @@ def why_not(
     workload: dict[str, Any],
     device: Device | None,
     tokens_in: float,
+    allowed: float = USABLE,
 ) -> str | None:
     """Why a cell cannot run, None where it may.
 
@@ -40,31 +41,48 @@ def why_not(
         capability is judged then.
     tokens_in
         of a prompt.
+    allowed
+        the share of the board's memory that it may need.
     """
-    name = method_name("engine", engine)
     reason = not_loadable(engine, quantization, hardware, workload)
     if reason or device is None:
         return reason
     reason = too_old(quantization, engine, device)
-    form = of(quantization, name, device.compute_capability)
-    if reason or model is None or form is None:
+    if reason or model is None:
         return reason
     boards = hardware.get("gpus", 1)
-    tokens_out = least(workload["new_tokens"])
-    need = to_run(model, form, name, at_once(engine), tokens_in, tokens_out, boards)
-    return too_large(need, device, boards)
+    need = need_of(model, quantization, engine, workload, device, boards, tokens_in)
+    return too_large(need, device, boards, allowed) if need else None
 
 
-def too_large(need: Need, device: Device, boards: int) -> str | None:
-    """A sentence where the boards do not hold it."""
+def need_of(
+    model: Architecture,
+    quantization: dict[str, Any],
+    engine: dict[str, Any],
+    workload: dict[str, Any],
+    device: Device,
+    boards: int,
+    tokens_in: float,
+) -> Need | None:
+    """What a cell is expected to need; None of weights whose format only their files tell."""
+    form = format_of(quantization, engine, device)
+    if form is None:
+        return None
+    name, tokens_out = method_name("engine", engine), least(workload["new_tokens"])
+    return to_run(model, form, name, at_once(engine), tokens_in, tokens_out, boards)
+
+
+def too_large(need: Need, device: Device, boards: int, allowed: float) -> str | None:
+    """A sentence where the boards do not hold it, of whose memory a share is `allowed`."""
     has = device.memory * boards
-    if need.total <= has * USABLE:
+    if need.total <= has * allowed * (1 + 1e-9):
         return None
     parts = [f"{name} {value / GIGA:.1f}" for name, value in need._asdict().items() if value > 5e7]
     boards_of = device.name if boards == 1 else f"{boards} × {device.name}"
+    learned = "" if allowed == USABLE else ", as was tried there"
     return (
         f"needs {need.total / GIGA:.0f} GB ({', '.join(parts)}), {boards_of} has "
-        f"{has / GIGA:.0f} GB, {USABLE:.0%} of it usable"
+        f"{has / GIGA:.0f} GB, {allowed:.0%} of it usable{learned}"
     )
 
 

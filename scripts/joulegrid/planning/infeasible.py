@@ -227,12 +227,12 @@ def _tried(specs: Specs, cells: Iterable[Cell]) -> set[str]:
     sessions = range(1, specs.study.data["protocol"]["sessions"] + 1)
     paths = (place_of(specs.energy(cell, session)) for cell in cells for session in sessions)
     there = (path for path in paths if os.path.exists(path))
-    return {_outcome(path) for path in islice(there, MOST_READ)}
+    return {outcome(path) for path in islice(there, MOST_READ)}
 
 
-def _outcome(path: str) -> str:
-    """The status of a record; nothing where it says nothing of the board: it is damaged, or it was
-    the making of the weights that ran out of memory.
+def outcome(path: str) -> str:
+    """The status of the record of a session; nothing where it says nothing of the board: it is
+    damaged, or it was the making of the weights that ran out of memory.
     """
     try:
         record = json.loads(Path(path).read_bytes())

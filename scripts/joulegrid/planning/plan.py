@@ -162,7 +162,7 @@ def of_study(
     model_of = cache(
         lambda label: architecture_of(study.data["model"][label], models[label].parent)
     )
-    cells = judged(study.of_cells([*decided, *most]), known.runs, unfit, model_of)
+    cells = judged(study.of_cells([*decided, *most]), known.runs, unfit, model_of, known.failed)
     taught = by_group(cells)
     both = whole
     if part is not None:

@@ -12,8 +12,10 @@ from joulegrid.analysis.reading import Records
 from joulegrid.analysis.recorded import Cost, Header
 from joulegrid.analysis.recorded.session import Session
 from joulegrid.analysis.sessions import per_point
+from joulegrid.analysis.variables import STATUS
 from joulegrid.planning.calibration import Run
-from joulegrid.records import OK, ROOT
+from joulegrid.planning.infeasible import outcome
+from joulegrid.records import OK, OOM, ROOT
 from joulegrid.study.grid import Cell
 from joulegrid.study.job import Job
 from joulegrid.study.shelf import Shelf
@@ -40,11 +42,14 @@ class Spent(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """All of it: by cell, by hardware label, by the path of a job."""
+    """All of it: by cell, by hardware label, by the path of a job; and cells that ran out of memory
+    of the GPU.
+    """
 
     runs: dict[Cell, list[Run]]
     hosts: dict[str, list[Host]]
     others: dict[str, Spent]
+    failed: set[Cell]
 
 
 class Other(Header, kw_only=True):
@@ -56,15 +61,16 @@ class Other(Header, kw_only=True):
 
 def read(jobs: Iterable[Job], shelf: Shelf, missing: set[str]) -> Taken:
     """What the records of a study's jobs say; those of findings and damaged ones are left out."""
-    records, found = Records(shelf), Taken({}, {}, {})
+    records, found = Records(shelf), Taken({}, {}, {}, set())
     counted: dict[str, int] = {}
     for job in jobs:
         if job.path in missing:
             continue
         if job.kind == "energy":
-            row = records.row(job, Session, _of_session)
+            row, cell = records.row(job, Session, _of_session), Cell(*job.labels[:-1])
+            if STATUS[row["status"]] == OOM and outcome(f"{ROOT}/{shelf.record(job)}") == OOM:
+                found.failed.add(cell)
             if "runs" in row:
-                cell = Cell(*job.labels[:-1])
                 found.runs.setdefault(cell, []).extend(row["runs"])
                 found.hosts.setdefault(cell.hardware, []).append(row["host"])
         elif counted.setdefault(job.kind, 0) < MOST_READ:
