@@ -82,9 +82,12 @@ def of_stage(name):
 
 
 def of_hardware(label):
-    """The same of the measurements on a hardware entry."""
+    """The same of the measurements on a hardware entry; by what the last plan learned there, if it did."""
     left_out = SITE.left_out("hardware", label)
-    found = scheduling.measuring(STUDY, label, OTHERWISE, UNFIT) if left_out else {}
+    if not left_out:
+        return SITE.hardware(label)
+    learned = scheduling.learned_in(Path(FOLDER, "plan/calibration.tsv"))
+    found = scheduling.measuring(STUDY, label, OTHERWISE, UNFIT, learned)
     return completed(SITE.hardware(label), found, left_out)
 
 

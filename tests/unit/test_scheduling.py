@@ -53,6 +53,38 @@ def test_cells_that_are_not_sent_ask_for_nothing(data):
     assert found == asked(data, "a100")
 
 
+def test_what_measured_sessions_took_is_asked_for(data, tmp_path):
+    """The plan after a pilot found that runs take three times as long with 16 bits there."""
+    data["workload"]["questions"]["new_tokens"] = 256
+    del data["model"]["large"]
+    file = tmp_path / "calibration.tsv"
+    head = "hardware\tengine\tkernel\trows\ttimes_default\n"
+    file.write_text(
+        f"{head}a100\ttransformers\tdense\t5\t3.0\nother\ttransformers\tdense\t5\t9.0\n"
+    )
+    made = study.from_data(data, "test")
+    learned = scheduling.learned_in(file)
+    before = asked(data, "a100")["runtime"]
+    after = scheduling.measuring(made, "a100", OTHERWISE, (), learned)["runtime"]
+    assert before + 30 < after < 3 * before
+    # of a CPU nothing is known before its sessions are there
+    assert "runtime" not in asked(data, "here")
+    here = {("here", "transformers", kernel): 0.5 for kernel in ("dense", "bitsandbytes-4bit")}
+    assert "runtime" in scheduling.measuring(made, "here", OTHERWISE, (), here)
+    assert scheduling.learned_in(tmp_path / "nothing.tsv") == {}
+    file.write_text("something else")
+    assert scheduling.learned_in(file) == {}
+
+
+def test_models_with_experts_ask_for_more(data):
+    """Their kernels are known less well: four times what is predicted instead of twice."""
+    data["workload"]["questions"]["new_tokens"] = 512
+    data["model"] = {"dense": {"hub": "mistralai/Mistral-7B-v0.3", "revision": REVISION}}
+    dense = asked(data, "a100")["runtime"]
+    data["model"] = {"experts": {"hub": "Qwen/Qwen3-30B-A3B", "revision": REVISION}}
+    assert asked(data, "a100")["runtime"] > dense
+
+
 def test_longer_windows_ask_for_more_time(data):
     before = asked(data, "a100")["runtime"]
     data["protocol"]["min_seconds"] = 100

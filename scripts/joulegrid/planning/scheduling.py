@@ -5,8 +5,9 @@ Both are asked for a whole hardware entry or stage, for its largest cell: the jo
 get what its first one asks for. They are generous, since a job that gets too little is lost:
 
 - sessions: half an hour for starting, loading, warming up and idling, and on top of it what the
-  protocol allows at most of windows, up to 12, each run taking twice as long as the defaults
-  predict;
+  protocol allows at most of windows, up to 12, each run taking twice as long as is predicted (of
+  models with experts or Mamba four times): by the defaults, and where the last plan rests on
+  sessions of the same entry, engine and kernel, by what it found these to take;
 - making and evaluating weights: nothing was measured on GPUs yet; half an hour, and on top of it
   the minutes per billion of parameters in `MINUTES`, up to a day, which many partitions allow;
 - main memory: 8 GB, and on top of it a quarter more than the weights, of making in 16 bits; metrics
@@ -15,13 +16,16 @@ get what its first one asks for. They are generous, since a job that gets too li
 Nothing here is imported that takes time: every start with a site asks it.
 """
 
+import csv
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from math import ceil
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from joulegrid.planning.architecture import Architecture
-from joulegrid.planning.devices import matching
+from joulegrid.planning.devices import ANY_CPU, Device, matching
 from joulegrid.planning.factors import priors
 from joulegrid.planning.feasibility import format_of
 from joulegrid.planning.formats import of
@@ -36,8 +40,11 @@ from joulegrid.study.sites import BESIDE_S
 from joulegrid.study.study import Study
 
 Asked = dict[str, int]  # runtime in minutes, mem_mb; what is not known is not in it
+Group = tuple[str, str, str]  # hardware entry, engine and kernel
 
-SLOWER, WINDOWS = 2.0, 12
+# Within twice the time of the defaults 97 % of published cells of dense models on current engines
+# ran; with experts it takes four times (docs/planning.md)
+SLOWER, SLOWER_EXPERTS, WINDOWS = 2.0, 4.0, 12
 LOAD_BYTES_PER_S = 0.3e9  # of a file system that others use too
 STEP = 5  # minutes that a run time is rounded up to
 # Minutes per billion of parameters; of training also per epoch
@@ -59,6 +66,7 @@ def measuring(
     hardware: str,
     otherwise: Mapping[str, int],
     infeasible: Collection[tuple[str, ...]] = (),
+    learned: Mapping[Group, float] = MappingProxyType({}),
 ) -> Asked:
     """What the sessions on a hardware entry ask for.
 
@@ -68,6 +76,8 @@ def measuring(
         what a job gets that nothing is known of: no less is asked for where that is so of some.
     infeasible
         cells that are not sent.
+    learned
+        hardware entry, engine and kernel -> how many times as long as by default runs take there.
     """
     model_of = cache(lambda label: architecture_of(study.data["model"][label]))
     cells = {
@@ -75,6 +85,7 @@ def measuring(
         for cell in study.cells
         if cell.hardware == hardware and cell not in infeasible and study.unsupported(cell) is None
     }
+    here = {group[1:]: times for group, times in learned.items() if group[0] == hardware}
     seconds, memory = set[float | None](), set[float | None]()
     for model, quantization, engine, workload in cells:
         entries = [
@@ -87,9 +98,23 @@ def measuring(
             )
         ]
         sizes = model_of(model)
-        seconds.add(_session_s(sizes, entries, study.data["protocol"]))
+        seconds.add(_session_s(sizes, entries, study.data["protocol"], here))
         memory.add(_host_bytes(sizes, entries))
     return _asked(seconds, memory, otherwise)
+
+
+def learned_in(path: Path) -> dict[Group, float]:
+    """What the last plan learned of measured sessions, in its calibration.tsv; nothing where there
+    is none.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            return {
+                (row["hardware"], row["engine"], row["kernel"]): float(row["times_default"])
+                for row in csv.DictReader(stream, delimiter="\t")
+            }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def making(study: Study, stage: str, otherwise: Mapping[str, int]) -> Asked:
@@ -121,34 +146,50 @@ def _asked(
 
 
 def _session_s(
-    model: Architecture | None, entries: list[dict[str, Any]], protocol: dict[str, Any]
+    model: Architecture | None,
+    entries: list[dict[str, Any]],
+    protocol: dict[str, Any],
+    learned: Mapping[tuple[str, str], float],
 ) -> float | None:
-    """How long a session may take, s; None where it cannot be said. `entries` are those of
-    quantization, engine, hardware and workload.
+    """How long a session may take, s; None where it cannot be said.
+
+    Parameters
+    ----------
+    entries
+        those of quantization, engine, hardware and workload.
+    learned
+        engine and kernel -> how many times as long as by default runs take.
     """
     quantization, engine, hardware, workload = entries
     window = duration_s(workload)
     if window is not None:
         return BESIDE_S + window
-    boards = matching(hardware["gpu"], hardware.get("gpu_memory_gb")) if "gpu" in hardware else []
-    if model is None or not boards or hardware["device"] != "cuda":
+    boards = _boards(hardware)
+    if model is None or not boards:
         return None
     slowest = min(boards, key=lambda board: board.bandwidth)
-    form = format_of(quantization, engine, slowest)
-    if form is None:
+    form, name = format_of(quantization, engine, slowest), method_name("engine", engine)
+    if form is None or (slowest is ANY_CPU and (name, form.kernel) not in learned):
         return None
-    machine = Machine(slowest, method_name("engine", engine), hardware.get("gpus", 1))
-    factors = {
-        name: prior.mean for name, prior in priors(machine.engine, "", form.kernel, slowest).items()
-    }
+    machine = Machine(slowest, name, hardware.get("gpus", 1))
+    factors = {key: prior.mean for key, prior in priors(name, "", form.kernel, slowest).items()}
+    slower = SLOWER_EXPERTS if model.experts or model.state_bytes else SLOWER
+    slower *= learned.get((name, form.kernel), 1.0)
     runs = [
-        SLOWER * predict(work, model, form, machine, factors).seconds
+        slower * predict(work, model, form, machine, factors).seconds
         for work in _points(workload, at_once(engine))
     ]
     windows = min(WINDOWS, protocol["max_windows"]) * (2 if protocol["phases"] else 1)
     measured = sum(windows * (protocol["min_seconds"] + run) for run in runs)
     idle = 3 * protocol["idle_seconds"]
     return BESIDE_S + weights_bytes(model, form) / LOAD_BYTES_PER_S + idle + measured
+
+
+def _boards(hardware: Mapping[str, Any]) -> list[Device]:
+    """Those that a hardware entry may mean; of a CPU one of which nothing is known."""
+    if hardware["device"] != "cuda":
+        return [ANY_CPU]
+    return matching(hardware["gpu"], hardware.get("gpu_memory_gb")) if "gpu" in hardware else []
 
 
 def _points(workload: dict[str, Any], most: int) -> list[Workload]:
