@@ -242,10 +242,10 @@ def test_judgments_that_are_not_there_are_missing(row):
     [
         (
             {"agreement": [0.0, 0.2], "first_preferred": [0.9, 0.9], "unreadable": [0, 0.5]},
-            "umpire. What energy they took is not known. 25% of its replies have no verdict and are "
-            "left out. With the answers swapped it names the same winner, or both times none, for "
-            "10% of the questions (0% to 20% by configuration). Of its winners 90% stood first. For "
-            "most the order decides, so that win rates say little.",
+            "umpire. What energy they took is not known. 25% of its replies have no verdict and "
+            "are left out. With the answers swapped it names the same winner, or both times none, "
+            "for 10% of the questions (0% to 20% by configuration). Of its winners 90% stood "
+            "first. For most the order decides, so that win rates say little.",
         ),
         (
             {"agreement": [0.8], "first_preferred": [0.5], "unreadable": [0]},

@@ -142,15 +142,14 @@ def _agreement(task: str, quality: xr.Dataset) -> list[str]:
     """How far verdicts of both orders agree: the mean over configurations, and the range; and what
     that is worth.
     """
-    shares, first = (
-        _known(f"{task}.{name}", quality) for name in ("agreement", "first_preferred")
-    )
+    shares, first = (_known(f"{task}.{name}", quality) for name in ("agreement", "first_preferred"))
     if not shares.size:
         return []
-    several = f" ({shares.min():.0%} to {shares.max():.0%} by configuration)"
+    low, high = f"{shares.min():.0%}", f"{shares.max():.0%}"
+    several = f" ({low} to {high} by configuration)" if low != high else ""
     told = [
         "With the answers swapped it names the same winner, or both times none, for "
-        f"{shares.mean():.0%} of the questions{several if shares.size > 1 else ''}."
+        f"{shares.mean():.0%} of the questions{several}."
     ]
     if first.size:
         told.append(f"Of its winners {first.mean():.0%} stood first.")

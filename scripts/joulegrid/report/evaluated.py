@@ -25,7 +25,7 @@ def signatures(tree: xr.DataTree) -> list[tuple[str, str]]:
     return [(metric, "; ".join(map(str, said))) for metric, said in texts.items() if said]
 
 
-def notes(quality: xr.Dataset | xr.DataTree) -> list[tuple[str, str]]:
+def notes(quality: xr.Dataset) -> list[tuple[str, str]]:
     """Configuration and what was counted of its answers, each once."""
     found = quality.notes
     rows = found.transpose(*CONFIGURATION_AXES, "metric")
