@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+import xarray as xr
 
 from joulegrid.analysis import comparison, judging, selected, storage
 from joulegrid.analysis.answer import answer
 from joulegrid.analysis.begin import suggestion
-from joulegrid.report import columns
+from joulegrid.report import columns, evaluated
 from joulegrid.study.grid import CELL_AXES
 
 WIDTH = 100
@@ -46,14 +47,27 @@ def main(folder: Path) -> None:
         print(f"{len(places) - PLACES} more places: {folder / 'ranking.csv'}\n")
     for text in selected.sentences(storage.read_attributes(folder / "study.nc", "/")):
         print(f"{textwrap.fill(text, WIDTH)}\n")
-    judges = (storage.read_group(folder / "study.nc", name) for name in ("judging", "quality"))
-    for text in judging.sentences(*judges):
+    judged, quality = (
+        storage.read_group(folder / "study.nc", name) for name in ("judging", "quality")
+    )
+    for text in judging.sentences(judged, quality):
         print(f"{textwrap.fill(text, WIDTH)}\n")
+    print_scores(quality)
     for text in suggestions(folder / "study.nc", datetime.now(UTC).month):
         print(f"{textwrap.fill(text, WIDTH)}\n")
     named = ", ".join(f"{axis} {attrs[f'baseline_{axis}']}" for axis in compared)
     print(f"against {named}; R = {attrs['weight']:g}·φ + {1 - attrs['weight']:g}·ρ")
     print(f"report:  {folder / 'report.html'}\ndataset: {folder / 'study.nc'}")
+
+
+def print_scores(quality: xr.Dataset) -> None:
+    """What the verdicts of judges come to, by configuration."""
+    for metric in quality.metric.values:
+        if str(metric).endswith(".win_rate"):
+            task = str(metric).rpartition(".")[0]
+            told = evaluated.notes(quality.sel(metric=[metric]))
+            lines = [f"{task}, {name}: {text}" for name, text in told[:ROWS]]
+            print("\n".join(lines) + "\n")
 
 
 def suggestions(path: Path, month: int) -> list[str]:

@@ -188,7 +188,7 @@ def entry(tmp_path):
         {"prompt": "word " * 600, "reference": ["a", "b"]},
         {"prompt": "Say: we all go home.", "reference": "We all go home!"},
     ]
-    return questions.task(tmp_path, *rows, between="\n\n", batch_size=2, chat=True)
+    return questions.task(tmp_path, *rows, between="\n\n", batch_size=2, chat=True, leaked="keep")
 
 
 def texts(found):
@@ -201,6 +201,7 @@ def test_what_is_too_long_or_leaks_is_counted_and_no_answer_is_lost(loaded, entr
         "questions": 3,
         "too_long": 1,
         "leaked": 1,
+        "not_asked": 0,
         "empty": found["counts"]["empty"],
         "cut": found["counts"]["cut"],
     }
@@ -213,6 +214,20 @@ def test_what_is_too_long_or_leaks_is_counted_and_no_answer_is_lost(loaded, entr
     assert scored["value"] == value_of(scored["samples"]) == sum(written) / 2
     with pytest.raises(Unsupported, match="1 of 3 prompts with 12 new tokens are longer"):
         generate(*loaded, {**entry, "too_long": "refuse"}, 0)
+
+
+def test_a_question_with_its_reference_in_the_prompt_is_in_no_mean(loaded, entry):
+    del entry["leaked"]
+    found = generate(*loaded, entry, 0)
+    counts = found["counts"]
+    assert (counts["too_long"], counts["leaked"], counts["not_asked"]) == (1, 1, 1)
+    assert [answer["line"] for answer in found["answers"]] == [1]
+    scored = score({"metric": {"method": "form"}}, found)["metrics"]["tokens"]
+    assert scored["samples"]["weight"] == [1, 0, 0]
+    assert scored["value"] == found["answers"][0]["tokens_written"]
+    # a guide may write what no file shows before
+    with pytest.raises(Unsupported, match=r"1 of 3 prompts hold their own reference, .* line 5"):
+        generate(*loaded, {**entry, "leaked": "refuse"}, 0)
 
 
 def test_answers_do_not_depend_on_the_batch_and_end_where_the_model_ends_them(loaded, entry):

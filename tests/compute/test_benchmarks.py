@@ -7,7 +7,9 @@ import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import lm_eval
 import pytest
 import torch
 from lm_eval.tasks import TaskManager
@@ -53,14 +55,21 @@ ARTICLES = (
 
 @pytest.fixture(scope="module")
 def placed(tmp_path_factory):
-    data, folder = (tmp_path_factory.mktemp(name) for name in ("data", "placed"))
-    for name, rows in DATA.items():
-        (data / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    (data / "wikitext.txt").write_text(ARTICLES, encoding="utf-8")
-    command = [sys.executable, "scripts/place_benchmarks.py", str(data), str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, env={"PYTHONPATH": "scripts"})
+    files = {f"{name}.jsonl": "\n".join(map(json.dumps, rows)) for name, rows in DATA.items()}
+    folder = tmp_path_factory.mktemp("placed")
+    place({**files, "wikitext.txt": ARTICLES}, folder)
     assert not (folder / "arc_challenge.yaml").exists(), "its data are not there"
     return folder
+
+
+def place(files, folder):
+    """Put data, by the names of their files, into a folder as users do."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    for name, content in files.items():
+        (data / name).write_text(content, encoding="utf-8")
+    command = [sys.executable, "scripts/place_benchmarks.py", str(data), str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, env={"PYTHONPATH": "scripts"})
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +149,86 @@ def test_instructions_are_checked_as_lm_eval_does(placed):
             (two_sentences, "Mr. Smith is one. He is two.", True),
         ):
             assert task.process_results(doc, [answer])["prompt_level_strict_acc"] is follows
+
+
+# Where lm-eval's own task lies, a sample as its data set on the hub has it, and as our file has it
+OWN = {
+    "hellaswag": (
+        "hellaswag/hellaswag",
+        {
+            "activity_label": "Baking",
+            "ctx_a": "A man holds [step] a bowl.",
+            "ctx_b": "he",
+            "endings": ["stirs it.", "It [title] flies."],
+            "label": "1",
+        },
+        {
+            "query": "Baking: A man holds a bowl. He",
+            "choices": ["stirs it.", "It. flies."],
+            "gold": 1,
+        },
+    ),
+    "arc_easy": (
+        "arc/arc_easy",
+        {
+            "question": "What is wet?",
+            "choices": {"text": ["sand", "water"], "label": ["A", "B"]},
+            "answerKey": "B",
+        },
+        {"query": "What is wet?", "choices": ["sand", "water"], "gold": 1},
+    ),
+    "openbookqa": (
+        "openbookqa/openbookqa",
+        {
+            "question_stem": "Predators eat",
+            "choices": {"text": ["bunnies", "grass"], "label": ["A", "B"]},
+            "answerKey": "A",
+        },
+        {"query": "Predators eat", "choices": ["bunnies", "grass"], "gold": 0},
+    ),
+    "winogrande": (
+        "winogrande/default",
+        {
+            "sentence": "Ann met Eve and _ left first.",
+            "option1": "Ann",
+            "option2": "Eve",
+            "answer": "2",
+        },
+        DATA["winogrande"][0],
+    ),
+    "mmlu": (
+        "mmlu/default/mmlu_high_school_physics",
+        {"question": " Is it? ", "choices": ["yes", "no", "both", "none"], "answer": 2},
+        DATA["mmlu"][0],
+    ),
+    "ifeval": ("ifeval/ifeval", DATA["ifeval"][1], DATA["ifeval"][1]),
+}
+
+
+@pytest.mark.parametrize("task", OWN)
+def test_what_is_asked_is_what_lm_eval_s_own_task_asks(tmp_path, task):
+    """Prompts and choices, the right one, and of answers how they are written."""
+    name, on_the_hub, here = OWN[task]
+    file = tmp_path / "on_the_hub.jsonl"
+    file.write_text(json.dumps(on_the_hub), encoding="utf-8")
+    place({f"{task}.jsonl": json.dumps(here)}, tmp_path / "placed")
+    elsewhere = ("dataset_name", "training_split", "validation_split", "fewshot_split")
+    own = {
+        "include": str(Path(lm_eval.__file__).parent / f"tasks/{name}.yaml"),
+        "task": "own",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(file)}},
+        "test_split": "test",
+        **dict.fromkeys(elsewhere),
+    }
+    (tmp_path / "placed/own.yaml").write_text(json.dumps(own), encoding="utf-8")
+    manager = TaskManager(include_path=str(tmp_path / "placed"), include_defaults=False)
+    with splitter():
+        found = manager.load([task, "own"])["tasks"]
+        assert requests_of(found[task]) == requests_of(found["own"])
+
+
+def requests_of(task):
+    """What a model is asked for each sample, and which answer is right."""
+    task.build_all_requests()
+    return [(each.request_type, each.args, task.doc_to_target(each.doc)) for each in task.instances]

@@ -11,7 +11,7 @@ from joulegrid.errors import InputError
 from joulegrid.study import study
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
-from joulegrid.texts.questions import Question, parse_questions
+from joulegrid.texts.questions import Question, asked_of, parse_questions
 from joulegrid.texts.templates import fields_of
 
 ENTRY = {"template": "{prompt}", "reference": "reference"}
@@ -90,6 +90,29 @@ def planned(data, /, **changes):
     return {job.path for job in jobs if job.kind in ("texts", "scores")}
 
 
+def test_data_whose_references_stand_in_the_prompts_end_the_plan(study_data):
+    """In a template that holds the reference they do in every line."""
+    shown = {"template": "{question} {reference}"}
+    with pytest.raises(InputError, match=r"data: 31 of 31 prompts hold their own .* line 1; mend"):
+        planned(study_data, **shown)
+    assert planned(study_data, **shown, leaked="keep")
+    with pytest.raises(InputError, match="leaked: got 'refused'"):
+        planned(study_data, leaked="refused")
+
+
+@pytest.mark.parametrize(
+    ("policy", "lines"), [(None, [1, 3]), ("keep", [1, 2, 3]), ("refuse", None)]
+)
+def test_a_question_that_holds_its_reference_is_not_asked(policy, lines):
+    prompts = ["What is it?", "It is a box. What is it?", "Why?"]
+    found = [Question(n, text, ("It is a box",)) for n, text in enumerate(prompts, start=1)]
+    if lines is None:
+        with pytest.raises(InputError, match=r"1 of 3 prompts hold their own .* line 2; .*: keep"):
+            asked_of(found, policy)
+    else:
+        assert [question.line for question in asked_of(found, policy)] == lines
+
+
 @pytest.mark.parametrize(
     ("changes", "anew"),
     [
@@ -138,4 +161,6 @@ def test_metrics_that_are_no_quality_count_where_they_are_named(study_data):
 def test_what_was_counted_is_said_in_words():
     assert Counts(10, 0, 0, 0, 0).notes == ""
     notes = Counts(10, 2, 1, 0, 10).notes
-    assert notes.startswith("of 10 questions 2 longer than the context and left out, 1 with a ref")
+    assert notes.startswith("of 10 questions 2 longer than the context and left out, 1 with their")
+    notes = Counts(10, 0, 3, 0, 0, not_asked=3).notes
+    assert notes == "of 10 questions 3 with their reference in the prompt and left out"

@@ -426,6 +426,12 @@ def test_a_prompts_file_of_something_else_is_named(study_data, study_file, tmp_p
         study.load([study_file(study_data)])
 
 
+def test_a_file_elsewhere_that_is_not_there_is_named_alone(study_data, study_file):
+    study_data["workload"]["questions"]["prompts"] = "/nowhere/mine.jsonl"
+    with pytest.raises(InputError, match=r"prompts: no such file '/nowhere/mine\.jsonl'$"):
+        study.load([study_file(study_data)])
+
+
 def test_files_outside_the_repository_are_allowed_and_marked(study_data, study_file, tmp_path):
     (tmp_path / "text.txt").write_text("some words of a text " * 200)
     study_data["quality"]["text"]["text"] = str(tmp_path / "text.txt")

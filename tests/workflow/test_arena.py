@@ -102,6 +102,9 @@ def test_what_a_guide_and_a_judge_took_stands_beside_and_in_no_energy_of_a_cell(
     assert "(estimated) in 6 s for them, 1.5 J each" in said
     assert "far: 12 replies of umpire. What energy they took is not known." in said
     assert "With the answers swapped it names the same winner, or both times none, for 100%" in said
+    assert "for 100% of the questions. Of its winners 50% stood first." in said
+    rate = "win rate 0.0, 95 % interval 0.0 to 0.0; both orders agree on 100%"
+    assert f"far, nf4: 3 of 4 questions judged in both orders; {rate}" in said
     page = (place / "results/studies/small/report.html").read_text(encoding="utf-8")
     assert 'class="judge">arena: 18 replies of umpire.' in page
     row = r'<td>nf4</td><td>guided</td><td class="n">3</td><td class="n">50.0</td>'

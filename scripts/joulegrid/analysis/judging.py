@@ -123,26 +123,44 @@ def _sentences(task: str, one: xr.Dataset, quality: xr.Dataset) -> list[str]:
         )
     if one.price.notnull().any():
         told.append(f"They cost {float(one.price.sum()):.3g} USD.")
-    return [*told, *_agreement(f"{task}.agreement", quality)]
+    return [*told, *_unreadable(task, quality), *_agreement(task, quality)]
 
 
 def _of(some: int, replies: int) -> str:
     return "them" if some == replies else f"{some} of them"
 
 
-def _agreement(metric: str, quality: xr.Dataset) -> list[str]:
-    """How far verdicts of both orders agree: the mean over configurations, and the range."""
-    if metric not in quality.metric.values:
+def _unreadable(task: str, quality: xr.Dataset) -> list[str]:
+    """The share of replies that say nothing, which no score holds."""
+    shares = _known(f"{task}.unreadable", quality)
+    if not shares.any():
         return []
-    found: Any = quality.quality.sel(metric=metric)
-    known = found.values[np.isfinite(found.values)]
-    if not known.size:
+    return [f"{shares.mean():.0%} of its replies have no verdict and are left out."]
+
+
+def _agreement(task: str, quality: xr.Dataset) -> list[str]:
+    """How far verdicts of both orders agree: the mean over configurations, and the range; and what
+    that is worth.
+    """
+    shares, first = (_known(f"{task}.{name}", quality) for name in ("agreement", "first_preferred"))
+    if not shares.size:
         return []
-    several = f" ({known.min():.0%} to {known.max():.0%} by configuration)"
+    low, high = f"{shares.min():.0%}", f"{shares.max():.0%}"
+    several = f" ({low} to {high} by configuration)" if low != high else ""
     told = [
         "With the answers swapped it names the same winner, or both times none, for "
-        f"{known.mean():.0%} of the questions{several if known.size > 1 else ''}."
+        f"{shares.mean():.0%} of the questions{several}."
     ]
-    if known.mean() < MAJORITY:
+    if first.size:
+        told.append(f"Of its winners {first.mean():.0%} stood first.")
+    if shares.mean() < MAJORITY:
         told.append("For most the order decides, so that win rates say little.")
     return told
+
+
+def _known(metric: str, quality: xr.Dataset) -> np.ndarray:
+    """The values of a metric that there are, over all configurations."""
+    if metric not in quality.metric.values:
+        return np.zeros(0)
+    values: np.ndarray = quality.quality.sel(metric=metric).values
+    return values[np.isfinite(values)]

@@ -103,7 +103,7 @@ def _notes(record: Judgments, verdicts: Verdicts, won: arena.Score) -> str:
     """What a reader must know of the score, in words."""
     told = [f"{verdicts.readable.sum()} of {len(record.lines)} questions judged in both orders"]
     if math.isfinite(won.low):
-        told.append(f"95 % interval {won.low:.1f} to {won.high:.1f}")
+        told.append(f"win rate {won.value:.1f}, 95 % interval {won.low:.1f} to {won.high:.1f}")
     if verdicts.unreadable:
         told.append(f"replies without a verdict, left out: {verdicts.unreadable}")
     if math.isfinite(verdicts.agreement()):

@@ -9,7 +9,7 @@ from joulegrid.engines import Completion, Engine, Report, Request
 from joulegrid.errors import Unsupported
 from joulegrid.jobs.implementation import implementation
 from joulegrid.jobs.run import say
-from joulegrid.quality.generation import told
+from joulegrid.quality.generation import fair, told
 from joulegrid.records import Spec
 from joulegrid.texts.questions import Question, questions_in
 
@@ -20,14 +20,16 @@ def answer_questions(spec: Spec, weights: Path, hardware: dict[str, Any]) -> dic
     Raises
     ------
     Unsupported
-        where a question is too long and the task refuses such, or all are; and as the engine does.
+        where a question is too long and the task refuses such, or all are; as the engine does; see
+        `generation.fair`.
     """
     task, entry = spec["quality"], spec["engine"]
     load = implementation("engines", entry["method"]).load
     engine = load(weights, spec["quantization"], hardware, entry)
     say(f"loaded: {engine.describe()}")
     questions = questions_in(task["data"], task)
-    asked = [Request(q.prompt, task["new_tokens"], task["chat"], stops=True) for q in questions]
+    chosen = fair(questions, task)
+    asked = [Request(q.prompt, task["new_tokens"], task["chat"], stops=True) for q in chosen]
     done = count(1)
 
     def report(found: Mapping[int, Completion]) -> None:
@@ -37,12 +39,12 @@ def answer_questions(spec: Spec, weights: Path, hardware: dict[str, Any]) -> dic
     found = _answered(engine, asked, report, task["too_long"] == "refuse")
     answers = [
         _answer(question, completion, task["new_tokens"])
-        for question, completion in zip(questions, found, strict=True)
+        for question, completion in zip(chosen, found, strict=True)
         if isinstance(completion, Completion)
     ]
     if not answers:
         raise Unsupported(f"none of {len(asked)} prompts can be answered: {found[0]}")
-    return told(questions, answers)
+    return told(questions, answers, task)
 
 
 def _answered(

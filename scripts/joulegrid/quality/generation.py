@@ -8,10 +8,10 @@ import torch
 from transformers import GenerationConfig
 
 from joulegrid.engines.prompts import encoder
-from joulegrid.errors import Unsupported
+from joulegrid.errors import InputError, Unsupported
 from joulegrid.jobs.run import say
 from joulegrid.models.context import context_of
-from joulegrid.texts.questions import Question, questions_in
+from joulegrid.texts.questions import Question, asked_of, questions_in
 
 
 def generate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, Any]:
@@ -20,18 +20,18 @@ def generate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, An
 
     Returns
     -------
-    `answers`, one for each question that fits into the model's context, and `counts` of what a
-    reader must know of them.
+    `answers`, one for each question that is asked and fits into the model's context, and `counts`
+    of what a reader must know of them.
 
     Raises
     ------
     Unsupported
-        where a question is too long and the task refuses such, or all are.
+        where a question is too long and the task refuses such, or all are; see `fair`.
     """
     torch.manual_seed(seed)
     questions = questions_in(entry["data"], entry)
     encode = encoder(tokenizer, entry["chat"])
-    asked = [(question, encode(question.prompt)) for question in questions]
+    asked = [(question, encode(question.prompt)) for question in fair(questions, entry)]
     context = context_of(model.config)
     fitting = [
         each for each in asked if not context or len(each[1]) + entry["new_tokens"] <= context
@@ -47,15 +47,35 @@ def generate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, An
     for batch in _batches(fitting, entry["batch_size"]):
         answers += _answers(model, tokenizer, batch, ends, entry)
         say(f"generation: {len(answers)}/{len(fitting)} answers")
-    return told(questions, answers)
+    return told(questions, answers, entry)
 
 
-def told(questions: Sequence[Question], answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What a record says of the answers to some questions; those that have none were too long."""
+def fair(questions: Sequence[Question], entry: dict) -> list[Question]:
+    """The questions that are asked, see `asked_of`.
+
+    Raises
+    ------
+    Unsupported
+        where there are none: a guide wrote all references, what files hold is known before.
+    """
+    try:
+        return asked_of(questions, entry.get("leaked"))
+    except InputError as error:
+        raise Unsupported(str(error)) from None
+
+
+def told(
+    questions: Sequence[Question], answers: Sequence[dict[str, Any]], entry: dict
+) -> dict[str, Any]:
+    """What a record says of the answers to some questions; those that are asked and have none were
+    too long.
+    """
+    asked, leaked = len(fair(questions, entry)), sum(question.leaks for question in questions)
     counts = {
         "questions": len(questions),
-        "too_long": len(questions) - len(answers),
-        "leaked": sum(question.leaks for question in questions),
+        "too_long": asked - len(answers),
+        "leaked": leaked,
+        "not_asked": len(questions) - asked,
         "empty": sum(not answer["text"].strip() for answer in answers),
         "cut": sum(not answer["ended"] for answer in answers),
     }

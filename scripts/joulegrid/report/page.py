@@ -113,7 +113,7 @@ def render(
         speeds=steadiness.speeds(energy),
         warnings=steadiness.warnings(energy),
         signatures=evaluated.signatures(tree),
-        notes=evaluated.notes(tree),
+        notes=evaluated.notes(tree["quality"].to_dataset()),
         failed=failed.without_result(tree),
         answered=evaluated.answered(tree),
         judged=evaluated.judged(tree),

@@ -63,7 +63,8 @@ def reference(kind: str, name: str) -> dict[str, Any]:
     if not there:
         thing = "folder" if kind in ("folder", "model") else "file"
         near = sorted(str(p.relative_to(ROOT)) for p in path.parent.glob("*") if _inside(p.parent))
-        raise InputError(f"no such {thing} {name!r}; {nearest(name, near)}")
+        hint = f"; {nearest(name, near)}" if near else ""  # elsewhere, names are nobody's business
+        raise InputError(f"no such {thing} {name!r}{hint}")
     found: dict[str, Any] = {"path": name, "sha256": _HASHES[kind](path, name)}
     return found if _inside(path) else {**found, "outside": True}
 

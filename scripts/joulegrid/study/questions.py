@@ -12,7 +12,7 @@ from joulegrid.study.methods import GENERATION, tasks_of
 from joulegrid.study.validation import nearest
 from joulegrid.texts.files import decode
 from joulegrid.texts.guided import FIELD, guided
-from joulegrid.texts.questions import parse_lines, parse_questions
+from joulegrid.texts.questions import asked_of, parse_lines, parse_questions
 from joulegrid.texts.templates import fields_of
 
 # Metrics that need no reference
@@ -55,7 +55,7 @@ def _template(task: dict[str, Any]) -> list[str]:
         hint = nearest(task["reference"], columns)
         return [f"reference: no column {task['reference']!r}, and {needed[0]} needs one; {hint}"]
     try:
-        parse_questions(text, task["data"], task)
+        asked_of(parse_questions(text, task["data"], task), task.get("leaked"))
     except InputError as error:
         return [f"data: {error}"]
     return []

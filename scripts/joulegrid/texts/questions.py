@@ -16,6 +16,8 @@ from joulegrid.texts.templates import fields_of, filled
 
 # Words that a reference needs for its presence in a prompt to say anything
 TELLING = 3
+# What becomes of questions whose reference stands in their prompt; left out: they are not asked
+KEEP, REFUSE = "keep", "refuse"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,31 @@ def parse_questions(text: str, name: str, entry: Mapping[str, Any]) -> list[Ques
         references = _references(row[right], right, at) if answered else ()
         found.append(Question(number, prompt, references))
     return found
+
+
+def asked_of(questions: Sequence[Question], policy: str | None) -> list[Question]:
+    """The questions that are asked: without those whose prompt holds their reference, which would
+    count as right whatever the model knows.
+
+    Parameters
+    ----------
+    policy
+        `KEEP` asks them all the same, `REFUSE` is for data that must have none.
+
+    Raises
+    ------
+    InputError
+        where there are some and the policy refuses them, or no other is left.
+    """
+    leaking = [question.line for question in questions if question.leaks]
+    if not leaking or policy == KEEP:
+        return [*questions]
+    if policy == REFUSE or len(leaking) == len(questions):
+        raise InputError(
+            f"{len(leaking)} of {len(questions)} prompts hold their own reference, the first in "
+            f"line {leaking[0]}; mend the template or the data, or say leaked: {KEEP}"
+        )
+    return [question for question in questions if not question.leaks]
 
 
 def parse_lines(text: str, name: str) -> list[tuple[int, dict[str, Any]]]:

@@ -34,7 +34,9 @@ class Metric(Struct):
 
 
 class Counts(Struct):
-    """What a reader must know of the answers to the questions of a task."""
+    """What a reader must know of the answers to the questions of a task; `not_asked`: how many of
+    the `leaked` ones are in no mean.
+    """
 
     questions: Count
     too_long: int
@@ -42,13 +44,15 @@ class Counts(Struct):
     empty: int
     cut: int
     unguided: int = 0
+    not_asked: int = 0
 
     @property
     def notes(self) -> str:
         """What is worth saying, in words; empty where nothing is."""
         told = {
             "longer than the context and left out": self.too_long,
-            "with a reference in the prompt": self.leaked,
+            "with their reference in the prompt and left out": self.not_asked,
+            "with their reference in the prompt": self.leaked - self.not_asked,
             "answered with nothing": self.empty,
             "cut at the most new tokens": self.cut,
             "without a text of the guide": self.unguided,
