@@ -10,6 +10,7 @@ import xarray as xr
 
 import shift_savings
 from joulegrid.analysis import begin, carbon, footprint, intensity
+from joulegrid.analysis.concluded import GRID
 from joulegrid.errors import InputError
 from joulegrid.study import embodied, sites
 from joulegrid.study import zones as zones_of
@@ -182,6 +183,8 @@ def test_a_zone_with_a_series_takes_its_mean_and_tells_the_hours(tmp_path):
     assert found["X"]["basis"] == "direct"
     assert grid.profile.dims == ("zone", "month", "hour")
     assert grid.start_intensity.sel(zone="X", job_hours=1, slack_hours=24, start="now") > 11
+    told = {name: variable.attrs for name, variable in grid.data_vars.items()}
+    assert told == {name: variable.attrs for name, variable in GRID.items()}
 
 
 def test_old_figures_are_said():

@@ -131,8 +131,10 @@ def with_series(
     if not parts:
         return found, xr.Dataset()
     grid = xr.concat(parts, "zone").assign(hourly_ratio=ratios(known))
-    described = grid.map(lambda v: v.assign_attrs(GRID[str(v.name)].attrs))
-    return found, described.assign_attrs(time_zone=time_zone or "")
+    # not `map`, which gives each variable back the attributes that it had
+    for name, variable in grid.items():
+        variable.attrs = GRID[str(name)].attrs
+    return found, grid.assign_attrs(time_zone=time_zone or "")
 
 
 def starts(series: xr.DataArray) -> xr.DataArray:
