@@ -298,6 +298,7 @@ NOT_REACHED = {
             "joulegrid.planning.memory",
             "joulegrid.planning.open_cells",
             "joulegrid.planning.outlook",
+            "joulegrid.planning.own",
             "joulegrid.planning.pilot",
             "joulegrid.planning.places",
             "joulegrid.planning.plan",

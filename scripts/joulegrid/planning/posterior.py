@@ -7,30 +7,43 @@ and joules, the fit minimizes
     Σ ((y − f(θ)) / σ)² + Σ ((θ − θ₀) / s)²
 
 by Levenberg–Marquardt (Moré 1978; scipy's `least_squares`), and the inverse of JᵀJ at its end is
-the covariance of θ (Laplace's approximation). σ is what remains between rows of one laboratory when
-everything is fitted. One row therefore moves the factors that explain it, each as far as its spread
-allows, and can do no harm to what it says nothing of.
+the covariance of θ (Laplace's approximation). One row therefore moves the factors that explain it,
+each as far as its spread allows, and can do no harm to what it says nothing of.
+
+Beside the factors that all share, a model has some of its own (own.py): they are parameters of the
+fit at every measured point. σ is what remains.
 
 Rows of one site, version of an engine and kernel are fitted together, and used for these alone:
 factors fitted at one laboratory predict another one worse than the defaults do (docs/planning.md).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.linalg import block_diag
 from scipy.optimize import least_squares
 
+from joulegrid.planning import own
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.factors import priors
 from joulegrid.planning.formats import Format
-from joulegrid.planning.prediction import Machine, Prediction, Workload, predict
+from joulegrid.planning.own import Floats, Own, Point, Told
+from joulegrid.planning.prediction import (
+    Machine,
+    Prediction,
+    Workload,
+    looked_back_on,
+    predict,
+)
 
-# What remains of seconds and joules within a laboratory, as standard deviations of logarithms
-NOISE = {"dense": (0.15, 0.12), "experts": (0.20, 0.25), "hybrid": (0.20, 0.25)}
+# What remains of seconds and joules when all factors are known: σ of logarithms
+NOISE = {"dense": (0.06, 0.06), "experts": (0.09, 0.08), "hybrid": (0.09, 0.08)}
 STEP = 1e-4  # of the logarithm of a factor, for derivatives
+NO_MORE = (0.0, 0.0)
+NOWHERE = Own()
 
 
 class Case(NamedTuple):
@@ -40,6 +53,12 @@ class Case(NamedTuple):
     model: Architecture
     form: Format
     machine: Machine
+
+    @property
+    def point(self) -> Point:
+        """Where its own factors are."""
+        places = self.work.at_once, looked_back_on(self.work)
+        return Point(self.model, self.machine, *np.log(places).tolist())
 
 
 class Row(NamedTuple):
@@ -59,26 +78,30 @@ class Belief:
     names
         of the factors.
     log
-        means of their logarithms, in the order of `names`.
+        means of their logarithms, in the order of `names`; behind them, at each point of `own`,
+        how slow the model is and how much it draws.
     covariance
         of the logarithms.
     rows
         how many measured rows it rests on; 0: the defaults.
+    own
+        where rows were measured.
     off
         by which share seconds and joules are off of each measured cell where the others predict it,
         the median; None where that is not known.
     """
 
     names: tuple[str, ...]
-    log: NDArray[np.float64]
-    covariance: NDArray[np.float64]
+    log: Floats
+    covariance: Floats
     rows: int = 0
+    own: Own = NOWHERE
     off: tuple[float | None, float | None] = (None, None)
 
     @property
     def factors(self) -> dict[str, float]:
-        """The median of every factor."""
-        return dict(zip(self.names, np.exp(self.log).tolist(), strict=True))
+        """The median of every factor that all share."""
+        return dict(zip(self.names, np.exp(self.log[: len(self.names)]).tolist(), strict=True))
 
 
 def defaults(machine: Machine, kernel: str) -> Belief:
@@ -89,43 +112,89 @@ def defaults(machine: Machine, kernel: str) -> Belief:
     return Belief(tuple(known), np.log(means), np.diag(spreads**2))
 
 
-def expected(case: Case, belief: Belief) -> Prediction:
-    """The prediction with the medians of the factors."""
-    return predict(*case, belief.factors)
+def own_of(case: Case, belief: Belief) -> Told:
+    """What measured points tell of the own factors of a case."""
+    return belief.own.told(case.point)
+
+
+def expected(
+    case: Case, belief: Belief, told: Told | None = None, beyond: tuple[float, float] = NO_MORE
+) -> Prediction:
+    """The prediction with the medians of the factors.
+
+    Parameters
+    ----------
+    told
+        `own_of` the case, where that is known already.
+    beyond
+        logarithms: how much slower the model is than that, and how much more it draws.
+    """
+    places, weights, _ = told or own_of(case, belief)
+    first = len(belief.names)
+    slow, draw = (
+        math.exp(more + sum(weights * belief.log[[first + 2 * place + i for place in places]]))
+        for i, more in enumerate(beyond)
+    )
+    factors = belief.factors
+    said = predict(*case, {**factors, "slowness": slow * factors["slowness"]})
+    return said._replace(joules=draw * said.joules)
 
 
 def noise(model: Architecture) -> tuple[float, float]:
     """What remains of seconds and joules when the factors are known (σ of logarithms)."""
-    kind = "experts" if model.experts else "hybrid" if model.state_bytes else "dense"
-    return NOISE[kind]
+    return NOISE[own.kind(model)]
 
 
-def slopes(case: Case, belief: Belief) -> NDArray[np.float64]:
+def with_own(belief: Belief, cases: Iterable[Case]) -> Belief:
+    """The defaults, and the own factors of some cases of which nothing was measured."""
+    points = own.at_points(case.point for case in cases)
+    return replace(
+        belief,
+        log=np.concatenate([belief.log, np.zeros(2 * len(points.points))]),
+        covariance=block_diag(belief.covariance, points.covariance),
+        own=points,
+    )
+
+
+def slopes(case: Case, belief: Belief) -> Floats:
     """Derivatives of log seconds and log joules by the logarithms of the factors, 2 × factors."""
-    return _derivatives(case, belief.names, belief.log)
+    found, told, shared = np.zeros((2, len(belief.log))), own_of(case, belief), len(belief.names)
+    middle = _logs(case, belief, told)
+    for place in range(shared):
+        moved = belief.log.copy()
+        moved[place] += STEP
+        found[:, place] = (_logs(case, replace(belief, log=moved), told) - middle) / STEP
+    for i, beyond in enumerate(((STEP, 0.0), (0.0, STEP))):
+        by_own = (_logs(case, belief, told, beyond) - middle) / STEP
+        for place, weight in zip(told.places, told.weights, strict=True):
+            found[:, shared + 2 * place + i] = weight * by_own
+    return found
 
 
 def fit(rows: Sequence[Row], before: Belief) -> Belief:
-    """The belief after some rows of one site, version of an engine and kernel.
+    """The belief after some rows of one site, version of an engine and kernel, on the defaults.
 
     Rows without seconds or joules count with what they have. Without any row, `before`.
     """
     if not rows:
         return before
-    root = np.linalg.cholesky(np.linalg.inv(before.covariance)).T
+    start = with_own(before, [row.case for row in rows])
+    root = np.linalg.cholesky(np.linalg.inv(start.covariance)).T
 
-    def residuals(log: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.concatenate([_misfits(rows, before.names, log), root @ (log - before.log)])
+    def residuals(log: Floats) -> Floats:
+        misfits = np.concatenate(_misfits(rows, replace(start, log=log)))
+        return np.concatenate([misfits, root @ (log - start.log)])
 
-    def jacobian(log: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.concatenate([-_sensitivities(rows, before.names, log), root])
+    def jacobian(log: Floats) -> Floats:
+        pulls = np.concatenate(_sensitivities(rows, replace(start, log=log)))
+        return np.concatenate([-pulls, root])
 
-    found = least_squares(residuals, before.log, jacobian, method="lm", x_scale="jac")
+    found = least_squares(residuals, start.log, jacobian, method="lm", x_scale="jac")
     covariance = np.linalg.inv(found.jac.T @ found.jac)
-    return Belief(before.names, found.x, covariance, before.rows + len(rows))
+    return replace(start, log=found.x, covariance=covariance, rows=before.rows + len(rows))
 
 
-def leave_one_out(parts: Sequence[Sequence[Row]], belief: Belief) -> NDArray[np.float64]:
+def leave_one_out(parts: Sequence[Sequence[Row]], belief: Belief) -> Floats:
     """What rows would have been predicted to be without those of their own part: measured over
     predicted seconds and joules, rows × 2, NaN where not measured.
 
@@ -133,10 +202,10 @@ def leave_one_out(parts: Sequence[Sequence[Row]], belief: Belief) -> NDArray[np.
     in a linear model, where that is exact (Cook 1977, *Detection of influential observation in
     linear regression*).
     """
-    found: list[NDArray[np.float64]] = [np.empty((0, 2))]
+    found: list[Floats] = [np.empty((0, 2))]
     for rows in parts:
-        misfits = _misfits(rows, belief.names, belief.log)
-        pulls = _sensitivities(rows, belief.names, belief.log)
+        misfits = np.concatenate(_misfits(rows, belief))
+        pulls = np.concatenate(_sensitivities(rows, belief))
         leverage = pulls @ belief.covariance @ pulls.T
         there = np.array([_measured(row) for row in rows])
         sigmas = np.array([noise(row.case.model) for row in rows])[there]
@@ -150,48 +219,27 @@ def _measured(row: Row) -> list[bool]:
     return [row.seconds is not None, row.joules is not None]
 
 
-def _ratios(row: Row, said: Prediction) -> list[float]:
-    return [
-        np.nan if measured is None else measured / predicted
-        for measured, predicted in ((row.seconds, said.seconds), (row.joules, said.joules))
-    ]
-
-
-def _misfits(
-    rows: Sequence[Row], names: tuple[str, ...], log: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(log measured − log predicted) / σ of everything that was measured."""
-    factors = dict(zip(names, np.exp(log).tolist(), strict=True))
-    found = [
-        np.log(_ratios(row, predict(*row.case, factors))) / noise(row.case.model) for row in rows
-    ]
-    flat = np.concatenate(found)
-    return flat[~np.isnan(flat)]
-
-
-def _sensitivities(
-    rows: Sequence[Row], names: tuple[str, ...], log: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Derivatives of what `_misfits` subtracts, by the logarithms of the factors."""
+def _misfits(rows: Sequence[Row], belief: Belief) -> list[Floats]:
+    """(log measured − log predicted) / σ of what was measured, row by row."""
     found = []
     for row in rows:
-        slope = _derivatives(row.case, names, log) / np.array(noise(row.case.model))[:, None]
-        found.append(slope[_measured(row)])
-    return np.concatenate(found)
+        there = _measured(row)
+        values = np.log([value for value in row[1:] if value is not None])
+        said, sigma = _logs(row.case, belief)[there], np.array(noise(row.case.model))[there]
+        found.append((values - said) / sigma)
+    return found
 
 
-def _derivatives(
-    case: Case, names: tuple[str, ...], log: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    middle = _logs(case, names, log)
-    columns = []
-    for i in range(len(names)):
-        moved = log.copy()
-        moved[i] += STEP
-        columns.append((_logs(case, names, moved) - middle) / STEP)
-    return np.stack(columns, axis=1)
+def _sensitivities(rows: Sequence[Row], belief: Belief) -> list[Floats]:
+    """Derivatives of what `_misfits` subtracts, by the logarithms of the factors."""
+    return [
+        (slopes(row.case, belief) / np.array(noise(row.case.model))[:, None])[_measured(row)]
+        for row in rows
+    ]
 
 
-def _logs(case: Case, names: tuple[str, ...], log: NDArray[np.float64]) -> NDArray[np.float64]:
-    said = predict(*case, dict(zip(names, np.exp(log).tolist(), strict=True)))
+def _logs(
+    case: Case, belief: Belief, told: Told | None = None, beyond: tuple[float, float] = NO_MORE
+) -> Floats:
+    said = expected(case, belief, told, beyond)
     return np.log([said.seconds, said.joules])

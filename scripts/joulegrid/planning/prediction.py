@@ -129,13 +129,17 @@ def decode_step(
     work: Workload, model: Architecture, form: Format, machine: Machine, factors: Factors
 ) -> Phase:
     """One token for every request in flight."""
-    batch = work.at_once
-    length = work.tokens_in + work.tokens_out * (1 + work.spread**2) / 2
+    batch, length = work.at_once, looked_back_on(work)
     load = _load(batch, batch * cache_bytes(model, length), length, model, form, factors)
     gpu_s = _gpu_seconds(load, form, machine, factors)
     gpu_s += all_reduces(model, batch, machine, factors)
     seconds = _with_host(gpu_s, batch, model, machine, factors) * factors["slowness"]
     return Phase(seconds, watts(load, seconds, form, machine, factors))
+
+
+def looked_back_on(work: Workload) -> float:
+    """Tokens of the mean request in flight that are there already."""
+    return work.tokens_in + work.tokens_out * (1 + work.spread**2) / 2
 
 
 def prefill(

@@ -1,5 +1,6 @@
 """How far a prediction may be off: 80 % ranges, of one cell and of many together."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -8,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from joulegrid.planning.posterior import Belief, Case, expected, noise
+from joulegrid.planning.own import Floats, Told
+from joulegrid.planning.own import spread as spread_of_own
+from joulegrid.planning.posterior import Belief, Case, expected, noise, own_of
 
 COVERED = 0.8
 QUANTILE = float(ndtri((1 + COVERED) / 2))  # 1.28
@@ -32,7 +35,8 @@ class Forecast:
         medians; joules of the GPUs.
     moved
         the same with the factors moved along each direction of what is not known of them, by its
-        10 % and its 90 % quantile: 2 × directions × (seconds, joules).
+        10 % and its 90 % quantile: 2 × directions × (seconds, joules). The last two are of what
+        measured points leave of the model's own factors.
     noise
         σ of what is left of the logarithms of both when the factors are known.
     belief
@@ -54,13 +58,21 @@ class Forecast:
 
 def forecast(case: Case, belief: Belief) -> Forecast:
     """What a case is expected to take, and how sure that is."""
-    said = expected(case, belief)
+    told, shared = own_of(case, belief), len(belief.names)
+    said = expected(case, belief, told)
+    still = said.seconds, said.joules
+    own = [shared + 2 * place + which for place in told.places for which in range(2)]
+    concerned = [*range(shared), *own]  # points of other models change nothing
     directions = np.linalg.cholesky(belief.covariance).T
-    moved = [
-        [_at(case, belief, sign * QUANTILE * direction) for direction in directions]
-        for sign in (-1, 1)
-    ]
-    return Forecast(said.seconds, said.joules, np.array(moved), noise(case.model), belief)
+    alone = math.sqrt(told.left) * np.diag(spread_of_own(case.model))
+    moved = []
+    for sign in (-QUANTILE, QUANTILE):
+        known = (
+            _at(case, belief, told, sign * each) if each[concerned].any() else still
+            for each in directions
+        )
+        moved.append([*known, *(_beyond(case, belief, told, sign * each) for each in alone)])
+    return Forecast(*still, np.array(moved), noise(case.model), belief)
 
 
 def seconds(forecasts: Iterable[Forecast]) -> Range:
@@ -73,15 +85,21 @@ def joules(forecasts: Iterable[Forecast]) -> Range:
     return _sum([(f, f.joules) for f in forecasts], 1)
 
 
-def _at(case: Case, belief: Belief, shift: NDArray[np.float64]) -> tuple[float, float]:
-    said = expected(case, replace(belief, log=belief.log + shift))
+def _at(case: Case, belief: Belief, told: Told, shift: Floats) -> tuple[float, float]:
+    said = expected(case, replace(belief, log=belief.log + shift), told)
+    return said.seconds, said.joules
+
+
+def _beyond(case: Case, belief: Belief, told: Told, more: Floats) -> tuple[float, float]:
+    said = expected(case, belief, told, (more[0], more[1]))
     return said.seconds, said.joules
 
 
 def _sum(parts: list[tuple[Forecast, float]], which: int) -> Range:
     """Each direction moves all cases of one belief together; what it does to the logarithm of the
     sum, up and down, adds up in squares with that of the others. What is left when the factors are
-    known is taken as shared by the cases of one belief.
+    known is taken as shared by the cases of one belief, and so is what measured points leave of own
+    factors.
     """
     total = sum(value for _, value in parts)
     if not total:
