@@ -58,8 +58,8 @@ def overhead(run: Run) -> None:
                 shares.append(spent_s / window["seconds"])
         ratios.append(rates[True] / rates[False])
     print(
-        f"meter: its threads take {statistics.median(shares):.3%} of the time of one CPU (median of "
-        f"{PAIRS} windows, at most {max(shares):.3%}): no more can it take from the work"
+        f"meter: its threads take {statistics.median(shares):.3%} of the time of one CPU (median "
+        f"of {PAIRS} windows, at most {max(shares):.3%}): no more can it take from the work"
     )
     drawn = random.Random(SEED)
     medians = [statistics.median(drawn.choices(ratios, k=PAIRS)) for _ in range(DRAWS)]
