@@ -28,9 +28,10 @@ def main(data: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in TASKS.iterdir():
         if path.is_file() and path.suffix not in (".task", ".md"):
-            shutil.copy(path, folder)
+            shutil.copyfile(path, folder / path.name)
     for task, file in found.items():
-        shutil.copy(file, folder / files[task])
+        # not its mode: what is read-only there could not be placed again
+        shutil.copyfile(file, folder / files[task])
         text = task.read_text(encoding="utf-8").replace(PLACE, folder.as_posix())
         (folder / f"{task.stem}.yaml").write_text(text, encoding="utf-8")
         print(f"{task.stem}: {folder / files[task]}")

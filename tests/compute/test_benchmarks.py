@@ -4,6 +4,7 @@ against what is computed by hand.
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -68,8 +69,10 @@ def place(files, folder):
     data.mkdir(parents=True)
     for name, content in files.items():
         (data / name).write_text(content, encoding="utf-8")
+        (data / name).chmod(0o400)
     command = [sys.executable, "scripts/place_benchmarks.py", str(data), str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, env={"PYTHONPATH": "scripts"})
+    assert all(os.stat(folder / name).st_mode & 0o200 for name in files), "to be placed again"
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 """Fine-tuning of the tiny model: epochs that add up, interruptions, merging, bad input."""
 
 import json
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import time
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import ROOT
@@ -231,6 +233,33 @@ def test_a_loss_that_is_no_number_ends_it_and_keeps_the_last_good_epoch(tiny, tm
         assert len(progress.epochs) == 1
         progress.lose()
         assert [epoch["epoch"] for epoch in progress.lost] == [2]
+
+
+def test_a_model_that_computes_no_number_is_not_trained(tiny, tmp_path):
+    """No step is taken, and a record can hold what is said of it."""
+    model = AutoModelForCausalLM.from_pretrained(tiny)
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight[3] = math.nan
+    model.save_pretrained(tmp_path / "broken")
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(tmp_path / "broken")
+    with (
+        progress_of(tmp_path / "run") as progress,
+        pytest.raises(Diverged, match="loss before the first step is nan: these weights compute"),
+    ):
+        tune(tmp_path / "broken", progress, ENTRY, "cpu", Watch())
+    assert progress.epochs == []
+
+
+def test_adapters_beyond_all_bounds_are_a_finding(two, tiny, tmp_path):
+    _, progress = two
+    grown = tmp_path / "grown"
+    shutil.copytree(progress.kept, grown)
+    (adapters,) = (grown / "epoch-2").glob("*.safetensors")
+    weights = {name: tensor * 1e30 for name, tensor in load_file(adapters).items()}
+    adapters.unlink()  # of several names on a disk
+    save_file(weights, adapters, metadata={"format": "pt"})
+    with pytest.raises(Diverged, match="base and adapters add up to no number: NaNs"):
+        merge(grown, tiny, tmp_path / "merged", ENTRY, "cpu")
 
 
 def test_what_cannot_be_trained_is_said(tiny, tmp_path):

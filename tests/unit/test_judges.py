@@ -228,6 +228,7 @@ def test_a_judge_who_says_nothing_gives_no_score(row):
     found = row("nf4", {"nf4": replies(("I cannot", "judge"), ("[[C>D]]", ""))})
     rate = found["metrics"]["arena.win_rate"]
     assert (rate.value, rate.stderr, rate.samples) == (None, None, None)
+    assert rate.reason.startswith("4 of 4 replies of the judge have no verdict")
     assert found["metrics"]["arena.unreadable"].value == 1
 
 

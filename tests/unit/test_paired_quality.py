@@ -1,12 +1,15 @@
 """Differences of quality between configurations that answered the same samples."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from joulegrid.analysis import metric_changes, samples
 from joulegrid.analysis.concluded import VERDICT
-from joulegrid.analysis.recorded.quality import Samples
+from joulegrid.analysis.evaluations import row_of
+from joulegrid.analysis.recorded.quality import Evaluation, Metric, Samples
 from joulegrid.analysis.statistics import ranks
 from joulegrid.study.grid import CONFIGURATION_AXES
 from unit.test_comparison import BASELINE, LABELS, compare, tree
@@ -164,3 +167,13 @@ def test_a_label_of_a_task_may_hold_dots():
     tree_of = xr.DataTree.from_dict({"/samples/mmlu-5.0": group})
     drawn = samples.resampled(tree_of, ["mmlu-5.0.acc"])
     assert drawn.freedom.sel(quantization="full").item() == 2
+
+
+def test_what_came_out_as_no_number_says_so():
+    """A model that computes NaN has a record that is ok, and no perplexity."""
+    none, one = Metric(None, None, higher_is_better=False), Metric(2.0, 0.1, higher_is_better=True)
+    record = Evaluation(schema_version=1, id="x", status="ok", metrics={"broken": none, "acc": one})
+    records = SimpleNamespace(row=lambda job, shape, extract: extract(record))
+    found = row_of(None, records, "text", ["text.broken", "text.acc"])["metrics"]
+    assert found["text.broken"].reason.startswith("it came out as no number")
+    assert found["text.acc"].reason == ""

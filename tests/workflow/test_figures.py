@@ -300,6 +300,8 @@ def test_what_has_no_result_stands_on_the_page_with_its_reason(tree):
         energy.status.loc[one] = STATUS.index(status)
         energy.reason.loc[one] = "<b>3</b> GB were free" if status == "oom" else ""
     quality.status.loc[{"quantization": "nf4", "metric": "facts.acc"}] = STATUS.index("unsupported")
+    broken = {"quantization": "gptq4", "metric": "text.perplexity"}
+    quality.quality.loc[broken], quality.reason.loc[broken] = np.nan, "it came out as no number"
     tree["energy"], tree["quality"] = xr.DataTree(energy), xr.DataTree(quality)
     page = render(tree, {}, {"study": "small"})
     (table,) = re.findall('<table id="failed">(.*?)</table>', page, re.DOTALL)
@@ -311,4 +313,5 @@ def test_what_has_no_result_stands_on_the_page_with_its_reason(tree):
         ["oom", "&lt;b&gt;3&lt;/b&gt; GB were free", "4 sessions", "half · nf4 · here; nf4 · here"],
         ["missing", "no record", "2 sessions", "half · gptq4 · here; gptq4 · here"],
         ["unsupported", "no record", "2 metrics", "half · nf4; nf4"],
+        ["no number", "it came out as no number", "2 metrics", "half · gptq4; gptq4"],
     ]

@@ -20,6 +20,9 @@ from joulegrid.study.job import Job
 from joulegrid.study.methods import ARENA, GENERATION, METHODS
 from joulegrid.study.specs import Specs
 
+# A record holds no NaN: JSON has no word for it
+NO_NUMBER = "it came out as no number: the model computes none, or values beyond all bounds"
+
 
 def groups(specs: Specs, records: Records, labels: dict[str, list[str]]) -> dict[str, xr.Dataset]:
     """The group quality, the samples of every task that has some, what answering and judging took;
@@ -48,7 +51,8 @@ def groups(specs: Specs, records: Records, labels: dict[str, list[str]]) -> dict
                     table.add((*configuration, name), {**row, "reason": NOT_MEANINGFUL})
                     continue
                 values = {"quality": metric.value, "stderr": metric.stderr}
-                table.add((*configuration, name), {**row, **values})
+                why = {"reason": metric.reason} if metric.reason else {}
+                table.add((*configuration, name), {**row, **values, **why})
                 if metric.samples is not None:
                     answers = answered.setdefault(task, {}).setdefault(name, {})
                     answers[configuration] = metric.samples
@@ -82,17 +86,17 @@ def _evaluations(
             yield task, arenas.row(configuration, task)
             continue
         if entry["method"] != GENERATION:
-            yield task, _evaluation(specs.quality(configuration, task), records, task, names[task])
+            yield task, row_of(specs.quality(configuration, task), records, task, names[task])
             continue
         texts = written.row(specs.texts(configuration, task))
         for metric in entry["metrics"]:
             job = specs.scores(configuration, task, metric)
             own = [f"{task}.{name}" for name in METHODS["metric"][metric].metrics]
-            row = _evaluation(job, records, task, own)
+            row = row_of(job, records, task, own)
             yield task, {**row, "notes": texts.get("notes")}
 
 
-def _evaluation(job: Job, records: Records, task: str, names: list[str]) -> dict[str, Any]:
+def row_of(job: Job, records: Records, task: str, names: list[str]) -> dict[str, Any]:
     """The row of a record of metrics, and their names."""
     extract = partial(_metrics, task=task, names=names)
     return {**records.row(job, Evaluation, extract), "names": names}
@@ -103,6 +107,9 @@ def _metrics(record: Evaluation, task: str, names: list[str]) -> dict[str, Any]:
     reader must know of them.
     """
     found = {name: record.metrics[name.removeprefix(f"{task}.")] for name in names}
+    for metric in found.values():
+        if metric.value is None:
+            metric.reason = NO_NUMBER
     cut = max((metric.too_long for metric in found.values()), default=0)
     notes = f"{task}: {cut} prompts longer than the context, read from their end" if cut else ""
     return {"metrics": found, "signature": record.signature, "notes": notes}

@@ -17,6 +17,7 @@ from joulegrid.study.specs import Specs
 
 # Ends of replies that are none, or half of one
 NO_VERDICT = ("refused", "length")
+UNREAD = "replies of the judge have no verdict: no question has one in both orders"
 BASELINE = 50.0
 
 
@@ -61,8 +62,9 @@ def _extracted(record: Judgments, task: str) -> dict[str, Any]:
     won = arena.score(verdicts)
     same = arena.style_controlled(verdicts, own, baseline)
     asked = 2 * len(record.judgments)
+    why = "" if verdicts.readable.any() else f"{verdicts.unreadable} of {asked} {UNREAD}"
     metrics = {
-        "win_rate": _metric(won.value, won.error, samples=_samples(record, verdicts)),
+        "win_rate": _metric(won.value, won.error, samples=_samples(record, verdicts), why=why),
         "win_rate_same_style": _metric(same.value, same.error),
         "agreement": _metric(verdicts.agreement()),
         "first_preferred": _metric(verdicts.first_preferred()),
@@ -81,10 +83,14 @@ def _verdict(judgment: Judgment, order: int) -> str | None:
 
 
 def _metric(
-    value: float, error: float = math.nan, higher: bool = True, samples: Samples | None = None
+    value: float,
+    error: float = math.nan,
+    higher: bool = True,
+    samples: Samples | None = None,
+    why: str = "",
 ) -> Metric:
     known, sure = math.isfinite(value), math.isfinite(error)
-    return Metric(value if known else None, error if sure else None, higher, samples)
+    return Metric(value if known else None, error if sure else None, higher, samples, reason=why)
 
 
 def _samples(record: Judgments, verdicts: Verdicts) -> Samples | None:

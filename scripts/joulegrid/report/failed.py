@@ -6,12 +6,14 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from joulegrid.analysis.variables import STATUS
+from joulegrid.analysis.variables import NOT_MEANINGFUL, STATUS
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES, short_name
 
 # Names in one row; more are counted
 MOST_NAMES = 12
 WITH_RESULT = ("ok", "excluded")
+# What was evaluated, and gave nothing that can be compared
+NO_NUMBER = "no number"
 
 
 def without_result(tree: xr.DataTree) -> list[dict[str, Any]]:
@@ -31,9 +33,13 @@ def without_result(tree: xr.DataTree) -> list[dict[str, Any]]:
 
 
 def _rows(what: str, group: xr.Dataset, axes: Sequence[str]) -> list[dict[str, Any]]:
-    found = group[["status", "reason"]].drop_attrs().reset_coords(drop=True)
+    names = [name for name in ("status", "reason", "quality") if name in group]
+    found = group[names].drop_attrs().reset_coords(drop=True)
     frame = found.to_dataframe().reset_index()
     frame = frame.assign(status=[STATUS[code] for code in frame.status])
+    if "quality" in frame:
+        empty = frame.quality.isna() & (frame.status == "ok")
+        frame.loc[empty & ~frame.reason.isin(["", NOT_MEANINGFUL]), "status"] = NO_NUMBER
     frame = frame[~frame.status.isin(WITH_RESULT)]
     varying = [axis for axis in axes if group.sizes[axis] > 1] or ["quantization"]
     rows = []
@@ -49,7 +55,8 @@ def _rows(what: str, group: xr.Dataset, axes: Sequence[str]) -> list[dict[str, A
                 "count": len(part),
             }
         )
-    return sorted(rows, key=lambda row: STATUS.index(row["status"]))
+    order = [*STATUS, NO_NUMBER]
+    return sorted(rows, key=lambda row: order.index(row["status"]))
 
 
 def _names(labels: pd.DataFrame) -> list[str]:

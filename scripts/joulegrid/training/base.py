@@ -10,7 +10,10 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from joulegrid.compression.modules import linear_layers
-from joulegrid.errors import Unsupported
+from joulegrid.errors import Diverged, Unsupported
+
+# What peft says of adapters that hold NaN or are beyond all bounds
+BROKEN = "NaNs detected in the merged weights"
 
 
 def prepared(source: Path, entry: dict[str, Any], device: str) -> Any:
@@ -70,6 +73,17 @@ def _precision(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def merged(base: Path, adapters: Path) -> Any:
-    """The model in `base` in float32, in main memory, with adapters added to its weights."""
+    """The model in `base` in float32, in main memory, with adapters added to its weights.
+
+    Raises
+    ------
+    Diverged
+        where the sum is no number.
+    """
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    return PeftModel.from_pretrained(model, str(adapters)).merge_and_unload(safe_merge=True)
+    try:
+        return PeftModel.from_pretrained(model, str(adapters)).merge_and_unload(safe_merge=True)
+    except ValueError as error:
+        if BROKEN not in str(error):
+            raise
+        raise Diverged(f"base and adapters add up to no number: {error}") from None

@@ -1,5 +1,6 @@
 """Samples as token ids with their labels, packed if wanted, and batches of them."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from bitsandbytes.nn import Linear4bit
 
 from joulegrid.engines.prompts import encoder
-from joulegrid.errors import InputError
+from joulegrid.errors import Diverged, InputError
 from joulegrid.texts.rows import REFUSE, Sample
 
 # A label that counts in no loss
@@ -141,3 +142,19 @@ def mean_loss(
             count += int((labels != IGNORED).sum())
     model.train(was)
     return total / count
+
+
+def sound(loss: float, when: str) -> float:
+    """The loss of weights that compute numbers.
+
+    Raises
+    ------
+    Diverged
+        where it is none.
+    """
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"the validation loss {when} is {loss}: these weights compute no number, or not in "
+            "this precision"
+        )
+    return loss

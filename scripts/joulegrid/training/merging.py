@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from joulegrid.jobs.progress import epoch_folder, epochs_in
 from joulegrid.models.context import context_of
 from joulegrid.training.base import merged
-from joulegrid.training.batches import collator, mean_loss, padding_of
+from joulegrid.training.batches import collator, mean_loss, padding_of, sound
 from joulegrid.training.data import load
 
 
@@ -30,6 +30,11 @@ def merge(source: Path, base: Path, folder: Path, entry: dict[str, Any], device:
     Returns
     -------
     `validation_loss` of the weights as saved, and `before`, as trained; nats per token.
+
+    Raises
+    ------
+    Diverged
+        where the loss of the merged weights is no number.
     """
     epochs = epochs_in(source)
     last = epoch_folder(source, len(epochs))
@@ -50,4 +55,5 @@ def merge(source: Path, base: Path, folder: Path, entry: dict[str, Any], device:
         device_map="auto" if device == "cuda" else "cpu",
     )
     loss = mean_loss(saved, data.validation, entry["batch_size"], collate)
+    sound(loss, "of the merged weights")
     return {"validation_loss": loss, "before": epochs[-1]["validation_loss"]}

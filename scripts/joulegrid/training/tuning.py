@@ -26,7 +26,7 @@ from joulegrid.jobs.progress import Progress
 from joulegrid.jobs.run import say
 from joulegrid.models.context import context_of
 from joulegrid.training.base import prepared
-from joulegrid.training.batches import collator, mean_loss, padding_of
+from joulegrid.training.batches import collator, mean_loss, padding_of, sound
 from joulegrid.training.data import Data, load
 
 # How long a training computes before it writes down again what its epoch took so far
@@ -74,7 +74,7 @@ def tune(
     def validate() -> float:
         return mean_loss(model, data.validation, entry["batch_size"], collate)
 
-    before = progress.once("start", validate)
+    before = progress.once("start", lambda: sound(validate(), "before the first step"))
     epochs = _Epochs(progress, watch, entry, data, validate)
     trainer = Trainer(
         model=model,

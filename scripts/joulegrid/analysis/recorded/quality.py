@@ -23,7 +23,8 @@ class Samples(Struct):
 
 class Metric(Struct):
     """Value of a metric, its standard error, which way it is better, and its samples; `too_long`:
-    how many prompts lm-eval read the end of alone.
+    how many prompts lm-eval read the end of alone; `reason`: why there is no value, where that is
+    for a reader to know.
     """
 
     value: float | None
@@ -31,6 +32,7 @@ class Metric(Struct):
     higher_is_better: bool
     samples: Samples | None = None
     too_long: int = 0
+    reason: str = ""
 
 
 class Counts(Struct):
