@@ -4,7 +4,6 @@ What a run would make is asked of the functions that the rules ask (`Shelf.to_ma
 agree. What cannot be predicted is counted.
 """
 
-from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,31 +11,20 @@ from joulegrid.planning import disk, host, infeasible, open_cells, taken, takes
 from joulegrid.planning.bill import Grid
 from joulegrid.planning.calibration import Calibrated, Group
 from joulegrid.planning.cells import Judged, by_group, judged
+from joulegrid.planning.counts import Jobs, States, by_kind, counted, steps_of
 from joulegrid.planning.making import Effort, efforts
 from joulegrid.planning.sizes import architecture_of
 from joulegrid.planning.takes import Machine, Rates, Takes
 from joulegrid.records import ROOT
 from joulegrid.study import sites
 from joulegrid.study.accept import taken_over
-from joulegrid.study.conclusions import Conclusion, conclusions
+from joulegrid.study.conclusions import conclusions
 from joulegrid.study.grid import Cell
 from joulegrid.study.only import Part, within
 from joulegrid.study.shelf import Shelf, jobs_of, sent
-from joulegrid.study.specs import KINDS, Job, Specs
+from joulegrid.study.specs import Job, Specs
 from joulegrid.study.study import Study
 from joulegrid.study.zones import resolve
-
-
-class Jobs(NamedTuple):
-    """How many jobs of a kind there are, are done (of which accepted), and would be run; `steps`
-    are those from the records to the report.
-    """
-
-    kind: str
-    jobs: int
-    there: int
-    accepted: int
-    to_run: int
 
 
 class Share(NamedTuple):
@@ -129,9 +117,6 @@ class Facts(NamedTuple):
     rates: Rates
 
 
-States = tuple[set[str], set[str], set[str]]  # paths that are missing, to run, accepted
-
-
 def of_study(
     specs: Specs,
     artifacts: str,
@@ -183,7 +168,7 @@ def of_study(
         waiting = [each for each in cells if each.cell not in now]
         states = missing, {job.path for job in shelf.to_make(both)} - to_run, accepted
         opened = Open(
-            _by_kind(later, states), _shares(facts, later, waiting, states), frozenset(most)
+            by_kind(later, states), _shares(facts, later, waiting, states), frozenset(most)
         )
     made = efforts(specs, jobs, to_run, known.others, site, model_of)
     pue = max(entry.get("pue", 1.0) for entry in study.data["hardware"].values())
@@ -191,8 +176,8 @@ def of_study(
         study.name,
         at_a_time,
         rates.prices.currency if rates.prices else "",
-        _by_kind(jobs, (missing, to_run, accepted))
-        + ([] if part else [_steps(study, steps, missing)]),
+        by_kind(jobs, (missing, to_run, accepted))
+        + ([] if part else [steps_of(study, steps, missing)]),
         shares,
         cells,
         made,
@@ -246,28 +231,6 @@ def _machine(study: Study, label: str, known: taken.Taken, site: dict[str, Any] 
     )
 
 
-def _by_kind(jobs: list[Job], states: States) -> list[Jobs]:
-    kinds = {job.kind for job in jobs}
-    return [_counted(kind, jobs, *states) for kind in KINDS if kind in kinds]
-
-
-def _steps(study: Study, steps: dict[str, Conclusion], missing: set[str]) -> Jobs:
-    late = [
-        name
-        for name, step in steps.items()
-        if missing or not (ROOT / "results/studies" / study.name / step.stamp).exists()
-    ]
-    return Jobs("steps", len(steps), len(steps) - len(late), 0, len(late))
-
-
-def _counted(
-    kind: str, jobs: Iterable[Job], missing: set[str], to_run: set[str], accepted: set[str]
-) -> Jobs:
-    paths = {job.path for job in jobs if job.kind == kind}
-    done = paths - missing
-    return Jobs(kind, len(paths), len(done), len(done & accepted), len(paths & to_run))
-
-
 def _share(
     machine: Machine,
     cells: list[Judged],
@@ -275,7 +238,7 @@ def _share(
     states: States,
     rates: Rates,
 ) -> Share:
-    counted = _counted("energy", sessions, *states)
+    number = counted("energy", sessions, *states)
     by_cell = {each.cell: each for each in cells}
     waiting = [by_cell[Cell(*job.labels[:-1])] for job in sessions if job.path in states[1]]
     said = [each.session for each in waiting if each.session is not None]
@@ -294,7 +257,7 @@ def _share(
         len(cells),
         sum(bool(each.unsupported) for each in cells),
         sum(bool(each.infeasible) for each in cells),
-        *counted[1:],
+        *number[1:],
         len(said),
         len(fixed),
         takes.of_sessions(said, fixed, machine, rates),
