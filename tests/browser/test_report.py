@@ -15,9 +15,17 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from helpers import house
+from helpers import house, replayed
 from helpers.installing import debian
-from joulegrid.analysis import carbon, comparison, hourly, ranked, storage
+from joulegrid.analysis import (
+    carbon,
+    comparison,
+    hourly,
+    metric_changes,
+    published,
+    ranked,
+    storage,
+)
 from joulegrid.analysis.answer import answer
 from joulegrid.analysis.recorded import Components
 from joulegrid.analysis.recorded.session import Bin, Percentiles, Replay
@@ -444,6 +452,53 @@ def test_the_savings_calculator_begins_within_one_place(browse, finished, tmp_pa
     assert chosen[0].startswith("fp32")
     assert [name.split(" · ")[-1] for name in chosen] == [shown, shown]
     assert chosen[0] != chosen[1]
+
+
+# What of two charts is where, once all are drawn
+NARROW = """<style>body { max-width: 390px !important; }</style><script>
+const timer = setInterval(() => {
+  if (!document.documentElement.dataset.drawn) return;
+  clearInterval(timer);
+  const boxes = where => [...document.querySelectorAll(where)].filter(node => node.textContent)
+    .map(node => ({ text: node.textContent, ...node.getBoundingClientRect().toJSON() }));
+  const seen = { names: boxes("#chart-energy_quality .mark-text.role-mark text"),
+    legend: boxes("#chart-bubbles .role-legend-label text"),
+    room: document.querySelector("#chart-bubbles").getBoundingClientRect().right };
+  document.body.append(Object.assign(document.createElement("pre"),
+    { id: "seen", textContent: JSON.stringify(seen) }));
+}, 50);
+</script>"""
+
+
+@pytest.mark.slow
+def test_dosquets_numbers_are_read_on_a_phone_and_compared_with_what_is_no_better(browse, tmp_path):
+    """Of each model the full one wins; names of eight cells do not lie on each other."""
+    replay = replayed.dosquet(tmp_path / "records")
+    tree = replay.tree
+    groups = {"ranking": replay.ranking, "carbon": replay.carbon, "published": published.read()}
+    groups["changes"] = metric_changes.account(tree, {"quantization": "full"})
+    for name, group in groups.items():
+        tree[name] = xr.DataTree(group)
+    charts = {name: figures.fitted(c.to_dict()) for name, c in figures.draw(tree).items()}
+    page = tmp_path / "dosquet.html"
+    text = render(tree, charts, replayed.DOSQUET)
+    page.write_text(text.replace("</head>", f"{NARROW}</head>"))
+    document = browse(page)
+    found = json.loads(html.unescape(re.search('<pre id="seen">(.*?)</pre>', document)[1]))
+    assert len(found["names"]) >= 4
+    for one, other in itertools.combinations(found["names"], 2):
+        apart = one["right"] <= other["left"] or other["right"] <= one["left"]
+        assert apart or one["bottom"] <= other["top"] or other["bottom"] <= one["top"], (one, other)
+    named = {entry["text"]: entry["right"] for entry in found["legend"]}
+    assert named["dosquet2025 (published)"] <= found["room"]
+    table = re.search('<table id="savings">(.*?)</table>', document, re.DOTALL)[1]
+    chosen = re.findall('<th scope="row">(?:now|then): (.*?)</th>', table)
+    assert chosen[0].endswith("full")
+    assert chosen[1] == chosen[0].replace("full", "compressed")
+    assert (
+        "perplexity"
+        in re.search('<button [^>]*data-key="wikitext2.perplexity".*?<wbr>(.*?)<', document)[1]
+    )
 
 
 @pytest.mark.slow

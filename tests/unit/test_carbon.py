@@ -10,7 +10,7 @@ import xarray as xr
 
 import shift_savings
 from joulegrid.analysis import begin, carbon, footprint, intensity
-from joulegrid.analysis.concluded import GRID
+from joulegrid.analysis.concluded import FOOTPRINT, GRID
 from joulegrid.errors import InputError
 from joulegrid.study import embodied, sites
 from joulegrid.study import zones as zones_of
@@ -250,6 +250,17 @@ def beside(zones=ZONES, **carbon_block):
     machines = embodied.resolve(carbon_block, {"h": SERVER})
     emitted = carbon.account(DATA, zones, {"h": 1.5})
     return emitted, footprint.account(DATA, emitted, zones, machines)
+
+
+def test_what_stands_beside_points_to_no_status_of_another_group(monkeypatch):
+    data = DATA.copy(deep=True)
+    for variable in data["energy"].data_vars.values():
+        variable.attrs["ancillary_variables"] = "status"
+    monkeypatch.setitem(globals(), "DATA", data)
+    water = {"h": {"litres_per_kwh": 1.8, "source": "report", "year": 2024}}
+    _, found = beside(embodied={"h": BLOOM}, water=water)
+    for name, variable in found.data_vars.items():
+        assert variable.attrs == FOOTPRINT[name].attrs
 
 
 def test_what_stands_beside_is_in_no_operational_figure():

@@ -242,7 +242,7 @@ def test_what_is_missing_has_no_score_and_the_table_says_why():
     assert rows["note"].to_dict() == {
         "full": "",
         "half": "oom",
-        "low": "a quality metric is missing here or for the baseline",
+        "low": ranked.NO_METRIC,
     }
     assert rows.loc["full", "rank"] == 1
     assert rows.loc["full", ["tokens_per_s", "weights_size", "kernel", "making_time"]].tolist() == [
@@ -265,6 +265,7 @@ def test_a_baseline_metric_of_zero_gives_no_number_instead_of_infinity():
     data = tree([[100, 100], [50, 50], [60, 60]], [0.0, 0.7, 0.7], [20, 21, 22])
     found = compare(data, 0.7, BASELINE, METRICS)
     assert np.isnan(at(found, "score")).all()
+    assert all("0 for the baseline" in note for note in ranked.table(data, found)["note"])
 
 
 def test_energy_above_idle_and_of_measured_components_only():

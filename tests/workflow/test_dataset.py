@@ -400,6 +400,8 @@ def test_exports_hold_what_the_dataset_holds(tree):
     assert text.startswith("| pruning | quantization | hardware | rank |")
     latex = export.latex(table)
     assert latex.count(r"\\") == 1 + 12
+    assert " & -0" not in export.latex(table.assign(efficiency=-0.25))
+    assert " & $-$0.250 & " in export.latex(table.assign(efficiency=-0.25))
     odd = table.head(2).assign(quantization=["a_b", "50 % & more"])
     assert r"a\_b" in export.latex(odd)
     assert r"50 \% \& more" in export.latex(odd)

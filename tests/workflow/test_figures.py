@@ -2,6 +2,7 @@
 numbers.
 """
 
+import io
 import json
 import re
 
@@ -15,7 +16,17 @@ from joulegrid.analysis.replays import Replays
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.trained import TRAINING
 from joulegrid.analysis.variables import COMPONENTS, QUANTILES, STATUS
-from joulegrid.report import changes, failed, figures, hourly, lengths, steadiness, trainings
+from joulegrid.report import (
+    changes,
+    failed,
+    figures,
+    hourly,
+    latency,
+    lengths,
+    page,
+    steadiness,
+    trainings,
+)
 from joulegrid.report import published as elsewhere
 from joulegrid.report.data import page_data
 from joulegrid.report.frames import namer
@@ -124,6 +135,39 @@ def test_latencies_of_replays_have_columns_and_limits(tree):
     (limit,) = [limit for limit in after["limits"] if limit not in before["limits"]]
     assert limit["id"] == "max-latency_p95"
     assert limit["title"] == "latency p95, s at most"
+
+
+def test_the_rate_of_a_single_replay_is_read_at_the_axis():
+    """Dosquet's, a request every six seconds."""
+    rows = {"line": "full", "workload": "replay", "offered_rate": 1 / 6, "energy_per_request": 5.0}
+    frame = pd.DataFrame([{**rows, "percentile": p, "latency": 2.0} for p in ("p50", "p95")])
+    drawn = io.StringIO()
+    latency.chart(frame, 400).save(drawn, "svg")
+    assert drawn.getvalue().count(">0.167<") == 2
+
+
+def test_where_the_baseline_alone_is_there_or_wins_no_chart_says_so(tree):
+    ranking = tree["ranking"].to_dataset()
+    baseline = (ranking["quantization"] == "fp32") & (ranking["pruning"] == "none")
+    tree["ranking"] = ranking.assign(
+        wins_from=ranking.wins_from.where(baseline), quality=ranking.quality.where(baseline)
+    )
+    assert not any(figures.draw(tree)["weight_sensitivity"].to_dict()["datasets"].values())
+    changed = tree["changes"].to_dataset()
+    tree["changes"] = changed.assign(change=changed.change * 0)
+    charts = {name: chart.to_dict() for name, chart in figures.draw(tree).items()}
+    assert not any(charts["metric_changes"]["datasets"].values())
+    assert 'id="chart-metric_changes"' not in render(tree, charts, {"study": "small"})
+
+
+def test_large_numbers_stand_without_a_power_of_ten():
+    shown = [page.number(value, "%.3g") for value in (None, 0.5, 4312.5, 1.25e6, 1e-12)]
+    assert shown == ["–", "0.5", "4310", "1250000", "1e-12"]
+
+
+def test_what_names_a_place_is_no_column_until_one_asks(tree):
+    columns = {column["key"]: column["brief"] for column in page_data(tree, "small")["columns"]}
+    assert [columns[axis] for axis in ("pruning", "quantization", "hardware")] == [1, 1, 0]
 
 
 def test_epochs_are_drawn_over_the_energy_of_all_until_then(tree):

@@ -137,8 +137,9 @@ HEAD = """# The dataset
     tree["energy"].energy.where(tree["energy"].bits <= 4, drop=True)
 
 Units are spelled for UDUNITS. Cells that were excluded, failed or are missing are NaN, and `status`
-says which it is. `component` is cpu, gpu, ram. The attributes of the root hold the whole study as
-JSON, the commit, the version of joulegrid and the schema version. This page is written by
+says which it is. `component` is cpu, gpu, ram. The attributes of the root hold the study as JSON,
+the commit, the version of joulegrid and the schema version; what the study chose for the ranking
+are attributes of `ranking`, and zones and PUE are in `carbon`. This page is written by
 `scripts/describe_dataset.py`.
 """
 COORDINATES = """

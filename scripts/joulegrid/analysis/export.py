@@ -1,5 +1,6 @@
 """What a study found, as tables for other programs and for papers."""
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -104,6 +105,8 @@ def latex(table: pd.DataFrame) -> str:
 
     def line(cells: list[str]) -> str:
         escaped = ["".join(SPECIAL.get(sign, sign) for sign in cell) for cell in cells]
+        # no label begins with a hyphen
+        escaped = [re.sub("^-(?!-)", "$-$", cell) for cell in escaped]
         return " & ".join(escaped) + r" \\"
 
     texts = sum(head not in {heading for _, heading, _ in PRINTED} for head in heads)

@@ -113,6 +113,6 @@ def _texts(labels: xr.DataArray, known: dict[str, dict], key: str) -> xr.DataArr
 
 
 def _ordered(array: xr.DataArray, name: str) -> xr.DataArray:
-    """With its attributes, the cell axes first."""
+    """With its attributes, and none of the energy that it comes from, the cell axes first."""
     order = [dim for dim in (*CELL_AXES, "zone") if dim in array.dims]
-    return array.transpose(*order).assign_attrs(FOOTPRINT[name].attrs)
+    return array.transpose(*order).drop_attrs(deep=False).assign_attrs(FOOTPRINT[name].attrs)

@@ -39,7 +39,7 @@ DISTURBED = "measured while disturbed"
 OTHER_BOARD = "on another board than the baseline"
 NOT_MET = "does not meet what the study requires"
 FELL_OUT = "fell out of the selection"
-NO_METRIC = "a quality metric is missing here or for the baseline"
+NO_METRIC = "a quality metric is missing here or for the baseline, or 0 for the baseline"
 
 
 def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:

@@ -102,7 +102,9 @@ def _draws(samples: xr.Dataset, task: str) -> xr.Dataset:
     values = np.full((len(total), DRAWS), np.nan)
     for n in np.unique(count[count > 1]):
         rows, times = count == n, _times_drawn(task, int(n))
-        mean = (total[rows, :n] @ times) / (weight[rows, :n] @ times)
+        # of samples that were left out alone, where there are few, there is no mean
+        with np.errstate(invalid="ignore"):
+            mean = (total[rows, :n] @ times) / (weight[rows, :n] @ times)
         values[rows] = np.exp(mean) if LINKS[int(samples.link)] == "exp" else mean
     return xr.Dataset(
         {

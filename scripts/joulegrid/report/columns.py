@@ -1,6 +1,6 @@
 """The columns of the ranking, once for the CSV file, the terminal and the page."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,10 +171,15 @@ def of_metrics(names: Iterable[str]) -> list[Column]:
     return [Column(name, name, "", ".4g", "value of the quality metric") for name in names]
 
 
-def of_axes(rows: pd.DataFrame) -> list[Column]:
-    """The columns of the axes on which the rows of a table differ; at least the quantization."""
+def of_axes(rows: pd.DataFrame, compared: Collection[str] = CELL_AXES) -> list[Column]:
+    """The columns of the axes on which the rows of a table differ; at least the quantization. What
+    is not compared is one for all rows of a place and stands in its name: shown on request.
+    """
     varying = [axis for axis in CELL_AXES if rows[axis].nunique() > 1] or ["quantization"]
-    return [Column(axis, axis, "", "", f"label of the {axis}") for axis in varying]
+    return [
+        Column(axis, axis, "", "", f"label of the {axis}", brief=axis in compared)
+        for axis in varying
+    ]
 
 
 def places(frame: pd.DataFrame, compared: Iterable[str]) -> list[tuple[str, pd.DataFrame]]:

@@ -82,7 +82,7 @@ def page_data(tree: xr.DataTree, name: str) -> dict[str, Any]:
     weights = sorted({*known, chosen["weight"]})
     found = comparison.compared(tree, chosen)
     tables = [_ranked(comparison.weighed(found, weight), frame) for weight in weights]
-    shown = _columns(tree, frame)
+    shown = _columns(tree, frame, chosen["baseline"])
     relative = chosen["normalisation"] == RELATIVE
     terms = ["efficiency", "quality"] if relative else ["energy_term", "quality_term"]
     tokens = [key for key in TOKENS if frame[key].notna().any()]
@@ -143,14 +143,16 @@ def _ranked(ranking: xr.Dataset, frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _columns(tree: xr.DataTree, frame: pd.DataFrame) -> list[columns.Column]:
+def _columns(
+    tree: xr.DataTree, frame: pd.DataFrame, baseline: dict[str, str]
+) -> list[columns.Column]:
     """The columns that say something in this study, with what decides on the left."""
     metrics = [str(name) for name in tree["quality"].metric.values]
     score = [c.key for c in columns.RANKING].index("score") + 1
     head, *compared = columns.RANKING[:score]
     beside = [columns.NOTE, *latency.columns_of(tree), *columns.of_metrics(metrics)]
     details = columns.RANKING[score:]
-    known = [head, *columns.of_axes(frame), *compared, *beside, *details]
+    known = [head, *columns.of_axes(frame, baseline), *compared, *beside, *details]
     kept = [c for c in known if any(c.show(value) != "–" for value in frame[c.key])]
     at = [n + 1 for n, c in enumerate(kept) if c.key.startswith("energy_per_token")]
     return [*kept[: at[-1]], GRAMS, *kept[at[-1] :]] if at else kept

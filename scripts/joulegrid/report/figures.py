@@ -111,7 +111,7 @@ def weight_sensitivity(frame: pd.DataFrame) -> Any:
     """
     kept = frame[frame.wins_from.notna() | ((frame.efficiency == 0) & (frame.quality == 0))]
     several = kept.groupby("place").configuration.transform("size") > 1
-    kept = kept[several] if several.any() else kept  # the baseline alone says nothing
+    kept = kept[several]  # the baseline alone says nothing
     ends = [kept.assign(w=0.0, R=kept.quality_term), kept.assign(w=1.0, R=kept.energy_term)]
     lines = pd.concat(ends)
     chart = (
@@ -136,9 +136,9 @@ def weight_sensitivity(frame: pd.DataFrame) -> Any:
 
 def metric_changes(frame: pd.DataFrame) -> Any:
     """Each metric of each configuration against the baseline's, better to the right, with its
-    interval; what that tells from no change is coloured.
+    interval; what that tells from no change is coloured. Nothing where all are as the baseline's.
     """
-    base = alt.Chart(frame)
+    base = alt.Chart(frame if frame.change.fillna(0).any() else frame.iloc[:0])
     y = alt.Y("configuration:N", title=None)
     bars = base.mark_bar().encode(
         x=alt.X("change:Q", title="change against the baseline", axis=alt.Axis(format="+%")),

@@ -117,7 +117,9 @@ def chart(frame: pd.DataFrame, width: int) -> Any:
     frame
         of `rate_frame`.
     """
-    rate = alt.X("offered_rate:Q", title="requests that arrive per second")
+    # of one rate alone its tick would be a 0: so many digits are chosen for the distance of ticks
+    axis = alt.Axis(format=".3~g")
+    rate = alt.X("offered_rate:Q", title="requests that arrive per second", axis=axis)
     below = alt.Legend(orient="bottom")
     colour = alt.Color("line:N", title=None, legend=below)
     about = ["line", "workload", alt.Tooltip("offered_rate:Q", format=".3g")]

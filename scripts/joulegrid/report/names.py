@@ -7,8 +7,9 @@ import altair as alt
 # Of points in one such part of the plane, across and up, the best one is named; of very many points
 # fronts lie on each other, and fewer names are readable
 BOXES, FEWER_BOXES = {"across": 8, "up": 16}, {"across": 4, "up": 6}
-# What a letter takes of the width of the plane, and a line of its height
-LETTER, LINE = 0.006, 0.06
+# Pixels that a letter takes, and what a line takes of the height of the plane
+LETTER, LINE = 5.5, 0.06
+AXIS = 60  # pixels of the width that are left of the plane
 
 
 def named(
@@ -28,9 +29,15 @@ def named(
     longest
         letters of the longest name.
     """
-    near = {"across": min(LETTER * longest + 0.03, 0.4), "up": LINE}
+    parts, room = FEWER_BOXES if is_crowded else BOXES, f"{LETTER * max(longest, 1):g}"
+    # a name takes more of a narrow plane: on a phone one stands alone
+    boxes = {
+        "across": f"clamp(floor((width - {AXIS}) / {room}) - 1, 0, {parts['across']})",
+        "up": str(parts["up"]),
+    }
+    near = {"across": f"min({room} / width + 0.03, 0.4)", "up": str(LINE)}
     return (
-        _below(_thinned(_placed(chart, is_log), FEWER_BOXES if is_crowded else BOXES), near)
+        _below(_thinned(_placed(chart, is_log), boxes), near)
         .mark_text(
             fontSize=10,
             align=alt.expr("datum.share_across > 0.6 ? 'right' : 'left'"),
@@ -59,7 +66,7 @@ def _placed(chart: alt.Chart, is_log: bool) -> alt.Chart:
     return chart
 
 
-def _thinned(chart: alt.Chart, parts: dict[str, int]) -> alt.Chart:
+def _thinned(chart: alt.Chart, parts: dict[str, str]) -> alt.Chart:
     """The point with the highest score of each box."""
     boxes = {f"box_{name}": f"round({n} * datum.share_{name})" for name, n in parts.items()}
     return (
@@ -73,12 +80,11 @@ def _thinned(chart: alt.Chart, parts: dict[str, int]) -> alt.Chart:
     )
 
 
-def _below(chart: alt.Chart, near: dict[str, float]) -> alt.Chart:
+def _below(chart: alt.Chart, near: dict[str, str]) -> alt.Chart:
     """`below` where the next point above is so near, unless that one's name is below too."""
     order: list[Any] = [alt.SortField("share_up", "descending"), alt.SortField("share_across")]
     crowded = " && ".join(
-        f"isValid(datum.upper_{name})"
-        f" && abs(datum.share_{name} - datum.upper_{name}) <= {limit:.4g}"
+        f"isValid(datum.upper_{name}) && abs(datum.share_{name} - datum.upper_{name}) <= {limit}"
         for name, limit in near.items()
     )
     return (

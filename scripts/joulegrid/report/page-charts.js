@@ -62,6 +62,7 @@ function fitted(spec, rows, room, inner) {
     legend: { ...spec.config?.legend, columns: legendColumns(spec, rows, room), labelLimit: Math.min(320, room - 40) },
   };
   if (isDark()) config.range = { ...config.range, category: ON_BLACK };
+  if (narrow) config.legend.layout = { bottom: { direction: "vertical" } };
   if (narrow) config.title = { ...config.title, fontSize: 13, limit: room - BUTTON };
   const fit = { ...spec, config };
   if (fit.spec) fit.spec = { ...fit.spec, width: inner };

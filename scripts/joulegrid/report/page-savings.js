@@ -18,13 +18,13 @@ function choices() {
   return [...new Set([...chosen, ...data.places.flatMap(measured).slice(0, MOST_CHOICES)])];
 }
 
-// Where nobody chose: the baseline now, of a place where another cell is better, and then the best of the same place,
-// whose workload is the same
+// Where nobody chose: the baseline now, of a place where another cell is better, and then the best other one of the
+// same place, whose workload is the same
 function preselected(id, rows) {
   const isBeaten = row => isBaseline(row) && !isBaseline(measured(data.places.find(place => place.rows.includes(row)))[0]);
   if (id === "now") return rows.find(isBeaten) ?? rows.find(isBaseline) ?? rows[0];
   const now = Number(state.now);
-  return measured(data.places.find(place => place.rows.includes(now)))[0] ?? now;
+  return measured(data.places.find(place => place.rows.includes(now))).find(row => row !== now) ?? now;
 }
 
 function fillChoices() {

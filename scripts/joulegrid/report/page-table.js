@@ -60,11 +60,14 @@ function shownColumns() {
 // A heading in lines of whole quantities, as "± 95 %"
 const unbroken = text => text.replaceAll("± ", "±\u00a0").replaceAll(" %", "\u00a0%").replace(/ (?=.$)/u, "\u00a0");
 
+// What breaks where a line is full: a metric behind its task
+const breakable = text => text.split(/(?<=\.)/).flatMap((part, number) => number ? [make("wbr", {}), part] : [part]);
+
 // Sorting draws the head anew, and who pressed its button stays on it
 function headOf(columns, table) {
   const row = make("tr", {});
   for (const column of columns) {
-    const button = make("button", { type: "button", title: column.explanation, "data-key": column.key }, unbroken(column.heading));
+    const button = make("button", { type: "button", title: column.explanation, "data-key": column.key }, ...breakable(unbroken(column.heading)));
     button.addEventListener("click", () => {
       const same = state.sort === column.key;
       Object.assign(state, { sort: column.key, down: same ? 1 - state.down : 0 });

@@ -77,6 +77,16 @@ FOLDER = Path(__file__).parent
 SCRIPTS = ("page-table.js", "page-limits.js", "page-charts.js", "page-savings.js", "page.js")
 
 
+def number(value: float | None, form: str) -> str:
+    """A number in the digits that `form` names ("%.3g"), a large one without a power of ten; a dash
+    where there is none.
+    """
+    if value is None:
+        return "–"
+    text = form % value
+    return f"{float(text):.0f}" if "e+" in text else text
+
+
 def render(
     tree: xr.DataTree,
     charts: dict[str, dict],
@@ -91,6 +101,7 @@ def render(
         what the plan of the study wrote, as plan.json has it; empty without one.
     """
     templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
+    templates.globals["number"] = number
     ranking, energy = tree["ranking"].to_dataset(), tree["energy"].to_dataset()
     data = page_data(tree, study["study"])
     charts = {
