@@ -282,6 +282,7 @@ NOT_REACHED = {
             "joulegrid.planning.beforehand",
             "joulegrid.planning.bill",
             "joulegrid.planning.calibration",
+            "joulegrid.planning.counts",
             "joulegrid.planning.cells",
             "joulegrid.planning.deadline",
             "joulegrid.planning.devices",

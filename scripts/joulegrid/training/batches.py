@@ -144,8 +144,8 @@ def mean_loss(
     return total / count
 
 
-def sound(loss: float, when: str) -> float:
-    """The loss of weights that compute numbers.
+def sound(loss: float, is_merged: bool = False) -> float:
+    """The validation loss of weights that compute numbers: before the first step, or as merged.
 
     Raises
     ------
@@ -154,7 +154,8 @@ def sound(loss: float, when: str) -> float:
     """
     if not math.isfinite(loss):
         raise Diverged(
-            f"the validation loss {when} is {loss}: these weights compute no number, or not in "
-            "this precision"
+            "the validation loss "
+            + ("of the merged weights" if is_merged else "before the first step")
+            + f" is {loss}: these weights compute no number, or not in this precision"
         )
     return loss

@@ -55,5 +55,5 @@ def merge(source: Path, base: Path, folder: Path, entry: dict[str, Any], device:
         device_map="auto" if device == "cuda" else "cpu",
     )
     loss = mean_loss(saved, data.validation, entry["batch_size"], collate)
-    sound(loss, "of the merged weights")
+    sound(loss, is_merged=True)
     return {"validation_loss": loss, "before": epochs[-1]["validation_loss"]}

@@ -74,7 +74,7 @@ def tune(
     def validate() -> float:
         return mean_loss(model, data.validation, entry["batch_size"], collate)
 
-    before = progress.once("start", lambda: sound(validate(), "before the first step"))
+    before = progress.once("start", lambda: sound(validate()))
     epochs = _Epochs(progress, watch, entry, data, validate)
     trainer = Trainer(
         model=model,
