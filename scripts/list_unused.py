@@ -11,6 +11,7 @@ from joulegrid.jobs import run
 from joulegrid.records import ROOT
 from joulegrid.study import sites, unused
 from joulegrid.study.conclusions import study_of
+from joulegrid.study.study import Study
 
 LIST = Path("results/unused.txt")
 SHOWN = 40
@@ -36,6 +37,7 @@ def main() -> None:
     total = sum(each.size_bytes for each in found)
     print(f"{len(found)} results that no study names, {total / 1e9:.3f} GB")
     if found:
+        warn(known)
         text = "".join(f"{shown(each.path)}\n" for each in found)
         (ROOT / LIST).write_text(text, encoding="utf-8")
         print(f"delete them:  xargs -d '\\n' rm -r < {LIST}")
@@ -46,6 +48,19 @@ def main() -> None:
         size = sum(each.size_bytes for each in useful)
         print(f"{len(useful)} more that no study names stay, {size / 1e9:.3f} GB: {use}")
         show(useful)
+
+
+def warn(known: list[Study]) -> None:
+    """Say which studies were run here whose files are not: a clone that shares the results may have
+    them.
+    """
+    here, there = {each.name for each in known}, ROOT / "results/studies"
+    others = sorted(path.name for path in there.glob("*/") if path.name not in here)
+    if others:
+        print(
+            f"before you delete: {', '.join(others)} in results/studies is of no study here; where "
+            "another clone shares these results, its studies may name what is listed"
+        )
 
 
 def show(found: list[unused.Unused]) -> None:

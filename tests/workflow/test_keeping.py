@@ -364,6 +364,11 @@ def test_results_that_no_study_names_are_listed_with_a_command_that_deletes_them
     assert "xargs -d '\\n' rm -r < results/unused.txt" in listed
     lines = (place / "results/unused.txt").read_text().splitlines()
     assert len(lines) == count
+    assert "before you delete" not in listed
+    (place / "results/studies/of-a-colleague").mkdir()
+    assert "of-a-colleague in results/studies is of no study here" in said(
+        house.snakemake(place, "unused")
+    )
     assert all("/gptq4/" in line and (place / line).exists() for line in lines)
     # a study that still names them keeps them
     other = {**data, "study": "other", "quantization": {**own[1]["quantization"]}}
