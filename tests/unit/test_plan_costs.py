@@ -550,6 +550,14 @@ def test_what_judges_are_asked_and_paid(tmp_path):
     assert (rows["judges"]["unit"], rows["judges"]["high"]) == ("USD", asked_of.usd.high)
 
 
+def test_metrics_of_answers_take_seconds_and_no_gpu(tmp_path):
+    made = study.load([ROOT / "config/studies/wetzel2024.yaml"])
+    scores = plan.of_study(Specs(made), str(tmp_path)).efforts["scores"]
+    assert scores.predicted == 13
+    assert scores.hours.median == pytest.approx(13 * (20 + 31 * 0.02) / 3600)
+    assert scores.gpu_hours.median == scores.gpu_kwh.median == 0
+
+
 def test_a_judge_without_prices_and_one_that_says_a_label():
     task = {
         "answers": "chat",
