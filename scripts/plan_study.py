@@ -116,6 +116,13 @@ def in_total(plan: planning.Plan) -> list[str]:
             unknown = f", {known.unknown} of them of unknown size" if known.unknown else ""
             size = text(times(known.size, 1 / tables.GIGA))
             found.append(f"    weights {name}: {known.number}, {size} GB{unknown}")
+    if judges := plan.judges:
+        read, written = (text(times(t, 1e-6)) for t in (judges.read, judges.written))
+        cost = f"; {text(judges.usd)} USD" if judges.usd else ""
+        found.append(
+            f"    judges: {judges.requests} requests, {read} million tokens read, {written} written"
+            f"{cost}"
+        )
     return found if len(found) > 1 else []
 
 

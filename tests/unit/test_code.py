@@ -315,6 +315,7 @@ NOT_REACHED = {
             "joulegrid.planning.tables",
             "joulegrid.planning.taken",
             "joulegrid.planning.takes",
+            "joulegrid.planning.verdicts",
         ),
         "before the run: no result comes from it",
     ),

@@ -9,7 +9,7 @@ import math
 import pytest
 
 from joulegrid.errors import InputError
-from joulegrid.planning import bill, disk, host, plan, ranges, tables
+from joulegrid.planning import bill, disk, host, plan, ranges, tables, verdicts
 from joulegrid.planning.asked import asked, in_flight
 from joulegrid.planning.beforehand import said_before
 from joulegrid.planning.calibration import Run
@@ -31,6 +31,7 @@ from joulegrid.planning.sizes import architecture_of
 from joulegrid.planning.taken import Host, Spent
 from joulegrid.records import ROOT
 from joulegrid.study import sites, study
+from joulegrid.study.job import Job
 from joulegrid.study.shelf import Shelf, jobs_of
 from joulegrid.study.specs import Specs
 
@@ -528,3 +529,43 @@ def test_a_replay_teaches_its_energy_and_no_time(data):
     assert expected(each.case, after["fp16", "r"].session.belief).joules > 1.15 * run.joules
     blind, _ = judge(data, {each.cell: [Run(14400.0, None, *tokens)]})
     assert blind["fp16", "q"].session.rests_on == "defaults"
+
+
+def test_what_judges_are_asked_and_paid(tmp_path):
+    """31 questions of 12 configurations, in both orders; each request shows two answers of 1,024
+    tokens at most.
+    """
+    made = study.load([ROOT / "config/studies/wetzel2024.yaml"])
+    said = plan.of_study(Specs(made), str(tmp_path))
+    asked_of = said.judges
+    assert asked_of.requests == 12 * 2 * 31
+    prompt = (ROOT / "config/prompts/judge.txt").stat().st_size / 4
+    assert asked_of.read.low > 744 * (prompt + 2 * 256)
+    assert asked_of.read.high < 744 * (prompt + 2 * 1024 + 250)
+    assert asked_of.usd.median == pytest.approx(
+        2e-6 * asked_of.read.median + 8e-6 * asked_of.written.median
+    )
+    rows = {row["quantity"]: row for row in tables.total_rows(said)}
+    assert rows["requests to judges"]["median"] == 744
+    assert (rows["judges"]["unit"], rows["judges"]["high"]) == ("USD", asked_of.usd.high)
+
+
+def test_metrics_of_answers_take_seconds_and_no_gpu(tmp_path):
+    made = study.load([ROOT / "config/studies/wetzel2024.yaml"])
+    scores = plan.of_study(Specs(made), str(tmp_path)).efforts["scores"]
+    assert scores.predicted == 13
+    assert scores.hours.median == pytest.approx(13 * (20 + 31 * 0.02) / 3600)
+    assert scores.gpu_hours.median == scores.gpu_kwh.median == 0
+
+
+def test_a_judge_without_prices_and_one_that_says_a_label():
+    task = {
+        "answers": "chat",
+        "judge": {"prompt": "config/prompts/judge.txt", "max_tokens": 16},
+    }
+    chat = {"data": "config/data/saf/questions.jsonl", "limit": 5, "new_tokens": 64}
+    data = {"quality": {"chat": chat, "arena": task}}
+    labels = ("m", "none", "none", "bf16", "arena")
+    found = verdicts.of_jobs(data, [Job("judgments", labels, {}), Job("texts", labels, {})])
+    assert (found.requests, found.written.median, found.usd) == (10, 160, None)
+    assert verdicts.of_jobs(data, [Job("texts", labels, {})]) is None

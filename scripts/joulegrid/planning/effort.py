@@ -37,6 +37,9 @@ TASKS = Path(__file__).with_name("tasks.csv")
 # Of a question of any other task of lm-eval: choices that are compared, and tokens of one
 CHOICES, QUESTION_TOKENS = 4, 150.0
 ANSWERED = 0.6  # of the most new tokens, of generated answers
+# A metric of answers: starting and loading encoders, and each answer; 3 to 11 s were seen of six
+# answers on two cores
+SCORING_S, SCORED_S = 20.0, 0.02
 
 
 class Sizes(NamedTuple):
@@ -168,6 +171,12 @@ def answering(entry: dict[str, Any], sizes: Sizes) -> float:
         + sizes.passes(batches, batch * tokens_of(size, entry["chat"]))
         + sizes.passes(batches * ANSWERED * entry["new_tokens"], batch)
     )
+
+
+def scoring(entry: dict[str, Any]) -> float:
+    """Seconds of computing a metric of the answers to a task's questions."""
+    count, _ = samples(json.dumps({"file": entry["data"]}))
+    return SCORING_S + SCORED_S * min(count, entry.get("limit", count))
 
 
 @cache

@@ -25,7 +25,7 @@ from joulegrid.units import J_PER_KWH
 # group, of the power of a board
 DEFAULT, EACH, POWER = 0.9, 0.35, 0.3
 PER_HOUR = 3600.0
-NO_DEFAULT = ("energy", "scores", "judgments")  # sessions are predicted elsewhere
+NO_DEFAULT = ("energy", "judgments")  # sessions are predicted elsewhere
 
 Group = tuple[str, str]  # kind and method; of quality kind and task, whose data differ
 
@@ -159,6 +159,8 @@ class _Known:
 
     def seconds(self, job: Job) -> float | None:
         """Of a job by default, None where there is no default."""
+        if job.kind == "scores":
+            return effort.scoring(self._data["quality"][job.labels[4]])
         place = self.place(job.kind)
         model = self._model_of(job.labels[0])
         if place is None or model is None:
@@ -183,7 +185,8 @@ class _Known:
         return None
 
     def _place(self, kind: str, site: dict[str, Any] | None) -> Place | None:
-        if kind in ("models", "judgments"):  # on the login node
+        # on the login node; or where no board is known that metrics would use
+        if kind in ("models", "judgments") or (kind == "scores" and site is None):
             return None
         return place_of(kind, site, self._data["hardware"])
 

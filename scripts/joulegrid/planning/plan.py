@@ -7,7 +7,7 @@ agree. What cannot be predicted is counted.
 from functools import cache
 from typing import Any, NamedTuple
 
-from joulegrid.planning import disk, host, infeasible, open_cells, taken, takes
+from joulegrid.planning import disk, host, infeasible, open_cells, taken, takes, verdicts
 from joulegrid.planning.bill import Grid
 from joulegrid.planning.calibration import Calibrated, Group
 from joulegrid.planning.cells import Judged, by_group, judged
@@ -84,6 +84,8 @@ class Plan(NamedTuple):
         bytes of weights that a run writes, and fetches from the hub.
     to_run
         the paths of records that a run would make.
+    judges
+        what they are asked; None where nobody is.
     calibrated
         what measured sessions have taught, also those of cells beside the part that was asked for.
     open
@@ -103,6 +105,7 @@ class Plan(NamedTuple):
     written: disk.Bytes
     fetched: disk.Bytes
     to_run: list[str]
+    judges: verdicts.Verdicts | None
     calibrated: dict[Group, Calibrated]
     open: Open | None = None
     part: str = ""
@@ -185,6 +188,7 @@ def of_study(
         disk.written(study.data, jobs, shelf, model_of),
         disk.fetched(study.data, [job for job in jobs if job.path in to_run], model_of),
         sorted(to_run),
+        verdicts.of_jobs(study.data, [job for job in jobs if job.path in to_run]),
         taught,
         opened,
         part.words if part else "",

@@ -83,6 +83,11 @@ def total_rows(plan: Plan) -> list[Row]:
     for name, known in (("weights written", plan.written), ("weights fetched", plan.fetched)):
         found.append((name, "GB", times(known.size, 1 / GIGA)))
         found.append((f"{name}, of unknown size", "1", _exactly(known.unknown)))
+    if judges := plan.judges:
+        found.append(("requests to judges", "1", _exactly(judges.requests)))
+        found += [("tokens read by judges", "1", judges.read)]
+        found += [("tokens written by judges", "1", judges.written)]
+        found += [("judges", "USD", judges.usd)] if judges.usd else []
     return [{"quantity": name, "unit": unit, **v._asdict()} for name, unit, v in found]
 
 
