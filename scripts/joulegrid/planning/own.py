@@ -26,9 +26,8 @@ SPREAD = {"dense": (0.16, 0.09), "experts": (0.25, 0.20), "hybrid": (0.25, 0.20)
 # Logarithms of sequences and of lengths over which both change, 2 is a factor of seven; below the
 # second number two points are one
 SCALE, SAME = 2.0, 0.1
-REST = (
-    1e-4  # of the variance, what is of one point alone: without any, near points are not solvable
-)
+# Of the variance, what is of one point alone: without any, near points are not solvable
+REST = 1e-4
 
 Floats = NDArray[np.float64]
 
