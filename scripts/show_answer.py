@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from joulegrid.analysis import comparison, judging, selected, storage
+from joulegrid.analysis import comparison, judging, selected, storage, trained
 from joulegrid.analysis.answer import answer
 from joulegrid.analysis.begin import suggestion
 from joulegrid.report import columns, evaluated
@@ -46,6 +46,8 @@ def main(folder: Path) -> None:
     if len(places) > PLACES:
         print(f"{len(places) - PLACES} more places: {folder / 'ranking.csv'}\n")
     for text in selected.sentences(storage.read_attributes(folder / "study.nc", "/")):
+        print(f"{textwrap.fill(text, WIDTH)}\n")
+    for text in trained.sentences(storage.read_group(folder / "study.nc", "training"))[:ROWS]:
         print(f"{textwrap.fill(text, WIDTH)}\n")
     judged, quality = (
         storage.read_group(folder / "study.nc", name) for name in ("judging", "quality")

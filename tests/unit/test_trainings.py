@@ -3,9 +3,13 @@
 import shutil
 
 import pytest
+import xarray as xr
 import yaml
 
 from conftest import ROOT
+from joulegrid.analysis.table import Table
+from joulegrid.analysis.trained import TRAINING, sentences
+from joulegrid.analysis.variables import COMPONENTS, QUANTILES, STATUS
 from joulegrid.errors import InputError
 from joulegrid.study import frozen, study
 from joulegrid.study.shelf import jobs_of
@@ -220,3 +224,23 @@ def test_the_shipped_rows_are_those_that_their_notice_tells_of():
     assert len({row["question"] for row in found}) == 25
     assert all(f"`{column}`" in told for column in found[0])
     assert "Copyright (c) 2021 Sebastian Ochs" in (ROOT / "config/data/saf/LICENSE").read_text()
+
+
+def test_what_a_reader_must_know_of_trainings_is_said():
+    labels = {"model": ["tiny"], "training": ["none", "a", "b", "c"]}
+    extra = {"epoch": [1, 2], "component": COMPONENTS, "quantile": QUANTILES}
+    table = Table(labels, TRAINING, extra)
+    fine = {"status": 0, "interruptions": 0.0, "counted": "1 not_utf8, 2 leaked"}
+    table.add(("tiny", "a"), {**fine, "validation_loss": [2.0, 1.0], "merged_loss": 1.0001})
+    lost = {"interruptions": 2.0, "lost_energy": [3.0, 0.0, 0.5], "lost_duration": 12.0}
+    shifted = {"validation_loss": [2.0, 1.0], "merged_loss": 1.25}
+    table.add(("tiny", "b"), {**fine, **lost, **shifted})
+    why = "the loss at step 3 is nan"
+    table.add(("tiny", "c"), {"status": STATUS.index("diverged"), "reason": why})
+    assert sentences(table.dataset()) == [
+        "a, b: of its data were left out, cut or suspicious: 1 not utf8, 2 leaked.",
+        "b: interrupted 2 times, which lost 3.5 J and 12 s at least.",
+        "b: its validation loss is 1.2500 merged into the base, and was 1.0000 as trained.",
+        f"c: diverged: {why}.",
+    ]
+    assert sentences(xr.Dataset()) == []

@@ -103,6 +103,12 @@ def test_a_study_with_trainings_from_plan_to_dataset(with_lora, tmp_path):
     (epochs,) = re.findall(r'<table id="epochs">.*?</table>', page, re.DOTALL)
     assert epochs.count("<tr><td>lora-e2<") == 1 + 2
     assert epochs.count("shared with a shorter training") == 2
+    (said,) = re.findall(r'<ul id="trained">(.*?)</ul>', page, re.DOTALL)
+    assert (
+        "<li>lora-e2, lora-e3: of its data were left out, cut or suspicious: 1 too long.</li>"
+        in said
+    )
+    assert ": interrupted once, which lost 3 J and " in said
     assert "<tr><td>training samples</td><td>lora-e2, lora-e3</td>" in page
     # another number of epochs: that alone, behind the longest there is
     data["training"]["lora"]["epochs"] = [2, 3, 4]

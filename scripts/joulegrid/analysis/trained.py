@@ -16,14 +16,19 @@ from joulegrid.analysis.variables import (
     PER_COMPONENT,
     QUANTILES,
     RECORD_STATUS,
+    STATUS,
     Variable,
     text,
 )
+from joulegrid.records import DIVERGED, OOM, UNSUPPORTED
+from joulegrid.study.grid import short_name
 from joulegrid.study.specs import Job, Specs
 
 Row = dict[str, Any]
 _PER_EPOCH = ("epoch",)
 _OF_EPOCH = ("epoch", "component")
+# Changes of a loss below it, nats per token, are those of rounding
+TOLD_LOSS = 5e-4
 # dims: model, training
 TRAINING = {
     "status": RECORD_STATUS,
@@ -182,3 +187,46 @@ SHAPES: dict[str, tuple[type[Made], Callable[[Any], Row]]] = {
     "training": (Training, training_row),
     "trained": (Trained, trained_row),
 }
+
+
+def sentences(group: xr.Dataset) -> list[str]:
+    """What a reader must know of trainings, those of which the same is said together: why they
+    ended, what of their data was left out, what interruptions took, what merging changed.
+
+    Parameters
+    ----------
+    group
+        the group training; empty where nothing was trained.
+    """
+    told: dict[str, list[str]] = {}
+    if "counted" in group:
+        several = group.sizes["model"] > 1
+        for model in group.model.values:
+            for training in group.training.values:
+                name = short_name([*([model] if several else []), training])
+                for said in _told(group.sel(model=model, training=training)):
+                    told.setdefault(said, []).append(name)
+    return [f"{', '.join(names)}: {said}." for said, names in told.items()]
+
+
+def _told(one: xr.Dataset) -> list[str]:
+    """It of one training."""
+    found = []
+    if STATUS[int(one.status)] in (OOM, UNSUPPORTED, DIVERGED):
+        found.append(f"{STATUS[int(one.status)]}: {one.reason.item()}")
+    if counted := one.counted.item().replace("_", " "):
+        found.append(f"of its data were left out, cut or suspicious: {counted}")
+    if one.interruptions > 0:
+        joules, seconds = float(one.lost_energy.sum()), float(one.lost_duration)
+        often = int(one.interruptions)
+        found.append(
+            f"interrupted {'once' if often == 1 else f'{often} times'}, which lost {joules:.4g} J "
+            f"and {seconds:.3g} s at least"
+        )
+    losses = one.validation_loss.values[np.isfinite(one.validation_loss.values)]
+    if losses.size and abs(float(one.merged_loss) - losses[-1]) >= TOLD_LOSS:
+        found.append(
+            f"its validation loss is {float(one.merged_loss):.4f} merged into the base, and was "
+            f"{losses[-1]:.4f} as trained"
+        )
+    return found

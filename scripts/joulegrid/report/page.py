@@ -14,7 +14,7 @@ import xarray as xr
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from joulegrid.analysis import carbon, comparison, selected
+from joulegrid.analysis import carbon, comparison, selected, trained
 from joulegrid.analysis.variables import COMPONENTS
 from joulegrid.report import (
     beside,
@@ -137,6 +137,9 @@ def render(
         footprint=beside.footprint(tree),
         tokens=tokens.costs(tree),
         epochs=trainings.table(tree),
+        trained=trained.sentences(
+            tree["training"].to_dataset() if "training" in tree.children else xr.Dataset()
+        ),
         lengths=lengths.table(tree),
         quantiles=lengths.QUANTILES,
         break_even=levers.sentences(tree),
