@@ -111,6 +111,11 @@ def of_machines(plan: planning.Plan, shares: list[planning.Share]) -> list[str]:
 def in_total(plan: planning.Plan) -> list[str]:
     """Sessions and all other jobs, and what they need of disks and network."""
     found = ["in total:", *(spent(plan.total, plan) if plan.total.hours.median else [])]
+    beside = [kind for kind, made in plan.efforts.items() if made.predicted and not made.host_kwh]
+    if plan.total.host_kwh and beside:
+        found.append(
+            f"    without CPU and memory of {', '.join(beside)}, which were not run here yet"
+        )
     for name, known in (("written", plan.written), ("fetched from the hub", plan.fetched)):
         if known.number:
             unknown = f", {known.unknown} of them of unknown size" if known.unknown else ""

@@ -221,7 +221,7 @@ def test_rounds_are_those_sessions_of_an_entry_that_would_be_run(on_boards):
 def test_jobs_that_find_that_they_do_not_run_take_no_time():
     cell = Cell("m", "none", "none", "q", "a30", "vllm", "w")
     found, unknown = rounds(
-        [Judged(cell, 1, infeasible="too large")], [path_of(cell, 1)], lambda label: 1, {"a30": 1.0}
+        [Judged(cell, 1, doubtful="too large")], [path_of(cell, 1)], lambda label: 1, {"a30": 1.0}
     )
     assert found == [Round("a30", 1, 1, 0.0, 0.0, 0.0)]
     assert unknown == []

@@ -7,6 +7,7 @@ from joulegrid.planning import memory
 from joulegrid.planning.architecture import from_config, known_models
 from joulegrid.planning.devices import devices
 from joulegrid.planning.feasibility import slower, why_not
+from joulegrid.study.loadable import at_once
 
 BF16 = {"method": "cast", "dtype": "bfloat16"}
 FP16 = {"method": "cast", "dtype": "float16"}
@@ -88,7 +89,8 @@ def test_what_is_no_decoder_is_not_guessed(config):
 def said(name, quantization, device, gpus=1, engine=TRANSFORMERS, tokens_in=50):
     hardware = {**GPU, "gpus": gpus}
     model = published.architecture(name)
-    return why_not(model, quantization, engine, hardware, WORKLOAD, devices()[device], tokens_in)
+    entries, sequences = (quantization, engine, hardware, WORKLOAD), at_once(engine)
+    return why_not(model, *entries, devices()[device], tokens_in, sequences)
 
 
 def test_what_was_too_large_in_dosquet_2025_is_too_large():

@@ -216,6 +216,27 @@ def test_answers_that_end_by_themselves_widen_the_range_downwards(data):
     assert told["fp16", "natural"].case.work.tokens_out == 256
 
 
+def test_no_more_windows_are_planned_than_the_protocol_allows(data):
+    """Runs of more than 90 s warm up twice: wetzel2024 asks for 7,500 answers in one window."""
+    data["workload"]["questions"] |= {"new_tokens": 4000, "count": 1}
+    data["protocol"] |= {"max_windows": 1, "min_seconds": 1, "idle_seconds": 0}
+    cells, _ = judge(data)
+    each = cells["fp16", "questions"]
+    run = expected(each.case, each.session.belief).seconds
+    assert run > 90
+    assert each.session.seconds == pytest.approx(3 * run + START_S + 2 * MISTRAL / 1e9, rel=1e-3)
+    low, _, high = ranges.seconds([each.session])
+    assert low < each.session.seconds < high < 2.5 * each.session.seconds
+
+
+def test_a_batch_is_no_larger_than_the_prompts_are(data):
+    data["engine"] = {"transformers": {"method": "transformers", "batch_size": 10_000}}
+    data["workload"]["questions"] |= {"count": 4}
+    cells, _ = judge(data)
+    assert not cells["fp16", "questions"].doubtful
+    assert cells["fp16", "questions"].session is not None
+
+
 def test_phases_are_windows_too(data):
     cells, _ = judge(data)
     before = cells["fp16", "questions"].session.seconds
@@ -476,6 +497,24 @@ def test_where_jobs_run_is_what_the_site_says():
     assert place_of("pruned", site, {}).name == "A30"
     assert place_of("training", site, {}) is None  # a board, but which
     assert place_of("quality", site, {}).name == "4 CPUs"
+
+
+def test_all_boards_that_a_site_gives_a_job_are_counted():
+    """Three of four wait, loaded: Slurm gives them to nobody else."""
+    one, four = (
+        place_of("weights", {"default": {"gres": f"gpu:a100:{n}"}, "stages": {}}, {})
+        for n in (1, 4)
+    )
+    assert (one.gpus, four.gpus) == (1, 4)
+    assert one.flop_s == four.flop_s
+    assert one.watts < four.watts < 4 * one.watts
+
+
+def test_no_energy_that_is_known_is_not_an_emission_of_nothing(data, tmp_path):
+    data["hardware"] = {"here": {"device": "cpu"}}
+    said = plan.of_study(Specs(study.from_data(data, "test")), str(tmp_path / "weights"), 1)
+    assert said.total.hours.median > 0  # evaluating quality
+    assert said.total.grams == {}
 
 
 # ---------------------------------------------------------------- tables

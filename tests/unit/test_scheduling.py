@@ -91,6 +91,18 @@ def test_longer_windows_ask_for_more_time(data):
     assert asked(data, "a100")["runtime"] >= before + 15
 
 
+def test_however_long_a_run_is_it_warms_up_twice(data):
+    """In one window a run of an hour takes three."""
+    data["workload"]["questions"] |= {"new_tokens": 4000, "count": 1}
+    data["protocol"] |= {"min_seconds": 1, "idle_seconds": 0}
+    asked_for = {}
+    for windows in (1, 2):
+        data["protocol"]["max_windows"] = windows
+        asked_for[windows] = asked(data, "a100")["runtime"]
+    a_run = asked_for[2] - asked_for[1]
+    assert asked_for[1] >= 30 + 2.5 * a_run
+
+
 def test_what_is_not_known_is_left_to_the_profile(data):
     assert set(asked(data, "here")) == {"mem_mb"}
     assert set(asked(data, "other")) == {"mem_mb"}

@@ -71,6 +71,12 @@ def prompts(workload: dict[str, Any]) -> tuple[int, float]:
     return count, tokens_of(size, workload["chat"])
 
 
+def most_under_way(point: Asked, allowed: int) -> int:
+    """The most requests of a point that an engine has in flight, which allows so many."""
+    most = min(point.at_once or allowed, allowed)
+    return most if point.again else min(most, max(round(point.requests), 1))
+
+
 def case_of(
     point: Asked, model: Architecture, form: Format, machine: Machine, allowed: int
 ) -> Case | None:
@@ -79,9 +85,7 @@ def case_of(
     """
     if (point.at_once or 0) > allowed:
         return None
-    most = point.at_once or allowed
-    if not point.again:
-        most = min(most, max(round(point.requests), 1))
+    most = most_under_way(point, allowed)
     work = Workload(
         point.requests, point.tokens_in, point.tokens_out, most, window_s=point.arrive_s
     )

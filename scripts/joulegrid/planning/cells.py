@@ -8,7 +8,7 @@ from typing import Any
 
 from joulegrid.planning import pilot
 from joulegrid.planning.architecture import Architecture
-from joulegrid.planning.asked import Asked, asked, case_of
+from joulegrid.planning.asked import Asked, asked, case_of, most_under_way
 from joulegrid.planning.calibration import (
     Calibrated,
     Group,
@@ -198,7 +198,9 @@ def _judged(
     board, allowed = (boards[0] if boards else ANY_CPU), at_once(engine)
     form, kind = format_of(quantization, engine, board), method_name("engine", engine)
     limit = limit_of.get((cell.hardware, kind, form.kernel if form else ""), USABLE)
-    reason = why_not(model, quantization, engine, hardware, workload, largest, tokens_in, limit)
+    least = min(most_under_way(point, allowed) for point in points)
+    entries = quantization, engine, hardware, workload
+    reason = why_not(model, *entries, largest, tokens_in, least, limit)
     under_way = min(allowed, min(point.at_once or point.requests for point in points))
     found = replace(
         found, doubtful=reason or "", slower=tuple(slower(quantization, engine, board, under_way))

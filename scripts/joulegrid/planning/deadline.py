@@ -100,7 +100,7 @@ def rounds(
         hardware
         for (hardware, _), jobs in members.items()
         for each in jobs
-        if each.session is None and not each.infeasible  # those end as soon as they have begun
+        if each.session is None and not each.doubtful  # those end as soon as they have begun
     }
     found = [
         _round(hardware, session, jobs, at_once(hardware), pue[hardware])

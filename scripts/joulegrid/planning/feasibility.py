@@ -6,7 +6,6 @@ from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import GIGA, Device
 from joulegrid.planning.formats import FP8_FROM, MARLIN_FROM, Format, of
 from joulegrid.planning.memory import USABLE, Need, to_run
-from joulegrid.study.loadable import at_once
 from joulegrid.study.loadable import why_not as not_loadable
 from joulegrid.study.methods import method_name
 from joulegrid.study.points import least
@@ -26,6 +25,7 @@ def why_not(
     workload: dict[str, Any],
     device: Device | None,
     tokens_in: float,
+    sequences: float,
     allowed: float = USABLE,
 ) -> str | None:
     """Why a cell cannot run, None where it may.
@@ -39,8 +39,8 @@ def why_not(
     device
         the board; None where it is not in the table, or a CPU: neither memory nor compute
         capability is judged then.
-    tokens_in
-        of a prompt.
+    tokens_in, sequences
+        of a prompt; and how many are in flight.
     allowed
         the share of the board's memory that it may need.
     """
@@ -51,7 +51,7 @@ def why_not(
     if reason or model is None:
         return reason
     boards = hardware.get("gpus", 1)
-    need = need_of(model, quantization, engine, workload, device, boards, tokens_in)
+    need = need_of(model, quantization, engine, workload, device, boards, tokens_in, sequences)
     return too_large(need, device, boards, allowed) if need else None
 
 
@@ -63,13 +63,14 @@ def need_of(
     device: Device,
     boards: int,
     tokens_in: float,
+    sequences: float,
 ) -> Need | None:
     """What a cell is expected to need; None of weights whose format only their files tell."""
     form = format_of(quantization, engine, device)
     if form is None:
         return None
     name, tokens_out = method_name("engine", engine), least(workload["new_tokens"])
-    return to_run(model, form, name, at_once(engine), tokens_in, tokens_out, boards)
+    return to_run(model, form, name, sequences, tokens_in, tokens_out, boards)
 
 
 def too_large(need: Need, device: Device, boards: int, allowed: float) -> str | None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from joulegrid.planning.architecture import Architecture
-from joulegrid.planning.asked import Asked
+from joulegrid.planning.asked import Asked, most_under_way
 from joulegrid.planning.calibration import Group
 from joulegrid.planning.devices import matching
 from joulegrid.planning.feasibility import format_of, need_of
 from joulegrid.planning.infeasible import MASKS, NEAR
 from joulegrid.planning.memory import USABLE
 from joulegrid.study.grid import Cell
+from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
 from joulegrid.study.study import Study
 
@@ -78,9 +79,10 @@ def _filled(
         return None
     largest, number = max(boards, key=lambda board: board.memory), hardware.get("gpus", 1)
     quantization, workload = study.data["quantization"][cell.quantization], cell.workload
-    tokens_in = min(point.tokens_in for point in points_of(workload))
+    points, allowed = points_of(workload), at_once(engine)
+    asked = min(p.tokens_in for p in points), min(most_under_way(p, allowed) for p in points)
     entries = quantization, engine, study.data["workload"][workload]
-    need = need_of(model, *entries, largest, number, tokens_in)
+    need = need_of(model, *entries, largest, number, *asked)
     form = format_of(quantization, engine, boards[0])  # as its group is named
     if need is None or form is None:
         return None

@@ -64,7 +64,7 @@ def place_of(kind: str, site: dict[str, Any] | None, hardware: dict[str, Any]) -
     resources = {**site["default"], **site["stages"].get(STAGES[kind], {})}
     if "gres" in resources:
         parts = resources["gres"].split(":")
-        return _board(parts[1] if len(parts) > 2 else "")
+        return _board(*parts[1:3]) if len(parts) > 2 else None
     return _cpus(resources.get("cpus_per_task", 1))
 
 
@@ -97,19 +97,19 @@ def boards_of(
     return boards, max(count for _, count in named)
 
 
-def _board(words: str) -> Place | None:
-    """One board: these jobs use no more."""
+def _board(words: str, number: str = "1") -> Place | None:
+    """So many boards, of which these jobs compute on one and hold the others."""
     boards = matching(words) if words else []
     if not boards:
         return None
-    board = boards[0]
+    board, count = boards[0], int(number) if number.isdigit() else 1
     return Place(
         board.name,
         COMPUTE_REACHED * board.peak_in("bf16"),
         BANDWIDTH_REACHED * board.bandwidth,
         LAUNCH_S,
-        board.loaded_idle_w + POWER_REACHED * (board.limit_w - board.loaded_idle_w),
-        1,
+        count * board.loaded_idle_w + POWER_REACHED * (board.limit_w - board.loaded_idle_w),
+        count,
     )
 
 

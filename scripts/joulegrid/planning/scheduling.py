@@ -180,7 +180,8 @@ def _session_s(
         for work in _points(workload, at_once(engine))
     ]
     windows = min(WINDOWS, protocol["max_windows"]) * (2 if protocol["phases"] else 1)
-    measured = sum(windows * (protocol["min_seconds"] + run) for run in runs)
+    # however long a run is, it warms up twice; BESIDE_S has the rest of it
+    measured = sum(windows * (protocol["min_seconds"] + run) + 2 * run for run in runs)
     idle = 3 * protocol["idle_seconds"]
     return BESIDE_S + weights_bytes(model, form) / LOAD_BYTES_PER_S + idle + measured
 

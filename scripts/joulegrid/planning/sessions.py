@@ -18,6 +18,8 @@ from joulegrid.planning.ranges import Forecast, Range, forecast
 
 # Assumed where only a run can tell
 WARM_UP_RUNS, WINDOWS, FEW_AND_MANY = 3, 5, (3, 12)
+# Warming up ends after three minutes, but not before two runs: of long ones these are all
+LONG_RUN_S, FEWEST_WARM_UP_RUNS = 90.0, 2
 IDLE_PHASES = 3  # before loading, loaded, at the end
 START_S, LOAD_BYTES_PER_S = 30.0, 1e9
 SHORTEST = 0.25  # of the most tokens, of answers that end by themselves
@@ -57,11 +59,12 @@ def session(
         load_s = START_S + slower * size / LOAD_BYTES_PER_S
         return (load_s + IDLE_PHASES * protocol["idle_seconds"]) * idle
 
-    def worked(windows: float = WINDOWS) -> Values:
+    usual, few, many = (min(n, protocol["max_windows"]) for n in (WINDOWS, *FEW_AND_MANY))
+
+    def worked(windows: float = usual) -> Values:
         return sum((_often(part, windows) * _values(part.run) for part in parts), start=np.zeros(2))
 
     median = around() + worked()
-    few, many = (min(count, protocol["max_windows"]) for count in FEW_AND_MANY)
     least = around() + worked(few)
     most = around() + worked(many)
     beside = [[least, around(0.5) + worked(), median], [most, around(3.0) + worked(), median]]
@@ -70,9 +73,9 @@ def session(
         less = [forecast(case, belief) for case in short]
         told = session(short, less, {**workload, "stop": "fixed"}, protocol)
         beside[0][-1] = _values(told)
-    moved = around() + sum(_often(part, WINDOWS) * part.run.moved for part in parts)
+    moved = around() + sum(_often(part, usual) * part.run.moved for part in parts)
     loose = sum(
-        (_often(part, WINDOWS) * _values(part.run) * [not part.timed, 1] for part in parts),
+        (_often(part, usual) * _values(part.run) * [not part.timed, 1] for part in parts),
         start=np.zeros(2),
     )
     return replace(
@@ -115,9 +118,13 @@ def _repeated(
     if protocol["phases"]:  # windows of one token beside the others
         found.append(forecast(case._replace(work=replace(work, tokens_out=1.0)), belief))
     return [
-        Repeated(each, WARM_UP_RUNS, math.ceil(protocol["min_seconds"] / each.seconds))
+        Repeated(each, _warm_up_runs(each), math.ceil(protocol["min_seconds"] / each.seconds))
         for each in found
     ]
+
+
+def _warm_up_runs(run: Forecast) -> int:
+    return WARM_UP_RUNS if run.seconds < LONG_RUN_S else FEWEST_WARM_UP_RUNS
 
 
 def _often(part: Repeated, windows: float) -> float:

@@ -172,6 +172,8 @@ def _grams(
 ) -> tuple[GramsOfZones, GramsOfZones, GramsOfZones]:
     """CO2e of some energies: of all zones; and of those with a series at two better starts."""
     known = together(each for each in kwh if each is not None)
+    if known == NOTHING:  # of no energy that is known nothing is said, least of all that it is 0
+        return {}, {}, {}
     starts = rates.grid.starts(job_hours)
     yearly = {zone: times(known, pue * grams) for zone, grams in rates.intensities.items()}
     now, yesterday, best = (
