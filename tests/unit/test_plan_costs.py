@@ -13,7 +13,7 @@ from joulegrid.planning import bill, disk, host, plan, ranges, tables, verdicts
 from joulegrid.planning.asked import asked, in_flight
 from joulegrid.planning.beforehand import said_before
 from joulegrid.planning.calibration import Run
-from joulegrid.planning.cells import judged
+from joulegrid.planning.cells import judged, measured_first
 from joulegrid.planning.effort import (
     COLUMN_S,
     Sizes,
@@ -261,6 +261,9 @@ def test_cpus_are_predicted_by_their_own_sessions(data):
     each = cells["fp16", "questions"]
     assert "no session on this CPU" in each.unknown
     assert each.session is None
+    # a pilot tells how fast the CPU is
+    first = measured_first(cells.values())
+    assert first["here", "transformers", "dense"] == [each.cell]
     (point,) = asked(made.data["workload"]["questions"])
     count = point.requests
     run = Run(77.0, None, 40.0 * count, 8.0 * count, 0, count)

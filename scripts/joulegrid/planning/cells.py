@@ -54,6 +54,9 @@ class Judged:
     case
         one run of the workload, of a sweep of its first point; None where nothing can be said of
         it, and `unknown` why.
+    untold
+        the same on a CPU of which no session is there: its time can only be told relative to that
+        of others, and measuring it first tells it.
     points
         all points of it, in order; None in the place of one that the engine does not run.
     runs
@@ -73,6 +76,7 @@ class Judged:
     doubtful: str = ""
     slower: tuple[str, ...] = ()
     case: Case | None = None
+    untold: Case | None = None
     points: tuple[Case | None, ...] = ()
     runs: tuple[Forecast, ...] = ()
     session: Forecast | None = None
@@ -135,9 +139,8 @@ def judged(
             return each
         group = _group(each.cell, each.case)
         if not (each.gpus or beliefs[group].rows):
-            return replace(
-                each, case=None, points=(), unknown="no session on this CPU is there to go by"
-            )
+            unknown = "no session on this CPU is there to go by"
+            return replace(each, case=None, untold=each.case, points=(), unknown=unknown)
         labels = each.cell.workload, (each.cell.model, each.cell.workload) in answers
         runs, said = session_of(group, each.points, *labels)
         return replace(each, runs=runs, session=said if each.gpus else _without_gpus(said))
@@ -237,8 +240,11 @@ def measured_first(found: Sequence[Judged]) -> dict[Group, list[Cell]]:
     """
     groups: dict[Group, dict[Case, Judged]] = {}
     for each in found:
-        if each.case is not None and each.session is not None and not each.session.belief.rows:
-            groups.setdefault(_group(each.cell, each.case), {}).setdefault(each.case, each)
+        case = each.untold
+        if each.session is not None and not each.session.belief.rows:
+            case = each.case
+        if case is not None:
+            groups.setdefault(_group(each.cell, case), {}).setdefault(case, each)
     chosen = {}
     for key, members in groups.items():
         cases = list(members)[:MOST_CASES]
