@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean, pstdev
 from typing import Any, NamedTuple
 
 from joulegrid.planning.architecture import Architecture
@@ -31,6 +32,8 @@ class Asked(NamedTuple):
         over how many seconds they arrive by themselves; 0: all are there at the start.
     again
         whether they come again and again; one run is one request then.
+    spread
+        coefficient of variation of the tokens written, where it is known.
     """
 
     requests: float
@@ -39,6 +42,7 @@ class Asked(NamedTuple):
     at_once: int | None = None
     arrive_s: float = 0.0
     again: bool = False
+    spread: float = 0.0
 
 
 def asked(workload: dict[str, Any]) -> list[Asked]:
@@ -87,7 +91,7 @@ def case_of(
         return None
     most = most_under_way(point, allowed)
     work = Workload(
-        point.requests, point.tokens_in, point.tokens_out, most, window_s=point.arrive_s
+        point.requests, point.tokens_in, point.tokens_out, most, point.spread, point.arrive_s
     )
     case = Case(work, model, form, machine)
     if not point.arrive_s:
@@ -129,7 +133,8 @@ def _replay(workload: dict[str, Any]) -> Asked:
     ]
     written = [row.new_tokens or new for row in inside]
     count = len(inside)
-    return Asked(count, sum(read) / count, sum(written) / count, arrive_s=duration_s)
+    spread = pstdev(written) / fmean(written)
+    return Asked(count, fmean(read), fmean(written), arrive_s=duration_s, spread=spread)
 
 
 def _mean_tokens(texts: Sequence[str], chat: bool) -> float:

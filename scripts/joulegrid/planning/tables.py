@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from joulegrid.planning import ranges
 from joulegrid.planning.beforehand import said_before
-from joulegrid.planning.cells import measured_first
+from joulegrid.planning.cells import Judged, measured_first
 from joulegrid.planning.plan import Plan, Share
 from joulegrid.planning.ranges import Range, times
 from joulegrid.planning.sharing import Saving
@@ -62,13 +63,22 @@ def cell_rows(plan: Plan) -> list[Row]:
             "infeasible": each.infeasible,
             "doubtful": each.doubtful,
             "slower": "; ".join(each.slower),
-            "session_s": each.session.seconds if each.session else None,
-            "session_gpu_j": each.session.joules if each.session and each.gpus else None,
+            **_of_session(each),
             "not_predicted": each.unknown,
             "open": plan.open is not None and each.cell in plan.open.cells,
         }
         for each in plan.cells
     ]
+
+
+def _of_session(each: Judged) -> Row:
+    """What one session takes, and what that rests on."""
+    said = each.session
+    return {
+        **_three("session_s", ranges.seconds([said]) if said else None),
+        **_three("session_gpu_j", ranges.joules([said]) if said and each.gpus else None),
+        "rests_on": said.rests_on if said else "",
+    }
 
 
 def total_rows(plan: Plan) -> list[Row]:
