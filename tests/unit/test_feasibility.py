@@ -15,6 +15,7 @@ NF4 = {"method": "bitsandbytes-4bit", "type": "nf4", "double_quantization": Fals
 NF4 |= {"compute_dtype": "float16"}
 GPTQ4 = {"method": "gptq", "bits": 4, "group_size": 128, "compute_dtype": "float16"}
 GPTQ4 |= {"act_order": False}
+FP8 = {"method": "fp8", "scheme": "dynamic", "compute_dtype": "float16"}
 TRANSFORMERS = {"method": "transformers", "batch_size": 1}
 VLLM = {"method": "vllm", "max_num_seqs": 256}
 GPU = {"device": "cuda"}
@@ -155,6 +156,8 @@ def test_adapters_of_all_linear_layers():
         (FP16, {**TRANSFORMERS, "sparse_kernels": True}, "T4", "8.0 or later is needed"),
         ({"method": "gguf", "type": "Q8_0"}, VLLM, "L4", "does not load gguf"),
         (FP16, VLLM, "T4", None),
+        (FP8, VLLM, "V100-PCIe-16GB", "vLLM has no FP8 for it"),
+        (FP8, VLLM, "T4", None),
         (BF16, TRANSFORMERS, "V100-PCIe-16GB", None),
     ],
 )

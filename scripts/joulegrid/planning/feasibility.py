@@ -15,6 +15,7 @@ BF16_FROM = (8, 0)
 INT8_FROM = (7, 5)  # tensor cores for LLM.int8 (bitsandbytes)
 SPARSE_FROM = (8, 0)  # 2:4 tensor cores
 VLLM_FROM = (7, 0)  # vLLM's kernels
+VLLM_AWQ_AND_FP8_FROM = (7, 5)  # `get_min_capability` of its quantization methods
 
 
 def why_not(
@@ -99,6 +100,9 @@ def too_old(quantization: dict[str, Any], engine: dict[str, Any], device: Device
             SPARSE_FROM if engine.get("sparse_kernels") else None
         ),
         "vLLM has no kernels for it": VLLM_FROM if name == "vllm" else None,
+        f"vLLM has no {kind.upper()} for it": (
+            VLLM_AWQ_AND_FP8_FROM if name == "vllm" and kind in ("awq", "fp8") else None
+        ),
         "vLLM refuses bfloat16": (
             BF16_FROM if name == "vllm" and computes_in(quantization) == "bfloat16" else None
         ),
