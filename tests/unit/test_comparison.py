@@ -272,6 +272,10 @@ def test_energy_above_idle_and_of_measured_components_only():
     """10 tokens, 2 s, 5 W idle: 10 J less each. The CPU is measured in DATA, then estimated."""
     net = compare(DATA, 1, BASELINE, METRICS, net=True)
     assert at(net, "energy_per_token") == pytest.approx([9, 5, 11])
+    # the table has it beside what is compared
+    beside = ranked.table(DATA, compare(DATA, 1, BASELINE, METRICS))
+    assert sorted(beside.net_energy_per_token) == pytest.approx([5, 9, 11])
+    assert sorted(beside.energy_per_token) == pytest.approx([6, 10, 12])
     assert at(compare(DATA, 1, BASELINE, METRICS, "measured"), "energy_per_token")[0] == 10
     assert at(compare(DATA, 1, BASELINE, METRICS), "estimated_share") == pytest.approx([0, 0, 0])
     guessed = DATA.copy(deep=True)

@@ -62,6 +62,7 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     frame["sessions"] = _flat((energy.status == STATUS.index("ok")).sum("session"))
     frame["tokens_per_s"] = _flat(speed(energy))
     frame["all_energy_per_token"] = _flat(energies.per_token(energy).mean("session"))
+    frame["net_energy_per_token"] = _flat(energies.per_token(energy, net=True).mean("session"))
     frame["peak_memory"] = _flat(peak_bytes(energy))
     for name, values in zip(PHASES, energies.by_phase(energy), strict=True):
         frame[name] = _flat(values.mean("session"))

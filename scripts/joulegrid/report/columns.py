@@ -63,6 +63,15 @@ RANKING = (
         ".2g",
         "half width of the 95 % interval over sessions",
     ),
+    Column(
+        "net_energy_per_token",
+        "above idle",
+        "J/token",
+        ".4g",
+        "per generated token, without what the machine takes with the model loaded and nothing to "
+        "do; – where that was not measured, or was disturbed",
+        brief=False,
+    ),
     Column("tokens_per_s", "speed", "tokens/s", ".4g", "generated tokens per second"),
     Column(
         "efficiency",
