@@ -11,7 +11,7 @@ from joulegrid.judging.arena import requests, settings_of
 from joulegrid.judging.budget import Price
 from joulegrid.judging.client import Endpoint, ask_all
 from joulegrid.judging.replies import Kept
-from joulegrid.records import OK, read_json
+from joulegrid.records import OK, digest, read_json
 
 
 def main(arguments, spec):
@@ -34,7 +34,7 @@ def judged(arguments, spec, own, baseline):
     """
     asked, sent = requests(spec, own, baseline)
     told = json.loads(arguments.endpoint)
-    with Kept(Path(arguments.output).parent / "replies.jsonl") as kept:
+    with Kept(Path(arguments.output).parent / file_of(spec["judge"])) as kept:
         there = sum(name in kept.found for name in sent)
         try:
             with run.terminable():
@@ -65,6 +65,13 @@ def judged(arguments, spec, own, baseline):
         },
         **took,
     }
+
+
+def file_of(judge):
+    """Where the replies of a judge are kept: those of a `revision` apart, as nothing that is sent
+    tells it from others of that name.
+    """
+    return f"replies-{digest(judge['revision'])}.jsonl" if "revision" in judge else "replies.jsonl"
 
 
 def ask(spec, sent, told, kept, metered):

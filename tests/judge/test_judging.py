@@ -252,19 +252,16 @@ def answers(texts, **more):
 @pytest.fixture
 def job(tmp_path):
     """A function that runs the job which asks a judge, and gives its process and its record."""
-    spec = {
-        "kind": "judgments",
-        "judge": {
-            "model": "umpire",
-            "max_tokens": 50,
-            "prompt": {"path": "config/prompts/judge.txt"},
-        },
-        "made_from": "a" * 16,
-        "baseline": "b" * 16,
+    judge = {
+        "model": "umpire",
+        "max_tokens": 50,
+        "prompt": {"path": "config/prompts/judge.txt"},
     }
-    place = tmp_path / f"judgments/{identity(spec)}.json"
 
-    def run(url, own, baseline, **told):
+    def run(url, own, baseline, revision=None, **told):
+        known = judge if revision is None else {**judge, "revision": revision}
+        spec = {"kind": "judgments", "judge": known, "made_from": "a" * 16, "baseline": "b" * 16}
+        place = tmp_path / f"judgments/{identity(spec)}.json"
         for name, record in (("a", own), ("b", baseline)):
             (tmp_path / f"{name * 16}.json").write_text(json.dumps(record))
         asked = {"endpoint": url, "concurrency": 2, "timeout_seconds": 5, "retries": 1}
@@ -314,6 +311,21 @@ def test_a_job_records_what_was_compared_and_said(endpoint, job):
     assert process.wait() == 0
     assert len(server.asked) == 3
     assert json.loads(place.read_text())["usage"] == usage
+
+
+def test_a_new_revision_of_a_judge_is_asked_everything_anew(endpoint, job):
+    found = {}
+    for revision, verdict in ((None, "[[A>B]]"), ("build 1", "[[A>>B]]"), ("build/2", "[[A=B]]")):
+        server = endpoint(text=verdict)
+        for _ in range(2):
+            process, place = job(server.url, answers({1: "o1"}), answers({1: "b1"}), revision)
+            log = process.communicate()[0]
+            assert process.returncode == 0, log
+            found[place] = json.loads(place.read_text())["judgments"][0]["replies"]
+            assert [reply["text"] for reply in found[place]] == [verdict] * 2
+            place.unlink()
+        assert len(server.asked) == 2, "once, and by nobody who asks the same again"
+    assert len(found) == 3
 
 
 def test_a_job_that_is_ended_says_what_is_kept(endpoint, job):
