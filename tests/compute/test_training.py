@@ -273,6 +273,21 @@ def test_what_cannot_be_trained_is_said(tiny, tmp_path):
         parts_of({**DATA, "file": {"path": SAF, "sha256": "0" * 64}}, 0)
 
 
+def test_one_question_never_trains_and_validates(tiny, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    lines = [json.dumps({"verification": "x", "feedback": f"No {n}", "q": 7}) for n in range(8)]
+    rows.write_text("\n".join(lines))
+    data = {**DATA, "file": {"path": str(rows), "sha256": sha256_file(rows)}, "split_by": "q"}
+    spec = {"kind": "training", "training": {**ENTRY, "data": data}}
+    output = tmp_path / f"{identity(spec)}.json"
+    command = [sys.executable, "scripts/train_model.py", "--spec", json.dumps(spec)]
+    command += ["--source", tiny, "--weights", tmp_path / identity(spec), "--output", output]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "all 8 samples have one value of split_by, 'q', and cannot be" in done.stderr
+    assert not output.exists()
+
+
 def test_two_jobs_never_train_the_same(tmp_path):
     with (
         progress_of(tmp_path / "run"),
