@@ -100,6 +100,21 @@ def test_data_whose_references_stand_in_the_prompts_end_the_plan(study_data):
         planned(study_data, leaked="refused")
 
 
+@pytest.mark.parametrize("place", ["question", "reference"])
+def test_a_number_that_is_none_ends_the_plan(study_data, tmp_path, place):
+    """As exports of tables have it; it would be asked, and compared, as the text `nan`."""
+    row = {"question": "Why?", "reference": ["so"], "mark": float("nan")}
+    file = tmp_path / "questions.jsonl"
+    file.write_text(jsonl(row, row))
+    assert planned(study_data, data=str(file))
+    file.write_text(
+        jsonl(row, {**row, place: [1.0, float("inf")] if place == "reference" else 1e999})
+    )
+    with pytest.raises(InputError, match=f"jsonl:2: the column '{place}' holds NaN or Infinity"):
+        planned(study_data, data=str(file))
+    assert planned(study_data, data=str(file), limit=1)
+
+
 @pytest.mark.parametrize(
     ("policy", "lines"), [(None, [1, 3]), ("keep", [1, 2, 3]), ("refuse", None)]
 )

@@ -140,6 +140,32 @@ def test_rows_that_a_yaml_file_chooses_are_known_by_what_is_in_them(
         with_training({"file": str(choice)})
 
 
+def test_rows_with_a_number_that_is_none_end_the_plan(with_training, tmp_path):
+    rows = [
+        '{"question": NaN, "answer": "a", "feedback": "right", "mark": NaN}',
+        '{"question": null, "answer": "NaN", "feedback": "wrong", "mark": -Infinity}',
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(rows * 2))
+    with pytest.raises(InputError) as found:
+        with_training({"file": str(file)})
+    said = "lora.data.file: 2 rows of .*rows.jsonl have NaN or Infinity in the column 'question'"
+    found.match(said)
+    assert len(str(found.value).splitlines()) == 1, "a text, and what is not asked for, are fine"
+    fine = tmp_path / "fine.jsonl"
+    fine.write_text("\n".join([rows[1]] * 4))
+    with_training({"file": str(fine)})
+
+
+def test_a_file_whose_first_row_would_be_lost_ends_the_plan(with_training, tmp_path):
+    content = (ROOT / DATA["file"]).read_bytes()
+    (tmp_path / "1.jsonl").write_bytes(b"\xef\xbb\xbf" + content)
+    with_training({"file": str(tmp_path)})
+    (tmp_path / "2.jsonl").write_bytes(b"\xef\xbb\xbf" + content)
+    with pytest.raises(InputError, match=r"/2\.jsonl begins with a byte order mark, which hides"):
+        with_training({"file": str(tmp_path)})
+
+
 def test_a_label_that_epochs_would_make_twice_is_refused(study_data):
     study_data["training"] = {
         "none": {"method": "none"},

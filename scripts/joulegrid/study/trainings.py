@@ -3,6 +3,7 @@ their data has what they ask for.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -13,10 +14,12 @@ from joulegrid.records import ROOT
 from joulegrid.study import frozen
 from joulegrid.study.validation import nearest
 from joulegrid.texts.rows import SUFFIX, content_of, rows_in
-from joulegrid.texts.templates import fields_of
+from joulegrid.texts.templates import fields_of, is_no_number
 
 # So many rows of a data set are looked at before its jobs are
 LOOKED_AT = 2000
+# Values that Python's reader of JSON takes and JSON has no word for
+NO_NUMBERS = (b"NaN", b"Infinity")
 # With these the first epochs are the same, however many follow
 SHARING = ("constant",)
 
@@ -138,6 +141,12 @@ def _of_data(asked: dict[str, Any]) -> list[str]:
         return lines
     if path.exists():
         lines += _lacking(asked, wanted, _columns(path))
+        lines += _no_numbers(asked, wanted, path)
+        lines += [
+            f"file: {asked['file']}/{name} begins with a byte order mark, which hides its first "
+            "row; save it without"
+            for name in _marked(path)
+        ]
     return lines
 
 
@@ -149,6 +158,40 @@ def _lacking(asked: dict[str, Any], wanted: list[str], columns: frozenset[str]) 
         for name, column in named.items()
         if columns and column not in columns and name not in asked.get("optional", {})
     ]
+
+
+def _no_numbers(asked: dict[str, Any], wanted: list[str], path: Path) -> list[str]:
+    columns = dict.fromkeys(asked.get("columns", {}).get(name, name) for name in wanted)
+    return [
+        f"file: {count} rows of {asked['file']} have NaN or Infinity in the column {column!r}, "
+        "which a prompt would spell out; write null where a value is missing"
+        for column in columns
+        if (count := sum(is_no_number(row.get(column)) for row in _suspicious(path)))
+    ]
+
+
+@cache
+def _suspicious(path: Path) -> list[dict[str, Any]]:
+    """The rows of a data set that may hold what is no number; of others no line is parsed."""
+    try:
+        content = content_of(path)
+    except OSError:  # it is named where files are resolved
+        return []
+    lines = [line for line in content.splitlines() if any(word in line for word in NO_NUMBERS)]
+    return rows_in(b"\n".join(lines))[0]
+
+
+def _marked(path: Path) -> list[str]:
+    """The files of a folder whose first row a byte order mark hides: of the first it is none."""
+    if not path.is_dir():
+        return []
+    behind = sorted(path.glob(f"*{SUFFIX}"))[1:]
+    return [file.name for file in behind if _begins(file) == BOM_UTF8]
+
+
+def _begins(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(len(BOM_UTF8))
 
 
 @cache

@@ -3,8 +3,10 @@
 Importable in every environment: the standard library only.
 """
 
+import math
 import string
 from collections.abc import Mapping
+from typing import Any
 
 from joulegrid.errors import InputError
 
@@ -39,3 +41,12 @@ def filled(template: str, values: Mapping[str, str]) -> str:
         text + (values[field] if field is not None else "")
         for text, field, _, _ in string.Formatter().parse(template)
     )
+
+
+def is_no_number(value: Any) -> bool:
+    """Whether a value, or one in a list, is NaN or infinite: JSON has no word for it, Python's
+    reader takes it all the same, and a template would spell it out as `nan`.
+    """
+    if isinstance(value, list):
+        return any(map(is_no_number, value))
+    return isinstance(value, float) and not math.isfinite(value)
