@@ -1,12 +1,17 @@
 """Trainings in a study, and the rows that they are told: labels, shared runs, bad input."""
 
+import json
+import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import xarray as xr
 import yaml
 
 from conftest import ROOT
+from joulegrid.analysis.reading import Records
+from joulegrid.analysis.recorded.making import Training
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.trained import TRAINING, sentences
 from joulegrid.analysis.variables import COMPONENTS, QUANTILES, STATUS
@@ -250,6 +255,22 @@ def test_the_shipped_rows_are_those_that_their_notice_tells_of():
     assert len({row["question"] for row in found}) == 25
     assert all(f"`{column}`" in told for column in found[0])
     assert "Copyright (c) 2021 Sebastian Ochs" in (ROOT / "config/data/saf/LICENSE").read_text()
+
+
+@pytest.mark.parametrize("status", ["diverged", "oom"])
+def test_what_a_training_took_that_ended_early_is_counted(with_training, tmp_path, status):
+    specs = Specs(with_training())
+    used = {"seconds": 40.0, "energy_j": {"cpu": 30.0, "gpu": 400.0, "ram": 5.0}}
+    shelf = SimpleNamespace(record=lambda job: os.path.relpath(tmp_path / f"{job.id}.json", ROOT))
+    records = Records(shelf)
+    for more, label in (({"used": used}, "lora-e5"), ({}, "lora-e10")):
+        job = specs.training("tiny", label)
+        record = {"schema_version": 2, "id": job.id, "status": status, "reason": "step 3", **more}
+        (tmp_path / f"{job.id}.json").write_text(json.dumps({**record, "elapsed_s": 60.0}))
+        row = records.row(job, Training, lambda record: {})
+        assert (STATUS[row["status"]], row["reason"]) == (status, "step 3")
+    assert records.spent == {"training": [(60.0, 435.0)]}, "what the other took is not known"
+    assert [row["status"] for row in records.missing] == [status] * 2
 
 
 def test_what_a_reader_must_know_of_trainings_is_said():

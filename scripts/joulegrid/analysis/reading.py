@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from msgspec import MsgspecError
 from msgspec.json import Decoder
 
-from joulegrid.analysis.recorded import Header
+from joulegrid.analysis.recorded import Ended
 from joulegrid.analysis.recorded.making import Made, Model, Trained, Training
 from joulegrid.analysis.recorded.quality import Evaluation, Judgments, Texts
 from joulegrid.analysis.recorded.session import Session
@@ -49,7 +49,7 @@ class Records:
     def __init__(self, shelf: Shelf, infeasible: Infeasible = MappingProxyType({})):
         self.shelf, self._infeasible = shelf, infeasible
         self.missing: Missing = []
-        # kind of job -> (seconds, joules) of each whose result is there
+        # kind of job -> (seconds, joules) of each with a result, and of trainings that ended early
         self.spent: dict[str, list[tuple[float, float]]] = {}
 
     def row(
@@ -78,8 +78,8 @@ class Records:
                 else:
                     kept = _reasons(record.accepted) if record.accepted is not None else None
                     row = extract(found) if found is not None else {"reason": record.reason}
-                    if found is not None:
-                        self.spent.setdefault(job.kind, []).append(found.spent)
+                    if (spent := record.spent) is not None:
+                        self.spent.setdefault(job.kind, []).append(spent)
                     status = row.pop("status", record.status)
                     reason, accepted = row.get("reason", record.reason), kept
             except (ArithmeticError, LookupError, TypeError, ValueError, MsgspecError):
@@ -138,19 +138,19 @@ def _content(path: str) -> bytes:
 _decoder = cache(Decoder)
 
 
-def _decoded(content: bytes, shape: type[Shape]) -> tuple[Header, Shape | None]:
-    """A record's header, and of one that is ok all that `shape` holds."""
+def _decoded(content: bytes, shape: type[Shape]) -> tuple[Shape | Ended, Shape | None]:
+    """A record, and again one that is ok, with all that `shape` holds."""
     try:
         record = _decoder(shape).decode(content)
     except MsgspecError:
-        header = _decoder(Header).decode(content)
-        if header.schema_version == SCHEMA_VERSION and header.status not in (
+        ended = _decoder(Ended).decode(content)
+        if ended.schema_version == SCHEMA_VERSION and ended.status not in (
             OOM,
             UNSUPPORTED,
             DIVERGED,
         ):
             raise
-        return header, None
+        return ended, None
     if record.status != OK:
         raise ValueError(f"the record of a finding has the values of a result: {record.status}")
     return record, record

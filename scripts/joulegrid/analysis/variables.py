@@ -289,7 +289,7 @@ KINDS = (
 )
 # dims: kind
 COST = {
-    "jobs": Variable("number of jobs whose results are there"),
+    "jobs": Variable("number of jobs whose results are there, and of trainings that ended early"),
     "duration": Variable("wall time of these jobs", "s"),
     "energy": Variable(
         "energy of these jobs, all components",

@@ -87,3 +87,16 @@ class Cost(Struct):
     def joules(self) -> float:
         """Of all components."""
         return sum(self.energy_j.values())
+
+
+class Ended(Header, kw_only=True):
+    """A finding. A training that diverged, or ran out of memory, says what it took until then."""
+
+    used: Cost | None = None
+
+    @property
+    def spent(self) -> Spent | None:
+        """Of the whole job; the energy of its epochs, lost ones included. None where it is not
+        known.
+        """
+        return Spent(self.elapsed_s, self.used.joules) if self.used else None
