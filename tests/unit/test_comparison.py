@@ -349,8 +349,33 @@ def test_what_does_not_meet_the_requirements_has_no_rank_and_says_why():
 
 def test_making_weights_pays_off_after_what_they_save():
     """2.5 J of making, 4 J saved per token; the one that saves nothing never pays off."""
-    found = at(compare(DATA, 0.7, BASELINE, METRICS), "paid_off_after")
-    assert found[1:] == pytest.approx([2.5 / 4, np.inf])
+    data = made_with([0, 2.5, 2.5])
+    found = at(compare(data, 0.7, BASELINE, METRICS), "paid_off_after")
+    assert found == pytest.approx([0, 2.5 / 4, np.inf])
+
+
+@pytest.mark.parametrize(
+    ("joules", "half"),
+    [
+        ([1000, 1002.5, 1002.5], 2.5 / 4),  # all of one training, of 1000 J
+        ([1000, 2.5, 0], 0),
+        ([np.nan, 2.5, 0], 2.5 / 4),  # a baseline that was made by others
+        ([1000, np.nan, 0], np.nan),
+    ],
+)
+def test_what_making_the_baseline_took_need_not_be_saved(joules, half):
+    found = at(compare(made_with(joules), 0.7, BASELINE, METRICS), "paid_off_after")
+    assert found[1:] == pytest.approx([half, np.inf], nan_ok=True)
+
+
+def made_with(joules):
+    """The data, where making the weights of the three took so much."""
+    data = DATA.copy(deep=True)
+    weights = data["weights"].to_dataset()
+    shape = weights.making_energy.shape
+    weights["making_energy"] = weights.making_energy.copy(data=np.reshape(joules, shape))
+    data["weights"] = xr.DataTree(weights)
+    return data
 
 
 def said(data, weight=0.7, **require):

@@ -123,7 +123,7 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
         "wins_to": _by_place(_ends, baseline, *winning),
         "meets": meets,
         "paid_off_after": decision.paid_off_after(
-            tree["weights"].making_energy, base_joules - joules["mean"]
+            tree["weights"].making_energy, base_joules - joules["mean"], baseline
         ),
         "pareto": _by_place(
             decision.pareto_front, baseline, *(costs[name] for name in chosen["objectives"])

@@ -71,7 +71,7 @@ RANKING = {
     "meets": Variable("1 if it meets what the study requires"),
     "paid_off_after": Variable(
         "generated tokens after which the energy of making the weights is saved",
-        comment="infinite where nothing is saved",
+        comment="beyond what making those of the baseline took; infinite where nothing is saved",
     ),
     "rank": Variable(
         "rank in its place, 1 is best; shared where sessions and samples tell no difference"

@@ -3,8 +3,6 @@ meets what the study requires, who is on the Pareto front, and when the energy o
 has paid off.
 """
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 
@@ -155,10 +153,21 @@ def meets(
     return passed.astype("f8")
 
 
-def paid_off_after(making_j: Any, saved_j_per_token: Any) -> Any:
-    """Generated tokens after which what making the weights took is saved; infinite where nothing is
-    saved.
+def paid_off_after(
+    making_j: xr.DataArray, saved_j_per_token: xr.DataArray, baseline: dict[str, str]
+) -> xr.DataArray:
+    """Generated tokens after which what making the weights took is saved, beyond what making those
+    of the baseline took; infinite where nothing is saved.
+
+    Parameters
+    ----------
+    making_j
+        of each configuration; what others took to make the baseline's is not known, and counts as
+        nothing.
     """
-    return xr.where(
-        making_j == 0, 0.0, making_j / xr.where(saved_j_per_token > 0, saved_j_per_token, 0.0)
-    ).where(saved_j_per_token.notnull())
+    axes = {axis: label for axis, label in baseline.items() if axis in making_j.dims}
+    more_j = (making_j - making_j.sel(axes, drop=True).fillna(0)).clip(min=0)
+    saves = saved_j_per_token > 0
+    free = (more_j == 0) & (saved_j_per_token == 0)
+    found = xr.where(saves, more_j / saved_j_per_token, xr.where(free, 0.0, np.inf))
+    return found.where(saved_j_per_token.notnull() & more_j.notnull())

@@ -149,7 +149,8 @@ RANKING = (
         "paid off after",
         "10⁶ tokens",
         ".3g",
-        "generated tokens after which the energy of making the weights is saved",
+        "generated tokens after which the energy of making the weights, beyond that of the "
+        "baseline's, is saved",
         scale=1e6,
         brief=False,
     ),
