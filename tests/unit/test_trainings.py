@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from joulegrid.analysis.table import Table
 from joulegrid.analysis.trained import TRAINING, sentences
 from joulegrid.analysis.variables import COMPONENTS, QUANTILES, STATUS
 from joulegrid.errors import InputError
+from joulegrid.jobs import progress
 from joulegrid.study import frozen, study
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
@@ -255,6 +257,35 @@ def test_the_shipped_rows_are_those_that_their_notice_tells_of():
     assert len({row["question"] for row in found}) == 25
     assert all(f"`{column}`" in told for column in found[0])
     assert "Copyright (c) 2021 Sebastian Ochs" in (ROOT / "config/data/saf/LICENSE").read_text()
+
+
+def test_a_kill_while_epochs_are_taken_over_leaves_no_half_of_them(tmp_path, monkeypatch):
+    shorter = tmp_path / "shorter"
+    for number in (1, 2):
+        (shorter / f"epoch-{number}").mkdir(parents=True)
+        (shorter / f"epoch-{number}/weights").write_text(f"after {number}")
+        facts = {"schema_version": 2, "epoch": number}
+        (shorter / f"epoch-{number}.json").write_text(json.dumps(facts))
+    (shorter / "made.json").write_text("{}")
+    for count in range(5):
+        copied = iter(range(count))
+
+        def copy(source, target, left=copied):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            shutil.copy2(source, target)
+
+        with monkeypatch.context() as patch, progress.progress_of(tmp_path / f"{count}") as begun:
+            patch.setattr(progress, "link_or_copy", copy)
+            with pytest.raises(KeyboardInterrupt) if count < 4 else nullcontext():
+                begun.take_over(shorter)
+        with progress.progress_of(tmp_path / f"{count}") as again:
+            again.take_over(shorter)
+            texts = [(again.kept / f"epoch-{n}/weights").read_text() for n in (1, 2)]
+            assert texts == ["after 1", "after 2"]
+            shared = [epoch["shared_with"] for epoch in again.epochs]
+            assert shared == ["shorter"] * 2, "what another training took is not this one's"
+            assert not (again.kept / "made.json").exists()
 
 
 @pytest.mark.parametrize("status", ["diverged", "oom"])

@@ -2,6 +2,7 @@
 
 .ID.part/kept/epoch-1/        the weights (or adapters) after epoch 1
 .ID.part/kept/epoch-1.json    what the epoch gave and took; written last, so that it counts
+.ID.part/taken/               the copy of a shorter training's, until it is whole
 .ID.part/now.json             the epoch that is being trained: what it took so far
 .ID.part/lost.json            epochs that were begun and never finished, and what they took
 """
@@ -68,16 +69,20 @@ class Progress:
         """Begin with the epochs of a shorter training, unless there are some already."""
         if self.epochs:
             return
+        # beside: of a copy that is interrupted nothing may count
+        copy = self.folder / "taken"
+        shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(
             shorter,
-            self.kept,
+            copy,
             copy_function=link_or_copy,
             ignore=shutil.ignore_patterns("made.json"),
-            dirs_exist_ok=True,
         )
-        for number, epoch in enumerate(self.epochs, start=1):
+        for number, epoch in enumerate(epochs_in(copy), start=1):
             shared = epoch.get("shared_with", shorter.name)
-            write_json(_facts_of(self.kept, number), {**epoch, "shared_with": shared})
+            write_json(_facts_of(copy, number), {**epoch, "shared_with": shared})
+        shutil.rmtree(self.kept)
+        os.rename(copy, self.kept)
 
     def note(self, epoch: int, facts: dict[str, Any]) -> None:
         """Say what the epoch that is being trained took so far."""
