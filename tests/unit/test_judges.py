@@ -232,6 +232,13 @@ def test_a_judge_who_says_nothing_gives_no_score(row):
     assert found["metrics"]["arena.unreadable"].value == 1
 
 
+def test_a_reply_that_a_filter_cut_has_no_verdict(row):
+    cut = ("[[A>B]] would be too", "content_filter")
+    metrics = row("nf4", {"nf4": replies(("[[A=B]]", "[[A=B]]"), ("[[B>A]]", cut))})["metrics"]
+    assert metrics["arena.unreadable"].value == 1 / 4
+    assert metrics["arena.win_rate"].samples.weight == [2, 0, 0, 0]
+
+
 def test_judgments_that_are_not_there_are_missing(row):
     found = row("nf4", {})
     assert STATUS[found["status"]] == "missing"

@@ -16,7 +16,7 @@ from joulegrid.study.methods import ARENA, METHODS
 from joulegrid.study.specs import Specs
 
 # Ends of replies that are none, or half of one
-NO_VERDICT = ("refused", "length")
+NO_VERDICT = ("refused", "length", "content_filter")
 UNREAD = "replies of the judge have no verdict: no question has one in both orders"
 BASELINE = 50.0
 
