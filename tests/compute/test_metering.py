@@ -14,7 +14,17 @@ import pytest
 
 from conftest import ROOT
 from joulegrid.errors import InputError
-from joulegrid.metering import disturbance, energy, estimates, floor, nvml, rapl, reference, samples
+from joulegrid.metering import (
+    disturbance,
+    energy,
+    estimates,
+    floor,
+    nvml,
+    rapl,
+    reference,
+    remarks,
+    samples,
+)
 from joulegrid.metering.host import HostCounters
 from joulegrid.metering.meter import Meter
 from joulegrid.metering.replay import Recording
@@ -474,12 +484,14 @@ tracker = Tracker("machine", [], 5.0, 7.0)
 tracker.start()
 found = tracker.stop()
 inner = tracker._tracker
+counting = Tracker("machine", [], None, 7.0)
 print(json.dumps({
     "files": inner._external_conf,
     "gpu_ids": inner._gpu_ids,
     "seconds": inner._measure_power_secs,
     "project": inner._project_name,
     "cpu": inner._force_cpu_power,
+    "cpu with a counter": counting._tracker._force_cpu_power,
     "ram": inner._ram_power.W,
     "factors": [inner._pue, inner._wue, inner._force_carbon_intensity_g_co2e_kwh],
     "outputs": inner._output_methods,
@@ -531,6 +543,7 @@ def test_codecarbon_sees_neither_settings_nor_slurm(tmp_path):
         "seconds": 1,
         "project": "codecarbon",
         "cpu": 5.0,
+        "cpu with a counter": None,
         "ram": 7.0,
         "factors": [1.0, 0.0, None],
         "outputs": [],
@@ -539,6 +552,27 @@ def test_codecarbon_sees_neither_settings_nor_slurm(tmp_path):
         "telemetry": [],
     }
     assert not list(tmp_path.rglob("emissions*"))
+
+
+@pytest.mark.parametrize(
+    ("zones", "told"), [({"package-0": Zone("package", 10**12)}, False), ({}, True)]
+)
+def test_codecarbon_reads_the_counter_itself_where_there_is_one(zones, told):
+    """Told a wattage it never looks for RAPL, and its figure is our own model's."""
+    stream = [Sample(0.0, host(), dict.fromkeys(zones, 0))]
+    meter = Meter("machine", {**CPU, "cpu_power_w": 40}, Recording(Equipment(1, 1, zones), stream))
+    assert (meter._tracker._tracker._force_cpu_power is not None) == told
+
+
+def test_a_figure_that_we_gave_codecarbon_is_not_held_against_the_counter():
+    """Of memory CodeCarbon knows our wattage only; of packages it reads RAPL as we do."""
+    zones = {"package-0": Zone("package", 10**12), "dram-0": Zone("dram", 10**12)}
+    recording = Recording(Equipment(1, 1, zones), [Sample(0.0, host(), dict.fromkeys(zones, 0))])
+    ours, theirs = {"cpu": 100.0, "gpu": 0.0, "ram": 10.0}, {"cpu": 50.0, "gpu": 0.0, "ram": 1.0}
+    said = remarks.deviations(
+        Meter("machine", CPU, recording), [{"energy_j": ours, "codecarbon_j": theirs}]
+    )
+    assert said == ["CodeCarbon says 50 J of the cpu, its counter 100 J"]
 
 
 def test_a_lock_that_a_killed_job_left_stops_nothing(tmp_path, monkeypatch):

@@ -104,7 +104,8 @@ class Meter:
         self._ram = estimates.ram_power(hardware, 1.0 if self._counts("package") else share)
         nvml = machine.nvml if machine else None
         indices = nvml.indices if nvml else []
-        self._tracker = Tracker(tracking, indices, self._cpu.full_w, self._ram.full_w)
+        cpu_w = None if self._counts("package") else self._cpu.full_w
+        self._tracker = Tracker(tracking, indices, cpu_w, self._ram.full_w)
         self._beside = machine.rapl if machine else rapl.Rapl()
         self._streams: list[list[Sample]] = []
         self.basis = self._describe()
