@@ -107,14 +107,6 @@ def test_zones_that_hold_others_are_named_and_never_added(tmp_path):
     assert set(found.beside.values()) == {"is a part of its package", "holds the packages"}
 
 
-def test_one_package_under_two_names_counts_once(tmp_path):
-    write_zone(tmp_path, "intel-rapl:0", "package-0", 100)
-    write_zone(tmp_path, "intel-rapl:1", "package-1", 100)
-    found = rapl.find(tmp_path)
-    assert found.read() == {"package-0": 100}
-    assert found.beside == {"package-1": "shows the same counter as another package"}
-
-
 def test_half_of_the_packages_is_no_measurement_and_the_grant_is_said(tmp_path, monkeypatch):
     write_zone(tmp_path, "intel-rapl:0", "package-0", 100)
     write_zone(tmp_path, "intel-rapl:1", "package-1", "")  # as unreadable as one without permission

@@ -1,5 +1,8 @@
 """RAPL's counters where they do not simply count on."""
 
+import itertools
+from pathlib import Path
+
 import pytest
 
 from joulegrid.errors import InputError
@@ -98,10 +101,43 @@ def test_half_of_the_memory_is_no_measurement(tmp_path):
     assert (basis["cpu"]["basis"], basis["ram"]["basis"]) == ("measured", "estimated")
 
 
-def test_a_package_that_is_there_twice_has_its_memory_once(tmp_path):
+@pytest.fixture
+def counting(monkeypatch):
+    """Counters of packages go on each time one is read, `by` µJ."""
+
+    def by(step):
+        reads, read = itertools.count(), Path.read_text
+
+        def read_text(path, *arguments, **named):
+            text = read(path, *arguments, **named)
+            package = path.name == "energy_uj" and path.parent.name.count(":") == 1
+            return f"{int(text) + step(next(reads))}" if package else text
+
+        monkeypatch.setattr(Path, "read_text", read_text)
+
+    return by
+
+
+def test_a_package_that_is_there_twice_counts_once_and_so_does_its_memory(tmp_path, counting):
+    """One counter, which goes on while it is read: in all rounds but one the two names differ."""
+    counting(lambda reads: 61 * (reads - (reads > 10)))
     found = two_sockets(tmp_path, package_1=100, dram_1=7)
-    assert found.read() == {"package-0": 100, "dram-0": 7}
-    assert found.beside["dram-1"] == "the memory of a package that is there twice"
+    assert set(found.zones) == {"package-0", "dram-0"}
+    assert found.beside == {
+        "dram-1": "the memory of a package that is there twice",
+        "package-1": "shows the same counter as another package",
+    }
+
+
+def test_two_packages_of_their_own_both_count(tmp_path, counting):
+    counting(lambda reads: 61 * reads)
+    assert set(two_sockets(tmp_path).of("package")) == {"package-0", "package-1"}
+
+
+def test_packages_that_stand_still_are_not_one(tmp_path):
+    """Both at 0: nothing shows that they are one counter, and half would be an undercount."""
+    found = two_sockets(tmp_path, package_0=0, package_1=0)
+    assert set(found.of("package")) == {"package-0", "package-1"}
 
 
 # ---------------------------------------------------------------- containers

@@ -28,6 +28,8 @@ UNMASK = (
 # at before the work: a unit that is wrong by little stays unseen
 PLAUSIBLE_DRAM_W_PER_GB = 0.4
 DRAM_LOOK_S = 0.1
+# Packages are compared so many times. A counter goes on each 1 ms
+MIRROR_ROUNDS, MIRROR_LOOK_S = 10, 0.005
 GRANT = "sudo chmod o+r /sys/class/powercap/intel-rapl*/energy_uj"
 
 
@@ -145,11 +147,18 @@ def _note(found: Rapl, folder: Path) -> None:
 
 
 def _mirrored(found: Rapl, packages: list[str]) -> list[str]:
-    """Packages whose counter is an earlier package's: read three times, equal each time."""
-    seen: dict[tuple[int, ...], str] = {}
-    values = [{name: int(found.files[name].read_text()) for name in packages} for _ in range(3)]
+    """Packages whose counter is an earlier package's: both move, and once at least they are equal.
+
+    A counter may go on between two reads of it, so that mirrors differ in some rounds; two counters
+    of their own do not meet at one µJ while they move. Of two that stand still nothing is known.
+    """
+    rounds = []
+    for _ in range(MIRROR_ROUNDS if len(packages) > 1 else 0):
+        rounds.append({name: int(found.files[name].read_text()) for name in packages})
+        time.sleep(MIRROR_LOOK_S)
+    moving = [name for name in packages if len({row[name] for row in rounds}) > 1]
     return [
         name
-        for name in packages
-        if seen.setdefault(tuple(row[name] for row in values), name) != name
+        for number, name in enumerate(moving)
+        if any(row[name] == row[earlier] for row in rounds for earlier in moving[:number])
     ]
