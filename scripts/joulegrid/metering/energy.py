@@ -19,6 +19,9 @@ LONGEST_GAP_S = 0.5
 MOST_W = 1000.0
 # Reading a counter is delayed by up to so much after its time is taken
 DELAY_S = 1.0
+# A package counts each 1 ms and takes watts also at idle: one that has not moved for so long does
+# not count. Memory is left out: that of a socket without modules takes nothing
+STILL_S = 1.0
 # A sensor that gives the same watts for so long is stuck, also at idle: an L40S did for 9.9 s. Of a
 # board at work, by its own utilization, the longest time was 2.9 s (recordings of 16 boards)
 STUCK_S = 10.0
@@ -70,8 +73,8 @@ def zones_j(equipment: Equipment, samples: Sequence[Sample]) -> dict[str, float]
     Raises
     ------
     InputError
-        where a counter was reset, jumped, or was not read for so long that it may have started
-        again more than once: what was used then is not known.
+        where a counter was reset, jumped, stands still, or was not read for so long that it may
+        have started again more than once: what was used then is not known.
     """
     return {name: _zone_j(name, zone, samples) for name, zone in equipment.zones.items()}
 
@@ -95,6 +98,11 @@ def _zone_j(name: str, zone: Zone, samples: Sequence[Sample]) -> float:
                 "a suspended machine, or a driver that was loaded anew)? That is no measurement"
             )
         joules += step
+    seconds = samples[-1].t_s - samples[0].t_s
+    if zone.domain == "package" and joules == 0 and seconds >= STILL_S:
+        raise InputError(
+            f"RAPL {name}: its counter stood still for {seconds:.1f} s: that is no measurement"
+        )
     return joules
 
 

@@ -103,8 +103,8 @@ def _masked(mounts: Path) -> bool:
 
 
 def _set_aside_wrong_memory(found: Rapl) -> None:
-    """Take DRAM out where its counters say more than memory can take: all of it, since a half would
-    be an undercount.
+    """Take DRAM out where its counters say more than memory can take, or do not move: all of it,
+    since a half would be an undercount.
     """
     names = found.of("dram")
     if not names:
@@ -115,6 +115,8 @@ def _set_aside_wrong_memory(found: Rapl) -> None:
     counted = (counted_uj([before[n], after[n]], found.zones[n].range_uj) for n in names)
     watts = sum(counted) / 1e6 / seconds
     gigabytes = psutil.virtual_memory().total / 1e9
+    if watts == 0:
+        found.set_aside(names, "stands still")
     if watts > PLAUSIBLE_DRAM_W_PER_GB * gigabytes:
         said = f"says {watts:.0f} W for {gigabytes:.0f} GB, which is implausible"
         found.set_aside(names, said)
