@@ -171,7 +171,7 @@ ENERGY = {
     "codecarbon_energy": Variable(
         "energy of all windows of the session as CodeCarbon says it", "J", PER_COMPONENT
     ),
-    "disturbed": Variable("share of the windows that count although the machine was disturbed"),
+    "disturbed": Variable("share of the windows, also of prefill, that count although disturbed"),
     "replaced": Variable("number of windows that were disturbed and do not count"),
     "foreign_cpu": Variable("share of the job's CPUs that other processes used"),
     "neighbours_cpu": Variable("load of the machine's CPUs that are not the job's"),
