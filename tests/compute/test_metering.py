@@ -374,6 +374,18 @@ def test_counter_and_power_that_disagree_are_said():
     assert facts["disturbed"] == facts["wrong"] == [text]
 
 
+def test_what_making_weights_took_is_kept_with_what_disturbed_it():
+    """It is not measured again, and enters the balance of the weights."""
+    equipment, stream = gpus([340.0] * 3, [0, 340_000, 680_000], step=1.0, others=1)
+    meter = Meter("machine", CPU, Recording(equipment, stream))
+    reading = meter.reading(stream, {})
+    cost = meter.cost(reading)
+    assert cost["disturbed"] == reading.facts()["disturbed"]
+    assert cost["wrong"] == reading.wrong
+    quiet = meter.cost(replace(reading, disturbances=[], wrong=[]))
+    assert set(quiet) == {"seconds", "energy_j", "basis"}
+
+
 def test_what_disturbs_is_told_from_what_cannot_be_right():
     equipment, stream = gpus([340.0] * 3, [0, 340_000, 680_000], step=1.0, others=1)
     facts = Meter("machine", CPU, Recording(equipment, stream)).reading(stream, {}).facts()

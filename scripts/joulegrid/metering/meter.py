@@ -146,8 +146,12 @@ class Meter:
         return self.reading(cut(self._equipment, sampler.samples, begin_s, end_s), None)
 
     def cost(self, reading: Reading) -> dict[str, Any]:
-        """A reading as the record of a job stores what its work took."""
-        return {"seconds": reading.seconds, "energy_j": reading.energy_j, "basis": self.basis}
+        """A reading as the record of a job stores what its work took. That is not measured
+        again where it was disturbed or read wrongly: the record says so.
+        """
+        facts = reading.facts()
+        kept = ("seconds", "energy_j", "disturbed", "wrong")
+        return {**{key: facts[key] for key in kept if key in facts}, "basis": self.basis}
 
     def reading(self, samples: list[Sample], beside: dict[str, float] | None) -> Reading:
         """What samples say; `beside` is CodeCarbon's word, where it has one."""
