@@ -330,7 +330,22 @@ def test_other_jobs_of_a_node_disturb_what_counts_the_whole_node():
     assert disturbance.neighbours_share(Equipment(8, 16), stream) == 0.5
     zones = {"package-0": Zone("package", 10**12)}
     found = disturbance.disturbances(Equipment(8, 16, zones), stream, {})
-    assert found == ["the machine's other CPUs were 50% busy, and RAPL counts their energy too"]
+    assert found == ["the machine's other CPUs were 50.0% busy, and RAPL counts their energy too"]
+
+
+@pytest.mark.parametrize(("cpus", "busy", "said"), [(2, 1.5, True), (120, 1.5, False)])
+def test_what_neighbours_take_is_measured_by_what_the_job_takes(cpus, busy, said):
+    """1.5 CPUs of others are nothing beside 120, and most of what is counted beside 2: of the 126
+    idle ones they are 1 %.
+    """
+    own = 10.0 * cpus
+    stream = [
+        Sample(0.0, host(), {"package-0": 0}),
+        Sample(10.0, host(own, own, node=own + 10 * busy), {"package-0": 10**9}),
+    ]
+    equipment = Equipment(cpus, 128, {"package-0": Zone("package", 10**12)})
+    found = disturbance.disturbances(equipment, stream, {})
+    assert any("RAPL counts their energy too" in text for text in found) == said
 
 
 def disturbed_gpu(watts, counters, **facts):

@@ -82,9 +82,11 @@ def _of_cpus(equipment: Equipment, samples: Sequence[Sample]) -> list[str]:
         found.append(f"other processes used {foreign:.0%} of the CPUs")
     beside = neighbours_share(equipment, samples)
     counted = any(zone.domain == "package" for zone in equipment.zones.values())
-    if counted and beside is not None and beside > FOREIGN:
+    rest = equipment.node_cpus - equipment.cpus
+    # measured by this job's CPUs: what 2 of 128 count is the work of all the others too
+    if counted and beside is not None and beside * rest > FOREIGN * equipment.cpus:
         found.append(
-            f"the machine's other CPUs were {beside:.0%} busy, and RAPL counts their energy too"
+            f"the machine's other CPUs were {beside:.1%} busy, and RAPL counts their energy too"
         )
     steal = (last.steal_s - first.steal_s) / capacity
     if steal > STEAL:
