@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -238,6 +239,28 @@ def test_boards_are_chosen_by_uuid_and_not_by_position(monkeypatch):
     counters = nvml.NvmlCounters(["GPU-mine"])
     assert counters.indices == [1]
     assert counters.read()["GPU-mine"].power_w == 60.0
+
+
+def test_processes_are_looked_for_once_a_second_and_for_all_boards_at_once(monkeypatch):
+    """A sample is taken each 100 ms; children are found by looking at all processes."""
+
+    class Process:
+        def children(self, recursive):
+            looked.append(recursive)
+            return []
+
+    looked, running = [], [SimpleNamespace(pid=1), SimpleNamespace(pid=os.getpid())]
+    monkeypatch.setattr(
+        FakeNvml, "nvmlDeviceGetComputeRunningProcesses", lambda *_: list(running), raising=False
+    )
+    monkeypatch.setattr(nvml, "_library", FakeNvml)
+    monkeypatch.setattr(nvml.psutil, "Process", Process)
+    boards = nvml.NvmlCounters(["GPU-theirs", "GPU-mine"])
+    found = [boards.read(quick) for quick in (False, True, True)]
+    assert len(looked) == 1
+    assert [sample["GPU-mine"].others for sample in found] == [1, 1, 1]
+    running.append(SimpleNamespace(pid=os.getppid()))
+    assert [boards.read(quick)["GPU-mine"].others for quick in (True, False)] == [1, 2]
 
 
 def test_a_part_of_a_board_is_refused(monkeypatch):

@@ -37,9 +37,11 @@ class NvmlCounters:
         self._handles = {uuid: self._handle(uuid) for uuid in uuids}
         self.boards = {uuid: self._board(handle) for uuid, handle in self._handles.items()}
         self.indices = [self._nvml.nvmlDeviceGetIndex(h) for h in self._handles.values()]
+        self._others: dict[str, int] = {}
 
-    def read(self) -> dict[str, Gpu]:
-        """A sample of every board.
+    def read(self, quick: bool = False) -> dict[str, Gpu]:
+        """A sample of every board. A quick one repeats who else was on it: to tell the job's own
+        processes, all of the machine are looked at, which of many takes a good part of 100 ms.
 
         Raises
         ------
@@ -47,6 +49,8 @@ class NvmlCounters:
             where a board answers no more: the driver was unloaded, or the board fell off the bus.
         """
         try:
+            if not quick or not self._others:
+                self._others = self._processes_of_others()
             return {uuid: self._sample(uuid, handle) for uuid, handle in self._handles.items()}
         except self._nvml.NVMLError as error:
             raise InputError(f"the GPU answers no more (driver reloaded?): {error}") from None
@@ -86,7 +90,7 @@ class NvmlCounters:
             self._ask("nvmlDeviceGetTemperature", handle, nvml.NVML_TEMPERATURE_GPU),
             self._ask("nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_SM),
             self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle) or 0,
-            self._others(handle),
+            self._others[uuid],
             None if self.boards[uuid].has_counter else self._busy(handle),
         )
 
@@ -103,13 +107,22 @@ class NvmlCounters:
         found = self._ask("nvmlDeviceGetUtilizationRates", handle)
         return None if found is None else found.gpu / 100
 
-    def _others(self, handle: Any) -> int:
-        """How many processes compute on the board that are not of this job."""
-        running = self._ask("nvmlDeviceGetComputeRunningProcesses", handle) or []
-        if not running:
-            return 0
+    def _processes_of_others(self) -> dict[str, int]:
+        """How many processes compute on each board that are not of this job."""
+        running = {
+            uuid: [
+                process.pid
+                for process in self._ask("nvmlDeviceGetComputeRunningProcesses", handle) or []
+            ]
+            for uuid, handle in self._handles.items()
+        }
+        if not any(running.values()):
+            return dict.fromkeys(running, 0)
         own = {os.getpid(), *(c.pid for c in psutil.Process().children(recursive=True))}
-        return sum(process.pid not in own and psutil.pid_exists(process.pid) for process in running)
+        return {
+            uuid: sum(pid not in own and psutil.pid_exists(pid) for pid in pids)
+            for uuid, pids in running.items()
+        }
 
     def _ask(self, function: str, *arguments: Any) -> Any:
         """An answer of NVML, None where the board does not support the question."""
