@@ -239,7 +239,7 @@ def test_a_reading_that_cannot_be_right_never_counts():
 
 
 def test_idle_power_that_cannot_be_right_is_none_and_said():
-    stream = [Sample(t / 10, Host(0, 0, 0), gpus={"a": Gpu(t * 3740, 65.4)}) for t in range(6)]
+    stream = [Sample(t * 0.4, Host(0, 0, 0), gpus={"a": Gpu(t * 14960, 65.4)}) for t in range(6)]
     equipment = Equipment(1, 1, gpus={"a": Board(300.0, True)})
     meter = Meter("machine", {"device": "cpu"}, Recording(equipment, stream))
     taken = session.Taken(meter=meter)

@@ -389,8 +389,8 @@ def disturbed_gpu(watts, counters, **facts):
         (([200.0] * 3, [0, 200_000, 400_000], {"reasons": 0x40}), "hardware thermal slowdown"),
         (([200.0] * 3, [0, 200_000, 400_000], {"others": 1}), "other processes computed on it"),
         (
-            ([340.0] * 3, [0, 340_000, 680_000]),
-            "a wrong reading: GPU GPU-a: 340 W on average, its limit is 300 W",
+            ([380.0] * 3, [0, 380_000, 760_000]),
+            "a wrong reading: GPU GPU-a: 380 W on average, its limit is 300 W",
         ),
     ],
 )
@@ -398,6 +398,18 @@ def test_what_disturbs_a_gpu(arguments, part):
     watts, counters, *facts = arguments
     found = disturbed_gpu(watts, counters, **(facts[0] if facts else {}))
     assert (found == []) if part is None else (len(found) == 1 and part in found[0])
+
+
+@pytest.mark.parametrize(("windows", "wrong"), [(1, False), (10, True)])
+def test_a_short_stretch_may_miss_what_the_counter_says_late(windows, wrong):
+    """280 W by power, and a counter that says a fifth more, which is above the limit of 300 W too:
+    the 0.1 s at both ends explain it of a stretch of 1 s, and not of one of 10 s.
+    """
+    steps = 10 * windows
+    ends = [0, *(28_000 * n + 28_000 * windows for n in range(1, steps)), 28_000 * 12 * windows]
+    equipment, stream = gpus([280.0] * (steps + 1), ends)
+    readings = {"GPU-a": energy.gpu_j("GPU-a", equipment, stream)}
+    assert bool(disturbance.wrong_readings(equipment, stream, readings)) == wrong
 
 
 def test_counter_and_power_that_disagree_are_said():
@@ -414,7 +426,7 @@ def test_counter_and_power_that_disagree_are_said():
 
 def test_what_making_weights_took_is_kept_with_what_disturbed_it():
     """It is not measured again, and enters the balance of the weights."""
-    equipment, stream = gpus([340.0] * 3, [0, 340_000, 680_000], step=1.0, others=1)
+    equipment, stream = gpus([380.0] * 3, [0, 380_000, 760_000], step=1.0, others=1)
     meter = Meter("machine", CPU, Recording(equipment, stream))
     reading = meter.reading(stream, {})
     cost = meter.cost(reading)
@@ -425,9 +437,9 @@ def test_what_making_weights_took_is_kept_with_what_disturbed_it():
 
 
 def test_what_disturbs_is_told_from_what_cannot_be_right():
-    equipment, stream = gpus([340.0] * 3, [0, 340_000, 680_000], step=1.0, others=1)
+    equipment, stream = gpus([380.0] * 3, [0, 380_000, 760_000], step=1.0, others=1)
     facts = Meter("machine", CPU, Recording(equipment, stream)).reading(stream, {}).facts()
-    assert facts["wrong"] == ["a wrong reading: GPU GPU-a: 340 W on average, its limit is 300 W"]
+    assert facts["wrong"] == ["a wrong reading: GPU GPU-a: 380 W on average, its limit is 300 W"]
     assert facts["disturbed"] == [
         *facts["wrong"],
         "GPU GPU-a: other processes computed on it",
