@@ -265,7 +265,7 @@ def test_processes_are_looked_for_once_a_second_and_for_all_boards_at_once(monke
 
 def test_a_part_of_a_board_is_refused(monkeypatch):
     monkeypatch.setattr(nvml, "_library", lambda: FakeNvml(mig=1))
-    with pytest.raises(InputError, match="GPU-mine is divided by MIG"):
+    with pytest.raises(InputError, match="GPU-mine: of a board that is divided by MIG"):
         nvml.NvmlCounters(["GPU-mine"])
 
 
@@ -282,6 +282,14 @@ def test_without_gpus_there_is_no_reference_work_on_them():
 
 def test_a_gpu_cell_without_gpus_is_an_error():
     with pytest.raises(InputError, match="NVML shows this job none"):
+        Meter("machine", {"device": "cuda"})
+
+
+def test_a_cell_on_a_part_of_a_gpu_is_told_why(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-7f0ee3c3")
+    with pytest.raises(
+        InputError, match=r"a part of a GPU, MIG-7f0ee3c3: .* use a board with MIG off"
+    ):
         Meter("machine", {"device": "cuda"})
 
 

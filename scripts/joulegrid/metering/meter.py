@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from joulegrid.errors import InputError
-from joulegrid.jobs.devices import visible_gpus
+from joulegrid.jobs.devices import refuse_parts, visible_gpus
 from joulegrid.metering import disturbance, energy, estimates, rapl
 from joulegrid.metering.cut import cut
 from joulegrid.metering.energy import GpuEnergy
@@ -96,6 +96,7 @@ class Meter:
         self._sensors: Sensors = sensors or machine  # type: ignore[assignment]
         self._tracking, self._equipment = tracking, self._sensors.equipment
         if hardware["device"] == "cuda" and not self._equipment.gpus:
+            refuse_parts()
             raise InputError("the cell runs on a GPU, but NVML shows this job none")
         self._refuse_process_with_counters()
         cpus, node_cpus = self._equipment.cpus, self._equipment.node_cpus

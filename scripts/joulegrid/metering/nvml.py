@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from joulegrid.errors import InputError
+from joulegrid.jobs.devices import MIG
 from joulegrid.metering.samples import Board, Gpu
 
 # nvmlClocksEventReasons (nvml.h) that disturb. A software power cap, 0x4, does not: it is how a
@@ -66,10 +67,7 @@ class NvmlCounters:
         except nvml.NVMLError:
             divided = 0  # a board that cannot be divided
         if divided:
-            raise InputError(
-                f"GPU {uuid} is divided by MIG: its energy can be read for the whole board only, "
-                "not for a part of it; use a board with MIG off"
-            )
+            raise InputError(f"GPU {uuid}: {MIG}")
         return handle
 
     def _board(self, handle: Any) -> Board:
