@@ -196,10 +196,19 @@ def test_a_gap_is_filled_by_the_counter_and_by_nothing_else():
 
 
 def test_of_two_boards_only_the_own_one_counts():
-    board = Board(300.0, True)
-    stream = [Sample(float(t), host(), gpus={"GPU-a": Gpu(t * 100_000, 100.0)}) for t in range(3)]
-    meter = Meter("machine", CPU, Recording(Equipment(1, 1, gpus={"GPU-a": board}), stream))
-    assert meter.reading(stream, {}).energy_j["gpu"] == 200.0
+    boards = {"GPU-a": Board(300.0, True)}
+    stream = [
+        Sample(
+            float(t),
+            host(),
+            gpus={"GPU-a": Gpu(t * 100_000, 100.0), "GPU-theirs": Gpu(t * 250_000, 250.0)},
+        )
+        for t in range(3)
+    ]
+    meter = Meter("machine", CPU, Recording(Equipment(1, 1, gpus=boards), stream))
+    reading = meter.reading(stream, {})
+    assert reading.energy_j["gpu"] == 200.0
+    assert list(reading.gpus) == ["GPU-a"]
 
 
 class FakeNvml:
