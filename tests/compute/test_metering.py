@@ -289,6 +289,20 @@ def test_without_gpus_there_is_no_reference_work_on_them():
     assert reference.gpu_reference_seconds() == [] or torch.cuda.is_available()
 
 
+def test_reference_work_leaves_nothing_in_the_peak_memory(monkeypatch):
+    """268 MB of matrices; the peak of a small model would be theirs."""
+    done = []
+    cuda = SimpleNamespace(
+        device_count=lambda: 2,
+        empty_cache=lambda: done.append("emptied"),
+        reset_peak_memory_stats=done.append,
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(reference, "_on_gpu", lambda _, device: done.append(f"{device} ran") or 1.0)
+    assert reference.gpu_reference_seconds() == [1.0, 1.0]
+    assert done == ["cuda:0 ran", "cuda:1 ran", "emptied", "cuda:0", "cuda:1"]
+
+
 def test_a_gpu_cell_without_gpus_is_an_error():
     with pytest.raises(InputError, match="NVML shows this job none"):
         Meter("machine", {"device": "cuda"})
