@@ -250,6 +250,35 @@ def test_boards_are_chosen_by_uuid_and_not_by_position(monkeypatch):
     assert counters.read()["GPU-mine"].power_w == 60.0
 
 
+def field_of(milliwatts):
+    return [SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=milliwatts))]
+
+
+@pytest.mark.parametrize(
+    ("instant", "watts", "said"),
+    [(None, 60.0, "NVML power (no instant one"), (75_000, 75.0, "NVML instant power")],
+)
+def test_power_that_is_a_mean_is_not_called_instant(monkeypatch, instant, watts, said):
+    """A board without a counter and, with an older driver, without instant power."""
+
+    class Plain(FakeNvml):
+        def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+            raise RuntimeError("Not Supported")
+
+        def nvmlDeviceGetFieldValues(self, handle, fields):
+            if instant is None:
+                raise RuntimeError("Not Supported")
+            return field_of(instant)
+
+    monkeypatch.setattr(nvml, "_library", Plain)
+    counters = nvml.NvmlCounters(["GPU-mine"])
+    sample = Sample(0.0, host(), gpus=counters.read())
+    assert sample.gpus["GPU-mine"].power_w == watts
+    equipment = Equipment(1, 1, gpus=counters.boards)
+    method = Meter("machine", CPU, Recording(equipment, [sample])).basis["gpu"]["method"]
+    assert method.startswith(said)
+
+
 def test_processes_are_looked_for_once_a_second_and_for_all_boards_at_once(monkeypatch):
     """A sample is taken each 100 ms; children are found by looking at all processes."""
 

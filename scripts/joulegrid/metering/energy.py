@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from joulegrid.errors import InputError
-from joulegrid.metering.samples import Equipment, Gpu, Sample, Zone
+from joulegrid.metering.samples import Board, Equipment, Gpu, Sample, Zone
 
 # Power samples further apart than this leave a hole that no line between them fills. Boards refresh
 # each 100 ms, so that two in a row may be lost
@@ -30,6 +30,7 @@ STUCK_AT_WORK_S, AT_WORK = 4.0, 0.5
 # on a B300; an RTX 4000 Ada 0.3 to 1.8 %); zeus and DCGM users saw 5 to 20 %
 DISAGREEMENT = 0.1
 COUNTER, POWER = "NVML total energy counter", "NVML instant power, integrated"
+MEAN_POWER = "NVML power (no instant one; a mean over 1 s on many boards), integrated"
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,13 @@ def integral_j(times: Sequence[float], watts: Sequence[float]) -> float:
     return sum((t1 - t0) * (w0 + w1) / 2 for (t0, w0), (t1, w1) in points)
 
 
+def method(board: Board) -> str:
+    """How the energy of a board is read."""
+    if board.has_counter:
+        return COUNTER
+    return POWER if board.is_instant else MEAN_POWER
+
+
 def gpu_j(uuid: str, equipment: Equipment, samples: Sequence[Sample]) -> GpuEnergy:
     """Energy of one board.
 
@@ -125,7 +133,8 @@ def gpu_j(uuid: str, equipment: Equipment, samples: Sequence[Sample]) -> GpuEner
     readings = [sample.gpus[uuid] for sample in samples]
     integrated = _integrated(times, readings)
     if not equipment.gpus[uuid].has_counter:
-        return GpuEnergy(_power_only(uuid, times, readings, integrated), integrated, POWER)
+        joules = _power_only(uuid, times, readings, integrated)
+        return GpuEnergy(joules, integrated, method(equipment.gpus[uuid]))
     values = [reading.energy_mj for reading in readings if reading.energy_mj is not None]
     if any(after < before for before, after in pairwise(values)):
         raise InputError(

@@ -230,8 +230,8 @@ class Meter:
         boards = self._equipment.gpus.values()
         if not boards:
             return {"basis": ABSENT, "method": "no such device in this hardware entry"}
-        methods = {energy.COUNTER if board.has_counter else energy.POWER for board in boards}
-        return {"basis": MEASURED, "method": " and ".join(sorted(methods))}
+        methods = sorted(set(map(energy.method, boards)))
+        return {"basis": MEASURED, "method": " and ".join(methods)}
 
 
 def _gpu_facts(uuid: str, samples: list[Sample], gpu: GpuEnergy) -> dict[str, Any]:

@@ -73,7 +73,11 @@ class NvmlCounters:
     def _board(self, handle: Any) -> Board:
         limit = self._ask("nvmlDeviceGetEnforcedPowerLimit", handle)
         counter = self._ask("nvmlDeviceGetTotalEnergyConsumption", handle)
-        return Board(None if limit is None else limit / 1000, counter is not None)
+        return Board(
+            None if limit is None else limit / 1000,
+            counter is not None,
+            self._instant_power(handle) is not None,
+        )
 
     def _sample(self, uuid: str, handle: Any) -> Gpu:
         nvml = self._nvml
@@ -92,12 +96,16 @@ class NvmlCounters:
             None if self.boards[uuid].has_counter else self._busy(handle),
         )
 
-    def _power(self, handle: Any) -> float | None:
-        """Instant power; the plain reading is a mean over 1 s on most boards since Ampere."""
+    def _instant_power(self, handle: Any) -> float | None:
         field = self._nvml.NVML_FI_DEV_POWER_INSTANT
         values = self._ask("nvmlDeviceGetFieldValues", handle, [field])
-        if values and values[0].nvmlReturn == 0:
-            return values[0].value.uiVal / 1000
+        return values[0].value.uiVal / 1000 if values and values[0].nvmlReturn == 0 else None
+
+    def _power(self, handle: Any) -> float | None:
+        """Instant power, else the plain reading: a mean over 1 s on most boards since Ampere."""
+        watts = self._instant_power(handle)
+        if watts is not None:
+            return watts
         milliwatts = self._ask("nvmlDeviceGetPowerUsage", handle)
         return None if milliwatts is None else milliwatts / 1000
 
