@@ -137,15 +137,17 @@ def test_design_power_has_no_known_band(monkeypatch):
 
 
 # ---------------------------------------------------------------- quotas
-def groups(folder, listed, **files):
-    """/proc and /sys/fs/cgroup of a process in the groups `listed`; `files` by path."""
+def groups(folder, listed, files):
+    """Folders like /proc and /sys/fs/cgroup of a process in the groups `listed`; `files` by
+    path.
+    """
     (folder / "proc/self").mkdir(parents=True)
     (folder / "proc/self/cgroup").write_text(listed)
     for path, text in files.items():
         file = folder / "cgroup" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    return host.cpu_quota(folder / "proc", folder / "cgroup")
+    return folder / "proc", folder / "cgroup"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,27 @@ def groups(folder, listed, **files):
     ],
 )
 def test_a_quota_is_read(tmp_path, listed, files, cpus):
-    assert groups(tmp_path, listed, **files) == cpus
+    assert host.cpu_quota(*groups(tmp_path, listed, files)) == cpus
+
+
+@pytest.mark.parametrize(
+    ("listed", "files", "seconds"),
+    [
+        ("0::/\n", {"cpu.stat": "usage_usec 9\nthrottled_usec 2500000\n"}, 2.5),
+        ("0::/\n", {"cpu.stat": "usage_usec 9\n"}, 0),  # the root of a machine is held back by none
+        ("0::/a/b\n", {"a/cpu.stat": "throttled_usec 2000000", "a/b/cpu.stat": "nr_periods 1"}, 2),
+        # of two limits each may grow while the other one stands
+        (
+            "0::/a/b\n",
+            {"a/cpu.stat": "throttled_usec 2000000", "a/b/cpu.stat": "throttled_usec 500000"},
+            2.5,
+        ),
+        ("2:cpu,cpuacct:/docker/x\n", {"cpu,cpuacct/cpu.stat": "throttled_time 3000000000"}, 3),
+        ("0::/\n", {}, 0),
+    ],
+)
+def test_what_a_limit_held_back_is_read_where_the_limit_may_be(tmp_path, listed, files, seconds):
+    assert host.throttled_s(*groups(tmp_path, listed, files)) == seconds
 
 
 def test_a_job_is_charged_for_the_cpus_that_its_quota_lets_it_use(monkeypatch):

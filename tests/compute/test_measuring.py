@@ -239,7 +239,7 @@ def test_a_reading_that_cannot_be_right_never_counts():
 
 
 def test_idle_power_that_cannot_be_right_is_none_and_said():
-    stream = [Sample(t / 10, Host(0, 0, 0), gpus={"a": Gpu(t * 3740, 65.4)}) for t in range(6)]
+    stream = [Sample(t * 0.4, Host(0, 0, 0), gpus={"a": Gpu(t * 14960, 65.4)}) for t in range(6)]
     equipment = Equipment(1, 1, gpus={"a": Board(300.0, True)})
     meter = Meter("machine", {"device": "cpu"}, Recording(equipment, stream))
     taken = session.Taken(meter=meter)
@@ -248,6 +248,29 @@ def test_idle_power_that_cannot_be_right_is_none_and_said():
         "no idle power at the end: a wrong reading: GPU a: integrated power differs from the "
         "counter by +75%"
     ]
+
+
+@pytest.mark.parametrize(
+    ("engine", "boards", "slept"),
+    [
+        (None, {"a": Board(300.0, True)}, [20]),
+        ("loaded", {"a": Board(300.0, True)}, [session.SETTLE_S, 20]),
+        ("loaded", {}, [20]),
+    ],
+)
+def test_idle_power_of_gpus_that_have_worked_is_read_when_they_have_settled(
+    monkeypatch, engine, boards, slept
+):
+    found = []
+    monkeypatch.setattr(session.time, "sleep", found.append)
+    stream = [
+        Sample(n / 10, Host(0, 0, 0), gpus={uuid: Gpu(n * 6000, 60.0) for uuid in boards})
+        for n in range(2)
+    ]
+    meter = Meter("machine", {"device": "cpu"}, Recording(Equipment(1, 1, gpus=boards), stream))
+    taken = session.Taken(meter=meter, engine=engine)
+    session.measure_idle(taken, {"idle_seconds": 20}, "at the end")
+    assert [seconds for seconds in found if seconds in (session.SETTLE_S, 20)] == slept
 
 
 def test_prefill_that_is_faster_than_reading_the_weights_is_refused(tiny, monkeypatch):

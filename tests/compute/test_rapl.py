@@ -1,5 +1,8 @@
 """RAPL's counters where they do not simply count on."""
 
+import itertools
+from pathlib import Path
+
 import pytest
 
 from joulegrid.errors import InputError
@@ -68,6 +71,20 @@ def test_two_readings_close_together_may_hold_what_was_counted_before():
     assert joules(INTEL, (0, 100.0), (0.0001, 100.4), (0.0002, 200.0)) == pytest.approx(100)
 
 
+def test_a_package_that_stands_still_is_no_measurement():
+    """0 J would be the best configuration of all; within less than 1 s it may be one reading."""
+    with pytest.raises(InputError, match=r"RAPL package-0: its counter stood still for 2\.0 s"):
+        joules(INTEL, (0, 200), (1, 200), (2, 200))
+    assert joules(INTEL, (0, 200), (1, 200), (2, 201)) == 1
+    assert joules(INTEL, (0, 200), (0.5, 200)) == 0
+
+
+def test_memory_of_a_socket_without_modules_may_take_nothing():
+    equipment = Equipment(1, 1, {"dram-1": Zone("dram", INTEL)})
+    stream = [Sample(t, HOST, {"dram-1": 0}) for t in (0.0, 5.0)]
+    assert energy.zones_j(equipment, stream) == {"dram-1": 0.0}
+
+
 # ---------------------------------------------------------------- zones
 def two_sockets(root, **others):
     """The zones of two packages with DRAM; `others` says what other values than these they have."""
@@ -83,10 +100,35 @@ def two_sockets(root, **others):
     return rapl.find(root)
 
 
-def test_memory_of_all_sockets_is_read(tmp_path):
+@pytest.fixture
+def counting(monkeypatch):
+    """Lets all counters go on with every reading: by `step(readings so far)` µJ."""
+
+    def by(step):
+        reads, read = itertools.count(), Path.read_text
+
+        def read_text(path, *arguments, **named):
+            text = read(path, *arguments, **named)
+            if path.name != "energy_uj" or not text:
+                return text
+            return f"{int(text) + step(next(reads))}"
+
+        monkeypatch.setattr(Path, "read_text", read_text)
+
+    return by
+
+
+def test_memory_of_all_sockets_is_read(tmp_path, counting):
+    counting(lambda reads: 61 * reads)
     found = two_sockets(tmp_path)
-    assert found.read() == {"package-0": 100, "dram-0": 7, "package-1": 200, "dram-1": 9}
+    assert list(found.read()) == ["package-0", "dram-0", "package-1", "dram-1"]
     assert found.beside == {}
+
+
+def test_memory_that_stands_still_is_estimated(tmp_path):
+    found = two_sockets(tmp_path)
+    assert set(found.zones) == {"package-0", "package-1"}
+    assert found.beside == dict.fromkeys(["dram-0", "dram-1"], "stands still")
 
 
 def test_half_of_the_memory_is_no_measurement(tmp_path):
@@ -98,10 +140,26 @@ def test_half_of_the_memory_is_no_measurement(tmp_path):
     assert (basis["cpu"]["basis"], basis["ram"]["basis"]) == ("measured", "estimated")
 
 
-def test_a_package_that_is_there_twice_has_its_memory_once(tmp_path):
+def test_a_package_that_is_there_twice_counts_once_and_so_does_its_memory(tmp_path, counting):
+    """One counter, which goes on while it is read: in all rounds but one the two names differ."""
+    counting(lambda reads: 61 * (reads - (reads > 10)))
     found = two_sockets(tmp_path, package_1=100, dram_1=7)
-    assert found.read() == {"package-0": 100, "dram-0": 7}
-    assert found.beside["dram-1"] == "the memory of a package that is there twice"
+    assert set(found.zones) == {"package-0", "dram-0"}
+    assert found.beside == {
+        "dram-1": "the memory of a package that is there twice",
+        "package-1": "shows the same counter as another package",
+    }
+
+
+def test_two_packages_of_their_own_both_count(tmp_path, counting):
+    counting(lambda reads: 61 * reads)
+    assert set(two_sockets(tmp_path).of("package")) == {"package-0", "package-1"}
+
+
+def test_packages_that_stand_still_are_not_one(tmp_path):
+    """Both at 0: nothing shows that they are one counter, and half would be an undercount."""
+    found = two_sockets(tmp_path, package_0=0, package_1=0)
+    assert set(found.of("package")) == {"package-0", "package-1"}
 
 
 # ---------------------------------------------------------------- containers

@@ -69,6 +69,15 @@ def test_boards_of_one_name_are_told_apart_by_their_memory(monkeypatch):
         devices.check({**entry, "gpu_memory_gb": 40})
 
 
+def test_a_part_of_a_board_is_named_and_not_called_no_gpu(monkeypatch):
+    """NVML lists whole boards: none of them is the one that CUDA_VISIBLE_DEVICES names."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-7f0ee3c3")
+    with pytest.raises(
+        InputError, match=r"a part of a GPU, MIG-7f0ee3c3: .* use a board with MIG off"
+    ):
+        devices.check({"device": "cuda", "gpu": "A100", "gpus": 1})
+
+
 @pytest.mark.parametrize(
     ("visible", "uuids"),
     [("1", ["GPU-b"]), ("GPU-a", ["GPU-a"]), ("1,0", ["GPU-b", "GPU-a"]), ("", [])],

@@ -150,6 +150,20 @@ def test_a_point_that_does_not_fit_leaves_the_others(found):
     assert np.isnan(found.ranking.score.sel(cell)).all()
 
 
+def test_disturbed_prefill_is_said_of_the_session():
+    """What decoding takes is the difference to prefill: one disturbed counts as much."""
+    record = energy(SimpleNamespace(labels=["m", "", "", "full", "h", "", "sweep", "1"]))
+    windows = record["windows"]
+    beside = {"disturbed": ["other processes used 30% of the CPUs"], "foreign_cpu": 0.3}
+    spoilt, refused = ({**windows[0], **beside, "counts": counts} for counts in (True, False))
+    record["prefill_windows"] = [*windows, spoilt, refused]
+    header = {"schema_version": 2, "id": "0" * 16, "status": "ok", "elapsed_s": 1.0}
+    row = session_row(Decoder(Session).decode(json.dumps({**header, **record})))
+    assert (row["disturbed"], row["foreign_cpu"]) == (1 / (2 * len(windows) + 1), 0.3)
+    assert row["replaced"] == 1
+    assert row["prefill_runs"] == 1
+
+
 def test_points_that_could_not_be_tried_are_missing():
     """The engine died of the second of six points."""
     record = energy(SimpleNamespace(labels=["m", "", "", "full", "h", "", "sweep", "1"]))

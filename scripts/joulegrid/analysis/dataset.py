@@ -198,6 +198,7 @@ def _made(record: Made) -> dict[str, Any]:
         "sparsity": record.sparsity.mean if record.sparsity else None,
         "making_time": cost.seconds if cost else 0.0,
         "making_energy": cost.joules if cost else 0.0,
+        "making_disturbed": cost.disturbed or [] if cost else [],
     }
 
 
@@ -239,5 +240,6 @@ def _summary(
         "sparsity": last["sparsity"] if how != Weights.LOADED or name == "cast" else None,
         "making_time": sum(row["making_time"] for row in chain) if known else None,
         "making_energy": sum(row["making_energy"] for row in chain) if known else None,
+        "making_disturbed": "; ".join(text for row in chain for text in row["making_disturbed"]),
         "accepted": next((row["accepted"] for row in chain if row["accepted"]), None),
     }

@@ -23,13 +23,16 @@ def session_row(record: Session) -> dict[str, Any]:
         if point.status != OK:  # a sum over some of the points is none that could be compared
             return {"status": point.status, "reason": f"{point.reason} (a point of the sweep)"}
     windows, idle, loading = _counting(record.windows), record.idle, record.loading
+    every = [*record.windows, *(record.prefill_windows or ())]
+    prefill = _counting(record.prefill_windows) if record.prefill_windows else []
     ways, device = record.components, record.device
     gpus = device.gpus
     return {
         **(_totals(windows) if len(record.points) < 2 else _one_run(windows)),
-        **_prefill(record.prefill_windows, len(record.points)),
-        **_beside(windows),
-        "replaced": len(record.windows) - len(windows),
+        **_prefill(prefill, len(record.points)),
+        **_beside([*windows, *prefill]),
+        "cpu_clock": _clock(windows),
+        "replaced": len(every) - len(windows) - len(prefill),
         "reference_time": record.reference_s,
         "reference_gpu_time": max(record.reference_gpu_s, default=None),
         "idle_power": _power(idle.loaded),
@@ -124,33 +127,34 @@ def _one_run(windows: list[Window]) -> dict[str, Any]:
 
 
 def _beside(windows: list[Window]) -> dict[str, Any]:
-    """What else the windows say, also in one loop."""
+    """What disturbed the windows, also in one loop."""
     foreign = neighbours = 0.0
-    disturbed, clocks = 0, []
+    disturbed = 0
     for window in windows:
         if window.foreign_cpu > foreign:
             foreign = window.foreign_cpu
         if window.neighbours_cpu is not None and window.neighbours_cpu > neighbours:
             neighbours = window.neighbours_cpu
         disturbed += window.disturbed is not None
-        if window.cpu_mhz is not None:
-            clocks.append(window.cpu_mhz)
     return {
         "disturbed": disturbed / len(windows),
         "foreign_cpu": foreign,
         "neighbours_cpu": neighbours,
-        "cpu_clock": sum(clocks) / len(clocks) if clocks else None,
     }
 
 
-def _prefill(windows: list[Window] | None, points: int) -> dict[str, Any]:
+def _clock(windows: list[Window]) -> float | None:
+    clocks = [window.cpu_mhz for window in windows if window.cpu_mhz is not None]
+    return sum(clocks) / len(clocks) if clocks else None
+
+
+def _prefill(windows: list[Window], points: int) -> dict[str, Any]:
     """The totals of the windows that read the prompts and generated one token, where there are
     any.
     """
-    if windows is None:
+    if not windows:
         return {}
-    counting = _counting(windows)
-    totals = _totals(counting) if points < 2 else _one_run(counting)
+    totals = _totals(windows) if points < 2 else _one_run(windows)
     kept = {f"prefill_{k}": totals[k] for k in ("energy", "duration", "runs", "tokens_read")}
     return {**kept, "prefill_requests": totals["tokens_written"] / totals["runs"]}
 

@@ -168,10 +168,8 @@ ENERGY = {
         "positions that were computed beside prompts and answers, to fill up batches",
         comment=f"of all windows; {_SWEEP}",
     ),
-    "codecarbon_energy": Variable(
-        "energy of all windows of the session as CodeCarbon says it", "J", PER_COMPONENT
-    ),
-    "disturbed": Variable("share of the windows that count although the machine was disturbed"),
+    "codecarbon_energy": Variable("energy of all windows by CodeCarbon", "J", PER_COMPONENT),
+    "disturbed": Variable("share of the windows, also of prefill, that count although disturbed"),
     "replaced": Variable("number of windows that were disturbed and do not count"),
     "foreign_cpu": Variable("share of the job's CPUs that other processes used"),
     "neighbours_cpu": Variable("load of the machine's CPUs that are not the job's"),
@@ -273,6 +271,7 @@ WEIGHTS = {
         comment="of a training all its epochs with their validation, shared ones too; not what was "
         "lost by interruptions",
     ),
+    "making_disturbed": text("what disturbed pruning and quantizing, or was read wrongly then"),
     "accepted": ACCEPTED,
 }
 # Jobs that use energy, in the order of the pipeline

@@ -19,6 +19,11 @@ from joulegrid.jobs.provenance import gpu_settings, host_settings
 # CUDA_VISIBLE_DEVICES must mean the same board to the one that computes and to the one that meters.
 # CUDA reads this when it is first used, which is after every job has imported this module
 os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+# Why a part of a GPU is refused
+MIG = (
+    "of a board that is divided by MIG energy can be read for the whole only, not for a part of "
+    "it; use a board with MIG off"
+)
 # Words in a device's name that make it another device than the one without them
 VARIANT = re.compile(r"ti|super|d|laptop|mobile|max|q|ada|blackwell|nvl|x|v\d?|mig")
 # Sockets of GPUs: who asks for SXM means whichever generation the GPU has
@@ -35,7 +40,8 @@ def check(hardware: dict[str, Any]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        naming the device that was asked for and the one that is here.
+        naming the device that was asked for and the one that is here, or a part of a GPU, whose
+        energy nobody can say.
     """
     found = describe(hardware["device"] == "cuda")
     if "cpu" in hardware and not is_device(hardware["cpu"], found["cpu"]):
@@ -49,6 +55,7 @@ def check(hardware: dict[str, Any]) -> dict[str, Any]:
             f"got {found['cpus']}"
         )
     if hardware["device"] == "cuda":
+        refuse_parts()
         _check_gpus(hardware, found["gpus"])
     return found
 
@@ -68,6 +75,19 @@ def is_device(wanted: str, name: str) -> bool:
 
 def _words(name: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm)\)", " ", name.lower()))
+
+
+def refuse_parts() -> None:
+    """See that `CUDA_VISIBLE_DEVICES` names whole boards: NVML lists no others.
+
+    Raises
+    ------
+    InputError
+        naming the part.
+    """
+    for item in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","):
+        if item.strip().startswith("MIG-"):
+            raise InputError(f"this job got a part of a GPU, {item.strip()}: {MIG}")
 
 
 def _check_gpus(hardware: dict[str, Any], gpus: list[dict[str, Any]]) -> None:

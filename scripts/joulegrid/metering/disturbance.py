@@ -25,6 +25,9 @@ LEAST_S = 0.1
 # Mean power above the limit is a wrong reading: boards exceed it by some percent only for
 # milliseconds (ML.ENERGY's benchmark refuses the same)
 ABOVE_LIMIT = 1.1
+# A counter goes on about each 100 ms, so that up to as much is missing or too much at either end of
+# a stretch: nothing of a long one, 20 % of 1 s
+EDGES_S = 0.2
 WRONG = "a wrong reading"
 
 
@@ -38,14 +41,17 @@ def wrong_readings(
 ) -> list[str]:
     """Why what the boards said of the stretch cannot be right; empty: it can."""
     found, seconds = [], samples[-1].t_s - samples[0].t_s
+    if seconds < LEAST_S:
+        return []
+    edges = EDGES_S / seconds
     for uuid, energy in gpus.items():
         limit = equipment.gpus[uuid].limit_w
-        if limit and seconds > LEAST_S and energy.energy_j / seconds > ABOVE_LIMIT * limit:
+        if limit and energy.energy_j / seconds > (ABOVE_LIMIT + edges) * limit:
             found.append(
                 f"{WRONG}: GPU {uuid}: {energy.energy_j / seconds:.0f} W on average, its limit is "
                 f"{limit:.0f} W"
             )
-        if energy.disagreement is not None and abs(energy.disagreement) > DISAGREEMENT:
+        if energy.disagreement is not None and abs(energy.disagreement) > DISAGREEMENT + edges:
             found.append(
                 f"{WRONG}: GPU {uuid}: integrated power differs from the counter by "
                 f"{energy.disagreement:+.0%}"
@@ -82,9 +88,11 @@ def _of_cpus(equipment: Equipment, samples: Sequence[Sample]) -> list[str]:
         found.append(f"other processes used {foreign:.0%} of the CPUs")
     beside = neighbours_share(equipment, samples)
     counted = any(zone.domain == "package" for zone in equipment.zones.values())
-    if counted and beside is not None and beside > FOREIGN:
+    rest = equipment.node_cpus - equipment.cpus
+    # measured by this job's CPUs: what 2 of 128 count is the work of all the others too
+    if counted and beside is not None and beside * rest > FOREIGN * equipment.cpus:
         found.append(
-            f"the machine's other CPUs were {beside:.0%} busy, and RAPL counts their energy too"
+            f"the machine's other CPUs were {beside:.1%} busy, and RAPL counts their energy too"
         )
     steal = (last.steal_s - first.steal_s) / capacity
     if steal > STEAL:

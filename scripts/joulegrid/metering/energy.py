@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from joulegrid.errors import InputError
-from joulegrid.metering.samples import Equipment, Gpu, Sample, Zone
+from joulegrid.metering.samples import Board, Equipment, Gpu, Sample, Zone
 
 # Power samples further apart than this leave a hole that no line between them fills. Boards refresh
 # each 100 ms, so that two in a row may be lost
@@ -19,6 +19,9 @@ LONGEST_GAP_S = 0.5
 MOST_W = 1000.0
 # Reading a counter is delayed by up to so much after its time is taken
 DELAY_S = 1.0
+# A package counts each 1 ms and takes watts also at idle: one that has not moved for so long does
+# not count. Memory is left out: that of a socket without modules takes nothing
+STILL_S = 1.0
 # A sensor that gives the same watts for so long is stuck, also at idle: an L40S did for 9.9 s. Of a
 # board at work, by its own utilization, the longest time was 2.9 s (recordings of 16 boards)
 STUCK_S = 10.0
@@ -27,6 +30,7 @@ STUCK_AT_WORK_S, AT_WORK = 4.0, 0.5
 # on a B300; an RTX 4000 Ada 0.3 to 1.8 %); zeus and DCGM users saw 5 to 20 %
 DISAGREEMENT = 0.1
 COUNTER, POWER = "NVML total energy counter", "NVML instant power, integrated"
+MEAN_POWER = "NVML power (no instant one; a mean over 1 s on many boards), integrated"
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,8 @@ def zones_j(equipment: Equipment, samples: Sequence[Sample]) -> dict[str, float]
     Raises
     ------
     InputError
-        where a counter was reset, jumped, or was not read for so long that it may have started
-        again more than once: what was used then is not known.
+        where a counter was reset, jumped, stands still, or was not read for so long that it may
+        have started again more than once: what was used then is not known.
     """
     return {name: _zone_j(name, zone, samples) for name, zone in equipment.zones.items()}
 
@@ -95,6 +99,11 @@ def _zone_j(name: str, zone: Zone, samples: Sequence[Sample]) -> float:
                 "a suspended machine, or a driver that was loaded anew)? That is no measurement"
             )
         joules += step
+    seconds = samples[-1].t_s - samples[0].t_s
+    if zone.domain == "package" and joules == 0 and seconds >= STILL_S:
+        raise InputError(
+            f"RAPL {name}: its counter stood still for {seconds:.1f} s: that is no measurement"
+        )
     return joules
 
 
@@ -102,6 +111,13 @@ def integral_j(times: Sequence[float], watts: Sequence[float]) -> float:
     """Power over time by trapezoids, in J."""
     points = pairwise(zip(times, watts, strict=True))
     return sum((t1 - t0) * (w0 + w1) / 2 for (t0, w0), (t1, w1) in points)
+
+
+def method(board: Board) -> str:
+    """How the energy of a board is read."""
+    if board.has_counter:
+        return COUNTER
+    return POWER if board.is_instant else MEAN_POWER
 
 
 def gpu_j(uuid: str, equipment: Equipment, samples: Sequence[Sample]) -> GpuEnergy:
@@ -117,7 +133,8 @@ def gpu_j(uuid: str, equipment: Equipment, samples: Sequence[Sample]) -> GpuEner
     readings = [sample.gpus[uuid] for sample in samples]
     integrated = _integrated(times, readings)
     if not equipment.gpus[uuid].has_counter:
-        return GpuEnergy(_power_only(uuid, times, readings, integrated), integrated, POWER)
+        joules = _power_only(uuid, times, readings, integrated)
+        return GpuEnergy(joules, integrated, method(equipment.gpus[uuid]))
     values = [reading.energy_mj for reading in readings if reading.energy_mj is not None]
     if any(after < before for before, after in pairwise(values)):
         raise InputError(

@@ -8,20 +8,36 @@ import psutil
 from joulegrid.metering.samples import Host
 
 PROC, SYS = Path("/proc"), Path("/sys")
+CGROUPS = SYS / "fs/cgroup"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def cpu_quota(proc: Path = PROC, cgroups: Path = SYS / "fs/cgroup") -> float | None:
+def cpu_quota(proc: Path = PROC, cgroups: Path = CGROUPS) -> float | None:
     """How many CPUs' time the cgroups of this process may use (`docker run --cpus`, systemd's
     CPUQuota, a Kubernetes limit), None where nothing limits it.
 
-    The tightest of its own group and all those above counts. A container sees its own group as the
-    root.
+    The tightest of its own group and all those above counts.
+    """
+    quotas = map(_quota, _groups(proc, cgroups))
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def throttled_s(proc: Path = PROC, cgroups: Path = CGROUPS) -> float:
+    """Seconds that CPU limits held this job back so far, its own group's and those of all above.
+
+    Their sum: of the largest one nothing would be seen to grow while another one does.
+    """
+    return sum(map(_throttled_s, _groups(proc, cgroups)))
+
+
+def _groups(proc: Path, cgroups: Path) -> list[Path]:
+    """The groups that share out CPU time to this process: its own and those above, of both
+    versions. A container sees its own group as the root.
     """
     try:
         lines = (proc / "self/cgroup").read_text().splitlines()
     except OSError:
-        return None
+        return []
     found = []
     for _, controllers, path in (line.split(":", 2) for line in lines):
         if controllers and "cpu" not in controllers.split(","):
@@ -29,8 +45,8 @@ def cpu_quota(proc: Path = PROC, cgroups: Path = SYS / "fs/cgroup") -> float | N
         # version 2 has one tree, version 1 one for each controller
         root = cgroups / controllers
         for group in (PurePosixPath(path), *PurePosixPath(path).parents):
-            found.append(_quota(root / group.relative_to("/")))
-    return min((quota for quota in found if quota is not None), default=None)
+            found.append(root / group.relative_to("/"))
+    return found
 
 
 def _quota(group: Path) -> float | None:
@@ -42,6 +58,17 @@ def _quota(group: Path) -> float | None:
             continue
         return int(quota) / int(period) if quota not in ("max", "-1") else None
     return None
+
+
+def _throttled_s(group: Path) -> float:
+    """Of one group: µs in version 2, ns in version 1."""
+    try:
+        counts = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+        if "throttled_usec" in counts:
+            return int(counts["throttled_usec"]) / 1e6
+        return int(counts.get("throttled_time", 0)) / 1e9
+    except (OSError, ValueError):
+        return 0.0
 
 
 class HostCounters:
@@ -59,7 +86,7 @@ class HostCounters:
             node_busy,
             self._own_time(),
             steal,
-            self._throttled(),
+            throttled_s(),
             self._memory_stall(),
             self._throttles(),
             self._mhz(),
@@ -91,16 +118,6 @@ class HostCounters:
                 continue
             total += times.user + times.system + times.children_user + times.children_system
         return total
-
-    def _throttled(self) -> float:
-        """Seconds that the cgroup's CPU limit held this job back (cgroup v2)."""
-        try:
-            path = (PROC / "self/cgroup").read_text().rpartition("::")[2].strip()
-            text = (SYS / f"fs/cgroup{path}/cpu.stat").read_text()
-            counts = dict(line.split() for line in text.splitlines())
-            return int(counts["throttled_usec"]) / 1e6
-        except (OSError, KeyError, ValueError):
-            return 0.0
 
     def _memory_stall(self) -> float | None:
         try:

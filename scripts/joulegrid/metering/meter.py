@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from joulegrid.errors import InputError
-from joulegrid.jobs.devices import visible_gpus
+from joulegrid.jobs.devices import refuse_parts, visible_gpus
 from joulegrid.metering import disturbance, energy, estimates, rapl
 from joulegrid.metering.cut import cut
 from joulegrid.metering.energy import GpuEnergy
@@ -96,6 +96,7 @@ class Meter:
         self._sensors: Sensors = sensors or machine  # type: ignore[assignment]
         self._tracking, self._equipment = tracking, self._sensors.equipment
         if hardware["device"] == "cuda" and not self._equipment.gpus:
+            refuse_parts()
             raise InputError("the cell runs on a GPU, but NVML shows this job none")
         self._refuse_process_with_counters()
         cpus, node_cpus = self._equipment.cpus, self._equipment.node_cpus
@@ -104,7 +105,8 @@ class Meter:
         self._ram = estimates.ram_power(hardware, 1.0 if self._counts("package") else share)
         nvml = machine.nvml if machine else None
         indices = nvml.indices if nvml else []
-        self._tracker = Tracker(tracking, indices, self._cpu.full_w, self._ram.full_w)
+        cpu_w = None if self._counts("package") else self._cpu.full_w
+        self._tracker = Tracker(tracking, indices, cpu_w, self._ram.full_w)
         self._beside = machine.rapl if machine else rapl.Rapl()
         self._streams: list[list[Sample]] = []
         self.basis = self._describe()
@@ -145,8 +147,12 @@ class Meter:
         return self.reading(cut(self._equipment, sampler.samples, begin_s, end_s), None)
 
     def cost(self, reading: Reading) -> dict[str, Any]:
-        """A reading as the record of a job stores what its work took."""
-        return {"seconds": reading.seconds, "energy_j": reading.energy_j, "basis": self.basis}
+        """A reading as the record of a job stores what its work took. That is not measured
+        again where it was disturbed or read wrongly: the record says so.
+        """
+        facts = reading.facts()
+        kept = ("seconds", "energy_j", "disturbed", "wrong")
+        return {**{key: facts[key] for key in kept if key in facts}, "basis": self.basis}
 
     def reading(self, samples: list[Sample], beside: dict[str, float] | None) -> Reading:
         """What samples say; `beside` is CodeCarbon's word, where it has one."""
@@ -224,8 +230,8 @@ class Meter:
         boards = self._equipment.gpus.values()
         if not boards:
             return {"basis": ABSENT, "method": "no such device in this hardware entry"}
-        methods = {energy.COUNTER if board.has_counter else energy.POWER for board in boards}
-        return {"basis": MEASURED, "method": " and ".join(sorted(methods))}
+        methods = sorted(set(map(energy.method, boards)))
+        return {"basis": MEASURED, "method": " and ".join(methods)}
 
 
 def _gpu_facts(uuid: str, samples: list[Sample], gpu: GpuEnergy) -> dict[str, Any]:

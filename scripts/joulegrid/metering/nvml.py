@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from joulegrid.errors import InputError
+from joulegrid.jobs.devices import MIG
 from joulegrid.metering.samples import Board, Gpu
 
 # nvmlClocksEventReasons (nvml.h) that disturb. A software power cap, 0x4, does not: it is how a
@@ -37,9 +38,11 @@ class NvmlCounters:
         self._handles = {uuid: self._handle(uuid) for uuid in uuids}
         self.boards = {uuid: self._board(handle) for uuid, handle in self._handles.items()}
         self.indices = [self._nvml.nvmlDeviceGetIndex(h) for h in self._handles.values()]
+        self._others: dict[str, int] = {}
 
-    def read(self) -> dict[str, Gpu]:
-        """A sample of every board.
+    def read(self, quick: bool = False) -> dict[str, Gpu]:
+        """A sample of every board. A quick one repeats who else was on it: to tell the job's own
+        processes, all of the machine are looked at, which of many takes a good part of 100 ms.
 
         Raises
         ------
@@ -47,6 +50,8 @@ class NvmlCounters:
             where a board answers no more: the driver was unloaded, or the board fell off the bus.
         """
         try:
+            if not quick or not self._others:
+                self._others = self._processes_of_others()
             return {uuid: self._sample(uuid, handle) for uuid, handle in self._handles.items()}
         except self._nvml.NVMLError as error:
             raise InputError(f"the GPU answers no more (driver reloaded?): {error}") from None
@@ -62,16 +67,17 @@ class NvmlCounters:
         except nvml.NVMLError:
             divided = 0  # a board that cannot be divided
         if divided:
-            raise InputError(
-                f"GPU {uuid} is divided by MIG: its energy can be read for the whole board only, "
-                "not for a part of it; use a board with MIG off"
-            )
+            raise InputError(f"GPU {uuid}: {MIG}")
         return handle
 
     def _board(self, handle: Any) -> Board:
         limit = self._ask("nvmlDeviceGetEnforcedPowerLimit", handle)
         counter = self._ask("nvmlDeviceGetTotalEnergyConsumption", handle)
-        return Board(None if limit is None else limit / 1000, counter is not None)
+        return Board(
+            None if limit is None else limit / 1000,
+            counter is not None,
+            self._instant_power(handle) is not None,
+        )
 
     def _sample(self, uuid: str, handle: Any) -> Gpu:
         nvml = self._nvml
@@ -86,16 +92,20 @@ class NvmlCounters:
             self._ask("nvmlDeviceGetTemperature", handle, nvml.NVML_TEMPERATURE_GPU),
             self._ask("nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_SM),
             self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle) or 0,
-            self._others(handle),
+            self._others[uuid],
             None if self.boards[uuid].has_counter else self._busy(handle),
         )
 
-    def _power(self, handle: Any) -> float | None:
-        """Instant power; the plain reading is a mean over 1 s on most boards since Ampere."""
+    def _instant_power(self, handle: Any) -> float | None:
         field = self._nvml.NVML_FI_DEV_POWER_INSTANT
         values = self._ask("nvmlDeviceGetFieldValues", handle, [field])
-        if values and values[0].nvmlReturn == 0:
-            return values[0].value.uiVal / 1000
+        return values[0].value.uiVal / 1000 if values and values[0].nvmlReturn == 0 else None
+
+    def _power(self, handle: Any) -> float | None:
+        """Instant power, else the plain reading: a mean over 1 s on most boards since Ampere."""
+        watts = self._instant_power(handle)
+        if watts is not None:
+            return watts
         milliwatts = self._ask("nvmlDeviceGetPowerUsage", handle)
         return None if milliwatts is None else milliwatts / 1000
 
@@ -103,13 +113,22 @@ class NvmlCounters:
         found = self._ask("nvmlDeviceGetUtilizationRates", handle)
         return None if found is None else found.gpu / 100
 
-    def _others(self, handle: Any) -> int:
-        """How many processes compute on the board that are not of this job."""
-        running = self._ask("nvmlDeviceGetComputeRunningProcesses", handle) or []
-        if not running:
-            return 0
+    def _processes_of_others(self) -> dict[str, int]:
+        """How many processes compute on each board that are not of this job."""
+        running = {
+            uuid: [
+                process.pid
+                for process in self._ask("nvmlDeviceGetComputeRunningProcesses", handle) or []
+            ]
+            for uuid, handle in self._handles.items()
+        }
+        if not any(running.values()):
+            return dict.fromkeys(running, 0)
         own = {os.getpid(), *(c.pid for c in psutil.Process().children(recursive=True))}
-        return sum(process.pid not in own and psutil.pid_exists(process.pid) for process in running)
+        return {
+            uuid: sum(pid not in own and psutil.pid_exists(pid) for pid in pids)
+            for uuid, pids in running.items()
+        }
 
     def _ask(self, function: str, *arguments: Any) -> Any:
         """An answer of NVML, None where the board does not support the question."""

@@ -28,6 +28,8 @@ UNMASK = (
 # at before the work: a unit that is wrong by little stays unseen
 PLAUSIBLE_DRAM_W_PER_GB = 0.4
 DRAM_LOOK_S = 0.1
+# Packages are compared so many times. A counter goes on each 1 ms
+MIRROR_ROUNDS, MIRROR_LOOK_S = 10, 0.005
 GRANT = "sudo chmod o+r /sys/class/powercap/intel-rapl*/energy_uj"
 
 
@@ -101,8 +103,8 @@ def _masked(mounts: Path) -> bool:
 
 
 def _set_aside_wrong_memory(found: Rapl) -> None:
-    """Take DRAM out where its counters say more than memory can take: all of it, since a half would
-    be an undercount.
+    """Take DRAM out where its counters say more than memory can take, or do not move: all of it,
+    since a half would be an undercount.
     """
     names = found.of("dram")
     if not names:
@@ -113,6 +115,8 @@ def _set_aside_wrong_memory(found: Rapl) -> None:
     counted = (counted_uj([before[n], after[n]], found.zones[n].range_uj) for n in names)
     watts = sum(counted) / 1e6 / seconds
     gigabytes = psutil.virtual_memory().total / 1e9
+    if watts == 0:
+        found.set_aside(names, "stands still")
     if watts > PLAUSIBLE_DRAM_W_PER_GB * gigabytes:
         said = f"says {watts:.0f} W for {gigabytes:.0f} GB, which is implausible"
         found.set_aside(names, said)
@@ -145,11 +149,18 @@ def _note(found: Rapl, folder: Path) -> None:
 
 
 def _mirrored(found: Rapl, packages: list[str]) -> list[str]:
-    """Packages whose counter is an earlier package's: read three times, equal each time."""
-    seen: dict[tuple[int, ...], str] = {}
-    values = [{name: int(found.files[name].read_text()) for name in packages} for _ in range(3)]
+    """Packages whose counter is an earlier package's: both move, and once at least they are equal.
+
+    A counter may go on between two reads of it, so that mirrors differ in some rounds; two counters
+    of their own do not meet at one µJ while they move. Of two that stand still nothing is known.
+    """
+    rounds = []
+    for _ in range(MIRROR_ROUNDS if len(packages) > 1 else 0):
+        rounds.append({name: int(found.files[name].read_text()) for name in packages})
+        time.sleep(MIRROR_LOOK_S)
+    moving = [name for name in packages if len({row[name] for row in rounds}) > 1]
     return [
         name
-        for name in packages
-        if seen.setdefault(tuple(row[name] for row in values), name) != name
+        for number, name in enumerate(moving)
+        if any(row[name] == row[earlier] for row in rounds for earlier in moving[:number])
     ]

@@ -33,11 +33,19 @@ def _once(matrix: np.ndarray) -> float:
 
 
 def gpu_reference_seconds() -> list[float]:
-    """The same on every GPU of this job, in 16 bit; [] where the engine brought no PyTorch."""
+    """The same on every GPU of this job, in 16 bit; [] where the engine brought no PyTorch.
+
+    Nothing of it is left in the peak memory of the session, which is the engine's.
+    """
     torch: Any = sys.modules.get("torch")
     if torch is None:
         return []
-    return [_on_gpu(torch, f"cuda:{number}") for number in range(torch.cuda.device_count())]
+    devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    seconds = [_on_gpu(torch, device) for device in devices]
+    torch.cuda.empty_cache()
+    for device in devices:
+        torch.cuda.reset_peak_memory_stats(device)
+    return seconds
 
 
 def _on_gpu(torch: Any, device: str) -> float:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from joulegrid.metering.meter import COMPONENTS, MEASURED, Meter
+from joulegrid.metering.meter import MEASURED, Meter
 from joulegrid.metering.windows import Window
 
 # CodeCarbon and a counter, or idle power at two times, that differ by more than this: said
 DEVIATION = 0.1
+# What CodeCarbon reads a counter of; of memory it takes our wattage, which is no second opinion
+READ = ("cpu", "gpu")
 
 
 def idle_drift(idle: dict[str, dict[str, Any] | None]) -> list[str]:
@@ -25,7 +27,7 @@ def deviations(meter: Meter, windows: Sequence[Window]) -> list[str]:
     """What is to be said of counters from which CodeCarbon's figure deviates."""
     said = []
     windows = [window for window in windows if window["codecarbon_j"] is not None]
-    for name in COMPONENTS if windows else ():
+    for name in READ if windows else ():
         ours = sum(window["energy_j"][name] for window in windows)
         theirs = sum(window["codecarbon_j"][name] for window in windows)
         if meter.basis[name]["basis"] == MEASURED and abs(theirs - ours) > DEVIATION * ours:

@@ -65,7 +65,7 @@ class Gpu:
     energy_mj
         its total energy counter, since the driver was loaded.
     power_w
-        instant power.
+        instant power where the board tells it, else its plain reading; see `Board`.
     reasons
         bits of `nvmlDeviceGetCurrentClocksEventReasons`.
     others
@@ -106,10 +106,13 @@ class Zone:
 
 @dataclass(frozen=True)
 class Board:
-    """A GPU that is sampled: its power limit in W, and whether it counts energy itself."""
+    """A GPU that is sampled: its power limit in W, whether it counts energy itself, and whether the
+    power that it tells is instant; else it is what `nvmlDeviceGetPowerUsage` says.
+    """
 
     limit_w: float | None
     has_counter: bool
+    is_instant: bool = True
 
 
 @dataclass(frozen=True)

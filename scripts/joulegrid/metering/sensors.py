@@ -44,7 +44,7 @@ class MachineSensors:
     def read(self, quick: bool = False) -> Sample:
         """Everything at (nearly) one time; the energy counters first."""
         now, zones = time.monotonic(), self.rapl.read()
-        gpus = self.nvml.read() if self.nvml else {}
+        gpus = self.nvml.read(quick) if self.nvml else {}
         if not quick:
             self._last = self._host.read()
         return Sample(now, self._last, zones, gpus)

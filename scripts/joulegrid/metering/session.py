@@ -21,6 +21,10 @@ from joulegrid.metering.taken import Taken, at, keep_windows, progress, require_
 from joulegrid.metering.windows import count, measure_windows, require_clean
 from joulegrid.records import MISSING, Spec
 
+# After work a board keeps high clocks for a while, and its plain power reading is a mean over the
+# last second: 5 s to cool down is what ML.ENERGY found to be needed between two measurements
+SETTLE_S = 5.0
+
 
 def measure(
     spec: Spec,
@@ -199,12 +203,14 @@ def measure_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -
 
 
 def measure_idle(taken: Taken, protocol: dict[str, Any], when: str) -> dict[str, Any] | None:
-    """Power in W by component with nothing to do; None where the protocol does not ask, or where
-    the reading cannot be right.
+    """Power in W by component with nothing to do, of GPUs that have worked after they have settled;
+    None where the protocol does not ask, or where the reading cannot be right.
     """
     seconds = protocol["idle_seconds"]
     if not seconds:
         return None
+    if taken.engine is not None and taken.meter.equipment.gpus:
+        time.sleep(SETTLE_S)
     say(f"idle for {seconds:g} s, {when}")
     _, idle = taken.meter.measure(lambda: time.sleep(seconds))
     if idle.wrong:

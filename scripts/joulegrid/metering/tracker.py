@@ -48,11 +48,14 @@ class Tracker:
     ----------
     gpu_indices
         NVML's numbers of the boards; [] where the work uses none.
-    cpu_w, ram_w
-        what it shall take for a CPU and a memory without counters, in W.
+    cpu_w
+        what it shall take for a CPU without a counter, in W; None: it looks for the counter (RAPL),
+        which it does not where it is told a wattage.
+    ram_w
+        what it shall take for the memory, in W.
     """
 
-    def __init__(self, tracking: str, gpu_indices: list[int], cpu_w: float, ram_w: float):
+    def __init__(self, tracking: str, gpu_indices: list[int], cpu_w: float | None, ram_w: float):
         self.warnings: list[str] = []
         handler = _Listener(self.warnings)
         logger.addHandler(handler)

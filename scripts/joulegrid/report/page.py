@@ -122,7 +122,10 @@ def render(
         methods=methods(tree),
         boards=boards(tree),
         speeds=steadiness.speeds(energy),
-        warnings=steadiness.warnings(energy),
+        warnings=[
+            *steadiness.warnings(energy),
+            *steadiness.making(tree["weights"].to_dataset()),
+        ],
         signatures=evaluated.signatures(tree),
         notes=evaluated.notes(tree["quality"].to_dataset()),
         failed=failed.without_result(tree),

@@ -74,6 +74,17 @@ def warnings(energy: xr.Dataset) -> list[str]:
     return sorted(lines)
 
 
+def making(weights: xr.Dataset) -> list[str]:
+    """Which weights were made while the machine was disturbed, and how: what making them took is
+    not measured again.
+    """
+    flat = weights.making_disturbed.reset_coords(drop=True).to_series()
+    return [
+        f"made while disturbed: {', '.join(filter(None, labels))}: {text}"
+        for labels, text in flat[flat != ""].items()
+    ]
+
+
 def _counted(texts: list[str]) -> str:
     sessions = f"{len(texts)} session{'s' if len(texts) > 1 else ''}"
     return sessions if len(set(texts)) == 1 else f"with other numbers too: {sessions}"

@@ -82,6 +82,7 @@ class Cost(Struct):
 
     seconds: float
     energy_j: dict[str, float]
+    disturbed: list[str] | None = None
 
     @property
     def joules(self) -> float:
