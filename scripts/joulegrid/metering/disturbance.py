@@ -15,6 +15,8 @@ from joulegrid.metering.samples import Equipment, Sample
 # below 1 % of two cores; a busy loop beside the job takes 1/cpus. Half of the 5 % by which two
 # boards of one model differ (Yang et al. 2024), so that it is not seen in a comparison
 FOREIGN = 0.025
+# What an idle CPU takes of a busy one, which RAPL counts as well (Teads 2021; see estimates.py)
+IDLE = 0.12
 # A hypervisor that takes more than this sells the same core twice
 STEAL = 0.01
 # cgroup CPU limit, and waiting for memory: any noticeable part of the time
@@ -89,8 +91,9 @@ def _of_cpus(equipment: Equipment, samples: Sequence[Sample]) -> list[str]:
     beside = neighbours_share(equipment, samples)
     counted = any(zone.domain == "package" for zone in equipment.zones.values())
     rest = equipment.node_cpus - equipment.cpus
-    # measured by this job's CPUs: what 2 of 128 count is the work of all the others too
-    if counted and beside is not None and beside * rest > FOREIGN * equipment.cpus:
+    # held against what is counted, in busy CPUs: those of this job, and all that idle
+    reading = equipment.cpus + IDLE * equipment.node_cpus
+    if counted and beside is not None and beside * rest > FOREIGN * reading:
         found.append(
             f"the machine's other CPUs were {beside:.1%} busy, and RAPL counts their energy too"
         )
