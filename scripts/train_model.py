@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 
 from joulegrid.jobs import devices, run, weights
-from joulegrid.jobs.grouping import check_groups
 from joulegrid.jobs.outcomes import outcome_from
 from joulegrid.jobs.progress import progress_of, total
 from joulegrid.metering.meter import Meter
@@ -20,7 +19,6 @@ def main(arguments, spec):
     why there is no training here.
     """
     made = run.begin(*PACKAGES)
-    check_groups(spec["training"])
     device = "cuda" if torch.cuda.is_available() else "cpu"
     memory = devices.free_memory(device == "cuda")
     with progress_of(arguments.weights) as progress:

@@ -8,6 +8,7 @@ whose reading cannot be right; they never count, also where the study accepts di
 from collections.abc import Iterable, Sequence
 
 from joulegrid.metering.energy import DISAGREEMENT, GpuEnergy
+from joulegrid.metering.estimates import IDLE_SHARE
 from joulegrid.metering.nvml import SLOWED
 from joulegrid.metering.samples import Equipment, Sample
 
@@ -15,8 +16,6 @@ from joulegrid.metering.samples import Equipment, Sample
 # below 1 % of two cores; a busy loop beside the job takes 1/cpus. Half of the 5 % by which two
 # boards of one model differ (Yang et al. 2024), so that it is not seen in a comparison
 FOREIGN = 0.025
-# What an idle CPU takes of a busy one, which RAPL counts as well (Teads 2021; see estimates.py)
-IDLE = 0.12
 # A hypervisor that takes more than this sells the same core twice
 STEAL = 0.01
 # cgroup CPU limit, and waiting for memory: any noticeable part of the time
@@ -92,7 +91,7 @@ def _of_cpus(equipment: Equipment, samples: Sequence[Sample]) -> list[str]:
     counted = any(zone.domain == "package" for zone in equipment.zones.values())
     rest = equipment.node_cpus - equipment.cpus
     # held against what is counted, in busy CPUs: those of this job, and all that idle
-    reading = equipment.cpus + IDLE * equipment.node_cpus
+    reading = equipment.cpus + IDLE_SHARE * equipment.node_cpus
     if counted and beside is not None and beside * rest > FOREIGN * reading:
         found.append(
             f"the machine's other CPUs were {beside:.1%} busy, and RAPL counts their energy too"

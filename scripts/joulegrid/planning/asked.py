@@ -81,6 +81,14 @@ def most_under_way(point: Asked, allowed: int) -> int:
     return most if point.again else min(most, max(round(point.requests), 1))
 
 
+def least_asked(points: Sequence[Asked], allowed: int) -> tuple[float, int]:
+    """Of some points the fewest tokens of a prompt, and the fewest requests in flight."""
+    return (
+        min(point.tokens_in for point in points),
+        min(most_under_way(point, allowed) for point in points),
+    )
+
+
 def case_of(
     point: Asked, model: Architecture, form: Format, machine: Machine, allowed: int
 ) -> Case | None:

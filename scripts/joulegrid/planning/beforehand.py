@@ -24,7 +24,9 @@ def said_before(cells: Iterable[Judged], path: Path, of_part: bool = False) -> l
     Labels of the cell; `s_per_token` and `gpu_j_per_token` (None on a CPU) of generated tokens in
     windows, as [low, median, high]; `rests_on`.
     """
-    earlier = {tuple(row[axis] for axis in CELL_AXES): row for row in read(path)}
+    earlier = {
+        tuple(row[axis] for axis in CELL_AXES): row for row in plan_at(path).get("said_before", ())
+    }
     found = []
     for each in cells:
         before = earlier.pop(tuple(each.cell), None)
@@ -45,11 +47,6 @@ def _row(each: Judged, session: Forecast) -> Said:
         "gpu_j_per_token": list(times(joules, 1 / tokens)) if each.gpus else None,
         "rests_on": session.rests_on,
     }
-
-
-def read(path: Path) -> list[Said]:
-    """What the plan at `path` said of cells before they were measured; nothing without a plan."""
-    return list(plan_at(path).get("said_before", ()))
 
 
 def plan_at(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from joulegrid.planning import pilot
 from joulegrid.planning.architecture import Architecture
-from joulegrid.planning.asked import Asked, asked, case_of, most_under_way
+from joulegrid.planning.asked import Asked, asked, case_of, least_asked
 from joulegrid.planning.calibration import (
     Calibrated,
     Group,
@@ -195,16 +195,14 @@ def _judged(
     quantization = study.data["quantization"][cell.quantization]
     engine = study.data["engine"][cell.engine]
     points = points_of(cell.workload)
-    tokens_in = min(point.tokens_in for point in points)
     # where a study does not say which board of a name, what fits the largest is not forbidden
     largest = max(boards, key=lambda board: board.memory, default=None)
     board, allowed = (boards[0] if boards else ANY_CPU), at_once(engine)
     form, kind = format_of(quantization, engine, board), method_name("engine", engine)
     limit = limit_of.get((cell.hardware, kind, form.kernel if form else ""), USABLE)
-    least = min(most_under_way(point, allowed) for point in points)
+    tokens_in, under_way = least_asked(points, allowed)
     entries = quantization, engine, hardware, workload
-    reason = why_not(model, *entries, largest, tokens_in, least, limit)
-    under_way = min(allowed, min(point.at_once or point.requests for point in points))
+    reason = why_not(model, *entries, largest, tokens_in, under_way, limit)
     found = replace(
         found, doubtful=reason or "", slower=tuple(slower(quantization, engine, board, under_way))
     )

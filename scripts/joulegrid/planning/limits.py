@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from joulegrid.planning.architecture import Architecture
-from joulegrid.planning.asked import Asked, most_under_way
+from joulegrid.planning.asked import Asked, least_asked
 from joulegrid.planning.calibration import Group
 from joulegrid.planning.devices import matching
 from joulegrid.planning.feasibility import format_of, need_of
@@ -79,8 +79,7 @@ def _filled(
         return None
     largest, number = max(boards, key=lambda board: board.memory), hardware.get("gpus", 1)
     quantization, workload = study.data["quantization"][cell.quantization], cell.workload
-    points, allowed = points_of(workload), at_once(engine)
-    asked = min(p.tokens_in for p in points), min(most_under_way(p, allowed) for p in points)
+    asked = least_asked(points_of(workload), at_once(engine))
     entries = quantization, engine, study.data["workload"][workload]
     need = need_of(model, *entries, largest, number, *asked)
     form = format_of(quantization, engine, boards[0])  # as its group is named

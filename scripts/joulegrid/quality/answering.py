@@ -44,7 +44,7 @@ def answer_questions(spec: Spec, weights: Path, hardware: dict[str, Any]) -> dic
     ]
     if not answers:
         raise Unsupported(f"none of {len(asked)} prompts can be answered: {found[0]}")
-    return told(questions, answers, task)
+    return told(questions, len(chosen), answers)
 
 
 def _answered(

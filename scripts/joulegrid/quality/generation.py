@@ -47,7 +47,7 @@ def generate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, An
     for batch in _batches(fitting, entry["batch_size"]):
         answers += _answers(model, tokenizer, batch, ends, entry)
         say(f"generation: {len(answers)}/{len(fitting)} answers")
-    return told(questions, answers, entry)
+    return told(questions, len(asked), answers)
 
 
 def fair(questions: Sequence[Question], entry: dict) -> list[Question]:
@@ -65,16 +65,15 @@ def fair(questions: Sequence[Question], entry: dict) -> list[Question]:
 
 
 def told(
-    questions: Sequence[Question], answers: Sequence[dict[str, Any]], entry: dict
+    questions: Sequence[Question], asked: int, answers: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What a record says of the answers to some questions; those that are asked and have none were
-    too long.
+    """What a record says of the answers to some questions, so many of which were asked; those of
+    them that have none were too long.
     """
-    asked, leaked = len(fair(questions, entry)), sum(question.leaks for question in questions)
     counts = {
         "questions": len(questions),
         "too_long": asked - len(answers),
-        "leaked": leaked,
+        "leaked": sum(question.leaks for question in questions),
         "not_asked": len(questions) - asked,
         "empty": sum(not answer["text"].strip() for answer in answers),
         "cut": sum(not answer["ended"] for answer in answers),

@@ -173,6 +173,17 @@ def split(samples: list[Sample], share: float, seed: int, limit: int | None = No
     return parts
 
 
+def _require_whole_groups(parts: Parts, data: dict[str, Any]) -> None:
+    """See that no group both trains and validates: one alone is split as if there were none."""
+    shared = {each.group for each in parts.training} & {each.group for each in parts.validation}
+    if "split_by" in data and shared:
+        raise InputError(
+            f"all {sum(map(len, parts))} samples have one value of split_by, {data['split_by']!r}, "
+            "and cannot be split into training and validation; expected two values at least, or no "
+            "split_by"
+        )
+
+
 def parts_of(data: dict[str, Any], seed: int) -> tuple[Parts, dict[str, int]]:
     """Both parts of the data set that an entry names, and what was left out, by reason.
 
@@ -189,6 +200,7 @@ def parts_of(data: dict[str, Any], seed: int) -> tuple[Parts, dict[str, int]]:
     try:
         samples, unused = samples_of(rows, data)
         parts = split(samples, data["validation"], seed, data.get("limit"))
+        _require_whole_groups(parts, data)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     return parts, dict(sorted((unread + unused).items()))
