@@ -198,3 +198,25 @@ def test_prompts_longer_than_the_context_are_counted(tiny, tmp_path):
         Unsupported, match=r"answers of 1280 tokens leave no room .* context of 512"
     ):
         of("essay", "exact_match")
+
+
+def test_the_documents_of_a_task_are_pinned_by_their_digest(tiny, tmp_path):
+    """Whatever the limit; data that changed are refused before anything is computed."""
+    loaded = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
+    whole = CHOICE.replace("TASK", "choose").replace("FOLDER", str(tmp_path)) + CHOOSE
+    (tmp_path / "choose.yaml").write_text(whole)
+    folder = {"path": str(tmp_path)}
+    entry = {"task": "choose", "folder": folder, "batch_size": 2, "fewshot": 0, "directions": {}}
+
+    def documents(texts, **more):
+        lines = [json.dumps({"query": text}) for text in texts]
+        (tmp_path / "long.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        return evaluate(*loaded, {**entry, "metrics": ["acc"], **more}, 0)["acc"]["documents"]
+
+    first = documents(["Is it?", "Or not?"])
+    assert len(first) == 64
+    assert documents(["Is it?", "Or not?"], limit=1) == first
+    assert documents(["Is it?", "Or not?"], sha256=first) == first
+    assert documents(["Is it?", "Or not so?"]) != first
+    with pytest.raises(InputError, match=rf"quality\.sha256: .* not {first}: .* another revision"):
+        documents(["Is it?", "Or not so?"], sha256=first)
