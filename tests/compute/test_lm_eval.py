@@ -1,5 +1,6 @@
 """Metrics out of lm-eval's results: by name and filter, with a direction that somebody said."""
 
+import gzip
 import json
 import sys
 
@@ -65,7 +66,7 @@ def test_the_samples_are_those_of_the_chosen_filter_in_the_order_of_the_document
     assert found["samples"] == {"link": "mean", "total": [0, 1], "weight": None}
 
 
-def test_a_real_task_keeps_the_answer_to_each_of_its_documents(tiny, monkeypatch):
+def test_a_real_task_keeps_the_answer_to_each_of_its_documents(tiny, monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)  # the task names its data relative to the repository
     model = AutoModelForCausalLM.from_pretrained(tiny)
     entry = {
@@ -76,7 +77,12 @@ def test_a_real_task_keeps_the_answer_to_each_of_its_documents(tiny, monkeypatch
         "fewshot": 0,
         "directions": {},
     }
-    found = evaluate(model, AutoTokenizer.from_pretrained(tiny), entry, 0)
+    beside = tmp_path / "facts.samples.jsonl.gz"
+    found = evaluate(model, AutoTokenizer.from_pretrained(tiny), entry, 0, beside)
+    with gzip.open(beside, "rt") as stream:
+        kept = [json.loads(line) for line in stream]
+    assert [row["acc"] for row in kept] == found["acc"]["samples"]["total"]
+    assert all(row["filtered_resps"] and row["doc_hash"] and "doc" not in row for row in kept)
     for metric in found.values():
         assert len(metric["samples"]["total"]) == 40
         assert value_of(metric["samples"]) == metric["value"]

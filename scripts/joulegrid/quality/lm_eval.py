@@ -1,5 +1,6 @@
 """Tasks of lm-evaluation-harness, through its Python interface."""
 
+import gzip
 import json
 import math
 import shutil
@@ -26,6 +27,8 @@ from joulegrid.records import ROOT
 # used
 SPLITTER = ("llama_index.core", "tokenizers/punkt_tab/english")
 FOLDER = "_static/nltk_cache"
+# Of what lm-eval logs of a document: its text, and the prompts made of it
+LEFT_OUT = ("doc", "arguments")
 
 
 class Reader(HFLM):
@@ -103,9 +106,16 @@ def digest_of(tasks: Mapping[str, Any], fewshot: int | None) -> str:
     return digest.hexdigest()
 
 
-def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, dict]:
+def evaluate(
+    model: Any, tokenizer: Any, entry: dict, seed: int, beside: Path | None = None
+) -> dict[str, dict]:
     """The chosen metrics of one lm-eval task, with lm-eval's own standard errors, and the digest of
     its documents.
+
+    Parameters
+    ----------
+    beside
+        where to write what was answered to each of them, if anywhere; see `keep`.
 
     Raises
     ------
@@ -142,8 +152,25 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
         name: metric_of(name, results, better, entry["directions"], samples)
         for name in entry["metrics"]
     }
+    if beside is not None:
+        keep(beside, answer["samples"])
     told = {"too_long": reader.too_long, "documents": manager.documents}
     return {name: {**metric, **told} for name, metric in found.items()}
+
+
+def keep(file: Path, samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Write what was answered to each document, as lines of JSON, compressed, in one step.
+
+    Not the documents themselves, which their hashes name: their owners say what may be copied.
+    """
+    temporary = file.with_name(f".{file.name}.part")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(temporary, "wt", encoding="utf-8") as stream:
+        for task, rows in samples.items():
+            for row in rows:
+                told = {key: value for key, value in row.items() if key not in LEFT_OUT}
+                stream.write(json.dumps({"task": task, **told}, default=str) + "\n")
+    temporary.replace(file)
 
 
 @contextmanager
