@@ -3,6 +3,7 @@ where it cannot be.
 """
 
 import copy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -206,8 +207,12 @@ def test_rounds_are_those_sessions_of_an_entry_that_would_be_run(on_boards):
         ("a30", 2, 6),
     ]
     assert unknown == ["cpu"]
+    # of six the last two begin where two of the first four have ended
     four, _ = rounds(cells, to_run, lambda label: 4, pue)
-    assert four[0].hours == pytest.approx(one[0].hours / 4)
+    a100 = [c.session.seconds / 3600 for c in cells if c.cell.hardware == "a100"]
+    first = sorted(a100[:4])
+    assert four[0].hours == pytest.approx(max(first[0] + a100[4], first[1] + a100[5], first[3]))
+    assert one[0].hours / 4 < four[0].hours < four[0].most_hours
     hundred, _ = rounds(cells, to_run, lambda label: 100, pue)
     own = {entry: [c.session for c in cells if c.cell.hardware == entry] for entry in pue}
     assert hundred[0].hours == pytest.approx(max(each.seconds for each in own["a100"]) / 3600)
@@ -216,6 +221,27 @@ def test_rounds_are_those_sessions_of_an_entry_that_would_be_run(on_boards):
     assert one[2].most_hours == pytest.approx(ranges.seconds(own["a30"]).high / 3600)
     some, _ = rounds(cells, to_run[:3], lambda label: 1, pue)
     assert sum(each.jobs for each in some) < 4
+
+
+def test_whole_sessions_share_the_places_of_a_cluster(on_boards):
+    """Five of an hour each, four at once: the fifth begins when the others end."""
+    data, cells, _ = on_boards
+    each = next(each for each in cells if each.cell.hardware == "a30")
+    hour = replace(each.session, seconds=3600.0, moved=each.session.moved * 3600 / each.session.seconds)
+    alike = [
+        replace(each, cell=each.cell._replace(workload=f"w{n}"), session=hour) for n in range(5)
+    ]
+    to_run = [path_of(each.cell, 1) for each in alike]
+
+    def round_of(number, at_once):
+        (found,), _ = rounds(alike[:number], to_run[:number], lambda label: at_once, {"a30": 1.0})
+        return found
+
+    assert round_of(5, 4).hours == pytest.approx(2)
+    assert round_of(5, 4).most_hours >= 2
+    assert round_of(4, 4).hours == pytest.approx(1)
+    high = round_of(1, 1).most_hours
+    assert [round_of(4, n).most_hours for n in (4, 100)] == pytest.approx([high, high])
 
 
 def test_jobs_that_find_that_they_do_not_run_take_no_time():

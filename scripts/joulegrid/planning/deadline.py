@@ -7,6 +7,7 @@ dynamic programming over steps of a quarter of an hour; of begins that are nearl
 first are taken.
 """
 
+import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from joulegrid.planning import ranges
 from joulegrid.planning.cells import Judged
 from joulegrid.planning.outlook import Outlook
-from joulegrid.planning.ranges import Range
+from joulegrid.planning.ranges import Forecast, Range
 from joulegrid.study.grid import Cell
 from joulegrid.units import J_PER_KWH
 
@@ -38,8 +39,8 @@ class Round(NamedTuple):
     jobs
         how many of them.
     hours, most_hours
-        how long they take, so many at once as the cluster runs: the median, and what nine of ten
-        rounds stay below.
+        how long they take, so many at once as the cluster runs, each where one before has ended:
+        the median, and what nine of ten rounds stay below.
     kwh
         of the GPUs, with the machine's PUE: the median.
     """
@@ -112,12 +113,27 @@ def rounds(
 
 def _round(hardware: str, session: int, jobs: list[Judged], at_once: int, pue: float) -> Round:
     said = [each.session for each in jobs if each.session is not None]
-    _, median, high = ranges.seconds(said)
-    longest = max((each.seconds for each in said), default=0.0)
-    hours = max(median / at_once, longest) / PER_HOUR
-    most = hours * high / median if median else 0.0
+    hours = _one_by_one([each.seconds for each in said], at_once) / PER_HOUR
     kwh = pue * ranges.joules(said).median / J_PER_KWH
-    return Round(hardware, session, len(jobs), hours, most, kwh)
+    return Round(hardware, session, len(jobs), hours, _most_s(said, at_once) / PER_HOUR, kwh)
+
+
+def _one_by_one(lengths: Sequence[float], at_once: int) -> float:
+    """When jobs are over that begin in this order, each where one before has ended first."""
+    ends = [0.0] * at_once
+    for length in lengths:
+        heapq.heapreplace(ends, ends[0] + length)
+    return max(ends)
+
+
+def _most_s(said: Sequence[Forecast], at_once: int) -> float:
+    """What nine of ten rounds stay below, in whatever order a queue begins their sessions: Graham's
+    bound (1969, doi 10.1137/0117039); of no more sessions than begin at once the longest.
+    """
+    longest = max((ranges.seconds([each]).high for each in said), default=0.0)
+    if len(said) <= at_once:
+        return longest
+    return ranges.seconds(said).high / at_once + (1 - 1 / at_once) * longest
 
 
 def hours_of(found: Sequence[Round]) -> dict[str, float]:
