@@ -35,7 +35,8 @@ def begins():
     try:
         made = plan.of_study(SPECS, SITE.artifacts, site=SITE.data, part=PART)
         by = str(workflow.config_settings.config["deadline"])
-        said = submission.planned(STUDY, SITE, made.cells, made.to_run, by, datetime.now(UTC))
+        asked = made.cells, made.to_run, made.efforts
+        said = submission.planned(STUDY, SITE, *asked, by, datetime.now(UTC))
     except InputError as error:
         sys.exit(f"error: {error}")
     return submission.options(said)

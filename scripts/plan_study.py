@@ -57,7 +57,8 @@ def shifted(study: Study, plan: planning.Plan, arguments: argparse.Namespace) ->
     """
     site = sites.load(study.data.get("site"), study)
     now = datetime.now(UTC)
-    said = submission.planned(study, site, plan.cells, plan.to_run, arguments.deadline, now)
+    made = plan.cells, plan.to_run, plan.efforts
+    said = submission.planned(study, site, *made, arguments.deadline, now)
     tables.write_table(submission.rows(said), arguments.output / "begins.tsv")
     return submission.lines(said)
 
