@@ -22,7 +22,7 @@ from joulegrid.planning.effort import (
     quantizing,
     training,
 )
-from joulegrid.planning.making import DEFAULT, EACH, efforts
+from joulegrid.planning.making import DEFAULT, EACH, by_default, efforts
 from joulegrid.planning.places import place_of
 from joulegrid.planning.posterior import expected
 from joulegrid.planning.ranges import Range
@@ -437,6 +437,7 @@ def test_training_shares_of_epochs_and_tokens(tmp_path):
     path.write_text(path.read_text() * 100)
     entry = {
         "method": "lora",
+        "precision": "bfloat16",
         "data": {"file": str(path), "validation": 0.1},
         "batch_size": 10,
         "sequence_length": 512,
@@ -451,6 +452,25 @@ def test_training_shares_of_epochs_and_tokens(tmp_path):
     assert (three - one) / 2 == pytest.approx(each, rel=0.03)
     full = training({**entry, "method": "full"}, 1, sizes)
     assert full > one
+    # in 32 bits outside tensor cores: 70 % of 19.5 TFLOP/s
+    in_32 = {**entry, "precision": "float32"}
+    more = (training(in_32, 3, sizes) - training(in_32, 1, sizes)) / 2
+    assert more == pytest.approx(each * (0.4 * 312) / (0.7 * 19.5), rel=0.03)
+    packed = {**entry, "method": "qlora", "precision": "nf4", "compute_dtype": "bfloat16"}
+    assert one < training(packed, 1, sizes) < training(in_32, 1, sizes)
+
+
+def test_evaluations_are_told_of_the_precision_of_their_weights(data):
+    """Reading 512 tokens at a time is bound by FLOP: in 32 bits nothing runs on tensor cores."""
+    data["quantization"]["fp32"] = {"method": "cast", "dtype": "float32"}
+    made = study.from_data(data, "test")
+    specs = Specs(made)
+    found = by_default(
+        specs, list(jobs_of(specs)), None, lambda name: architecture_of(made.data["model"][name])
+    )
+    told = {path.split("/")[4]: s for path, s in found.items() if path.startswith("quality/")}
+    load = 30 + 2 * MISTRAL / 1e9
+    assert told["fp32"] - load == pytest.approx((told["fp16"] - load) * 0.4 * 312 / (0.7 * 19.5))
 
 
 def test_measured_jobs_correct_the_default(data):
@@ -466,7 +486,7 @@ def test_measured_jobs_correct_the_default(data):
         return architecture_of(made.data["model"][label])
 
     before = efforts(specs, jobs, {waiting.path}, {}, None, model_of)["weights"]
-    assert before.rests_on == "defaults on A100-SXM4-40GB"
+    assert before.rests_on == "defaults on A100-SXM4-80GB"
     took = Spent(2 * 3600 * before.hours.median, 1e6, 2e5)
     after = efforts(specs, jobs, {waiting.path}, {done.path: took}, None, model_of)["weights"]
     weight = (1 / EACH**2) / (1 / EACH**2 + 1 / DEFAULT**2)
@@ -515,6 +535,17 @@ def test_all_boards_that_a_site_gives_a_job_are_counted():
     assert (one.gpus, four.gpus) == (1, 4)
     assert one.flop_s == four.flop_s
     assert one.watts < four.watts < 4 * one.watts
+
+
+def test_without_a_site_jobs_run_on_all_boards_of_the_entry():
+    """Fine-tuning spreads over the four; a board is told by its memory."""
+    board = {"device": "cuda", "gpu": "A30"}
+    one, four = (place_of("training", None, {"h": {**board, "gpus": n}}) for n in (1, 4))
+    assert (one.gpus, four.gpus) == (1, 4)
+    assert four.name == "4 × A30"
+    assert one.watts < four.watts < 4 * one.watts
+    large = {"h": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 80}}
+    assert place_of("quality", None, large).name == "A100-SXM4-80GB"
 
 
 def test_no_energy_that_is_known_is_not_an_emission_of_nothing(data, tmp_path):

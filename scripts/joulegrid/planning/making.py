@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from joulegrid.planning import effort
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.effort import Sizes
+from joulegrid.planning.formats import of
 from joulegrid.planning.places import Place, place_of
 from joulegrid.planning.ranges import NOTHING, Range, product, spread, times, together
 from joulegrid.planning.taken import Spent
@@ -178,10 +179,11 @@ class _Known:
             return effort.pruning(self._data["pruning"][labels[2]], sizes)
         if job.kind == "weights":
             return effort.quantizing(self._data["quantization"][labels[3]], sizes)
-        if job.kind == "quality":
-            return effort.evaluating(self._data["quality"][labels[4]], sizes)
-        if job.kind == "texts":
-            return effort.answering(self._data["quality"][labels[4]], sizes)
+        if job.kind in ("quality", "texts"):
+            form = of(self._data["quantization"][labels[3]], "transformers", place.capability)
+            sizes = sizes._replace(form=form or sizes.form)  # of ready-made weights in 16 bits
+            known = effort.evaluating if job.kind == "quality" else effort.answering
+            return known(self._data["quality"][labels[4]], sizes)
         return None
 
     def _place(self, kind: str, site: dict[str, Any] | None) -> Place | None:
