@@ -9,7 +9,7 @@ import math
 import pytest
 
 from joulegrid.errors import InputError
-from joulegrid.planning import bill, disk, host, plan, ranges, tables, verdicts
+from joulegrid.planning import bill, disk, host, meter, plan, ranges, scheduling, tables, verdicts
 from joulegrid.planning.asked import asked, in_flight
 from joulegrid.planning.beforehand import said_before
 from joulegrid.planning.calibration import Run
@@ -23,10 +23,11 @@ from joulegrid.planning.effort import (
     training,
 )
 from joulegrid.planning.making import DEFAULT, EACH, by_default, efforts
+from joulegrid.planning.meter import idle_s
 from joulegrid.planning.places import place_of
 from joulegrid.planning.posterior import expected
 from joulegrid.planning.ranges import Range
-from joulegrid.planning.sessions import IDLE_PHASES, START_S, known_s
+from joulegrid.planning.sessions import START_S, known_s
 from joulegrid.planning.sizes import architecture_of
 from joulegrid.planning.taken import Host, Spent
 from joulegrid.records import ROOT
@@ -89,8 +90,7 @@ def test_a_replay_takes_its_duration_and_about_dosquets_energy(data):
     cells, made = judge(data)
     each = cells["fp16", "r"]
     low, median, high = ranges.seconds([each.session])
-    idle_s = IDLE_PHASES * made.data["protocol"]["idle_seconds"]
-    beside = START_S + 2 * MISTRAL / 1e9 + idle_s
+    beside = START_S + 2 * MISTRAL / 1e9 + idle_s(made.data["protocol"], 1)
     # four requests warm it up three times
     assert 0 < median - 14400 - beside < 3 * 4 * 10
     assert high - low < 0.02 * median
@@ -122,10 +122,9 @@ def test_the_time_of_a_replay_is_known_where_its_energy_is_not(data):
     each = cells["fp16", "r"]
     assert each.session is None
     assert "sizes of unknown" in each.unknown
-    idle_s = IDLE_PHASES * made.data["protocol"]["idle_seconds"]
-    least = 14400 + START_S + idle_s
+    least = 14400 + START_S + idle_s(made.data["protocol"], 1)
     assert each.window == (least, least, least + 60)
-    assert known_s(data["workload"]["r"] | {"drain_s": 60}, made.data["protocol"]) == each.window
+    assert known_s(data["workload"]["r"] | {"drain_s": 60}, made.data["protocol"], 1) == each.window
     said = plan.of_study(Specs(made), "results")
     assert (said.shares[0].predicted, said.shares[0].timed) == (0, 4)
     assert said.total.hours.median >= 4 * least / 3600
@@ -157,7 +156,7 @@ def test_a_sweep_takes_the_sum_of_its_points(data):
     }
     cells, made = judge(data)
     seconds = {w: cells["fp16", w].session.seconds for w in data["workload"]}
-    around = START_S + 2 * MISTRAL / 1e9 + IDLE_PHASES * made.data["protocol"]["idle_seconds"]
+    around = START_S + 2 * MISTRAL / 1e9 + idle_s(made.data["protocol"], 1)
     whole = seconds["short"] + seconds["long"] - around
     assert seconds["both"] == pytest.approx(whole, rel=1e-6)
 
@@ -237,6 +236,80 @@ def test_a_batch_is_no_larger_than_the_prompts_are(data):
     assert cells["fp16", "questions"].session is not None
 
 
+def test_whole_batches_run_one_after_another(data):
+    """Nine prompts, eight at a time, take as long as sixteen; and so do runs that were measured."""
+    data["engine"] = {"transformers": {"method": "transformers", "batch_size": 8}}
+    questions = {**data["workload"]["questions"], "new_tokens": 200}
+    data["workload"] = {f"n{n}": {**questions, "count": n} for n in (8, 9, 16)}
+    cells, made = judge(data)
+    eight, nine, sixteen = (cells["fp16", f"n{n}"].runs[0].seconds for n in (8, 9, 16))
+    assert nine == pytest.approx(2 * eight, rel=0.15)
+    assert nine < sixteen * 1.01
+    for most in (8, 9):
+        work = scheduling._points(made.data["workload"]["n9"], most)[0]
+        assert work.requests / work.at_once == (2 if most == 8 else 1)
+    # one that took as long as predicted teaches no slowness
+    each = cells["fp16", "n9"]
+    run = Run(nine, None, 9 * each.case.work.tokens_in, 9 * 200.0, 0, 9)
+    told, _ = judge(data, {each.cell: [run]})
+    assert told["fp16", "n8"].runs[0].seconds == pytest.approx(eight, rel=0.02)
+
+
+def test_gpus_settle_before_they_idle_with_a_model(data):
+    """As the meter does it: 5 s before the two idle phases with a loaded model."""
+    protocol = {"idle_seconds": 10}
+    assert meter.idle_s(protocol, 1) == 40
+    assert meter.idle_s(protocol, 0) == 30
+    assert meter.idle_s({"idle_seconds": 0}, 1) == 0
+    session, points, closed_loop, open_loop = (
+        (ROOT / f"scripts/joulegrid/metering/{name}.py").read_text()
+        for name in ("session", "points", "closed_loop", "open_loop")
+    )
+    assert f"SETTLE_S = {meter.SETTLE_S}\n" in session
+    assert f"WARM_UP_S = {meter.WARM_UP_S}\n" in points
+    assert f"FEWEST_BATCHES = {meter.BATCHES}\n" in closed_loop
+    assert f"MARGIN = {meter.LONGER}\n" in closed_loop
+    assert f"WARM_UP_REQUESTS = {meter.WARM_UP_REQUESTS}\n" in open_loop
+
+
+def test_cells_that_other_code_runs_teach_each_other_nothing(data):
+    """Compiled or not, by Marlin or by PyTorch: what was measured of one says nothing of others."""
+    plain = {"method": "transformers"}
+    data["engine"] = {
+        "plain": plain,
+        "compiled": {**plain, "compile": True, "cache": "static"},
+        "more": {**plain, "batch_size": 4},
+    }
+    gptq = data["quantization"]["gptq4"]
+    data["quantization"]["torch"] = {**gptq, "kernel": "gptq_torch"}
+    data["quantization"]["asked"] = {**gptq, "kernel": "gptq_marlin"}
+    made = study.from_data(data, "test")
+    before = {(e.cell.quantization, e.cell.engine): e for e in judged(made, {})}
+    assert before["torch", "plain"].case.form.kernel == "gptq"
+    assert before["asked", "plain"].case.form.kernel == "marlin"
+    each = before["gptq4", "plain"]
+    work = each.case.work
+    run = Run(
+        5 * each.runs[0].seconds,
+        None,
+        work.requests * work.tokens_in,
+        work.requests * work.tokens_out,
+        0,
+        work.requests,
+    )
+    after = {(e.cell.quantization, e.cell.engine): e for e in judged(made, {each.cell: [run]})}
+    assert {key for key, e in after.items() if e.session.belief.rows} == {
+        ("gptq4", "plain"),
+        ("gptq4", "more"),
+    }
+    assert after["gptq4", "compiled"].session.seconds == before["gptq4", "compiled"].session.seconds
+    groups = {group[1:] for group in measured_first(before.values())}
+    assert {
+        ("transformers", "gptq gptq_torch"),
+        ("transformers cache static compile", "dense"),
+    } <= groups
+
+
 def test_phases_are_windows_too(data):
     cells, _ = judge(data)
     before = cells["fp16", "questions"].session.seconds
@@ -275,8 +348,8 @@ def test_cpus_are_predicted_by_their_own_sessions(data):
     said = cells["fp16", "questions"]
     assert said.session.rests_on == "calibrated by 1 row"
     windows = 8 * 77 + START_S + 2 * MISTRAL / 1e9
-    idle_s = IDLE_PHASES * made.data["protocol"]["idle_seconds"]
-    assert said.session.seconds == pytest.approx(windows + idle_s, rel=0.1)
+    idle = idle_s(made.data["protocol"], 0)
+    assert said.session.seconds == pytest.approx(windows + idle, rel=0.1)
     assert ranges.joules([said.session]) == (0, 0, 0)  # of GPUs
     assert cells["gptq4", "questions"].session is None  # another kernel
 

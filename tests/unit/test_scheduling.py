@@ -103,6 +103,42 @@ def test_however_long_a_run_is_it_warms_up_twice(data):
     assert asked_for[1] >= 30 + 2.5 * a_run
 
 
+def test_as_many_windows_are_asked_for_as_the_protocol_allows(data):
+    """Twenty of at least 60 s, and not twelve."""
+    data["protocol"] |= {"min_seconds": 60, "max_windows": 12}
+    before = asked(data, "a100")["runtime"]
+    data["protocol"]["max_windows"] = 20
+    assert asked(data, "a100")["runtime"] >= before + 8
+
+
+def test_every_point_of_a_sweep_may_warm_up_for_three_minutes(data):
+    del data["model"]["large"]
+    questions = data["workload"]["questions"]
+    data["protocol"] |= {"min_seconds": 1, "max_windows": 2}
+    before = asked(data, "a100")["runtime"]
+    data["workload"] = {"questions": {**questions, "new_tokens": list(range(2, 32))}}
+    assert asked(data, "a100")["runtime"] >= before + 29 * 3
+
+
+def test_a_window_of_requests_that_come_again_is_of_three_batches(data):
+    """At least: one fills, one is full, one ends."""
+    del data["model"]["large"]
+    data["protocol"] |= {"min_seconds": 1, "max_windows": 20}
+    data["engine"] = {"vllm": {"method": "vllm", "max_num_seqs": 16}}
+    asks = {"prompts": "config/prompts/questions.jsonl", "new_tokens": 2000}
+    data["workload"] = {"w": {**asks, "method": "batch", "count": 16}}
+    one = asked(data, "a100")["runtime"]
+    data["workload"] = {"w": {**asks, "method": "steady", "concurrency": 16}}
+    assert asked(data, "a100")["runtime"] - 33 >= 2.5 * (one - 33)
+
+
+def test_merging_loads_32_bits(data):
+    """8.5 billion parameters (Gemma 7B) are 34 GB then."""
+    data["model"] = {"gemma": {"hub": "google/gemma-7b", "revision": REVISION}}
+    found = scheduling.making(study.from_data(data, "test"), "merge_training", OTHERWISE)
+    assert found["mem_mb"] == pytest.approx(8000 + 1.25 * 4 * 8.54e3, rel=0.02)
+
+
 def test_what_is_not_known_is_left_to_the_profile(data):
     assert set(asked(data, "here")) == {"mem_mb"}
     assert set(asked(data, "other")) == {"mem_mb"}
@@ -160,6 +196,16 @@ def test_what_the_site_file_says_is_not_left_out(data, tmp_path):
     assert found.left_out("hardware", "here") == {"mem_mb"}
     assert found.left_out("stages", "score_texts") == {"mem_mb"}
     assert sites.Site(None).left_out("hardware", "here") == set()
+
+
+def test_the_shipped_site_file_leaves_run_times_to_predictions():
+    """One for all would be too short for some, and would not grow at the next attempt."""
+    name = "config/sites/a30-a100.yaml"
+    shipped = study.load([ROOT / "config/config.yaml"])
+    site = sites.load(name, shipped)
+    places = [("stages", stage) for stage in scheduling.MINUTES]
+    places += [("hardware", label) for label in sites.data_of(name)["hardware"]]
+    assert all("runtime" in site.left_out(*place) for place in places)
 
 
 def test_what_nobody_knows_of_is_what_the_profile_gives():

@@ -3,9 +3,9 @@ tokens through the model, bytes that are read and written, and what the host lau
 
     pass   max(2·N·f·tokens / FLOP/s, b·N / bytes/s, launch·layers·f)      s
 
-with N active parameters, b bytes of each as it is loaded, and f forward passes' worth of work: 1 of reading, 3 of training all
-weights (a backward pass is twice a forward one; Kaplan et al. 2020, arXiv 2001.08361, section
-2.1), 2 of training adapters alone, whose frozen weights need no gradient.
+with N active parameters, b bytes of each as it is loaded, and f forward passes' worth of work: 1 of
+reading, 3 of training all weights (a backward pass is twice a forward one; Kaplan et al. 2020,
+arXiv 2001.08361, section 2.1), 2 of training adapters alone, whose frozen weights need no gradient.
 """
 
 import csv

@@ -82,6 +82,8 @@ def of(
     """
     kind = quantization["method"]
     marlin = capability is not None and capability >= MARLIN_FROM
+    if engine == "transformers":  # others choose by themselves
+        marlin = marlin and _by_marlin(quantization)
     if kind == "cast":
         return HALF.get(quantization["dtype"], SINGLE)
     if kind == "llm-int8":
@@ -99,6 +101,16 @@ def of(
     if kind == "gguf":
         return _gguf(quantization["type"], engine)
     return None
+
+
+def _by_marlin(quantization: Mapping[str, Any]) -> bool:
+    """Whether the kernel that a study asks for is Marlin, or its successor Machete; left to
+    gptqmodel it is in 16 bits.
+    """
+    asked = quantization.get("kernel", "auto")
+    if asked == "auto":
+        return bool(quantization.get("compute_dtype") != "float32")
+    return any(name in asked for name in ("marlin", "machete"))
 
 
 def bits_in_marlin(quantization: Mapping[str, Any]) -> bool:

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from joulegrid.planning import disk, host, infeasible, open_cells, taken, takes, verdicts
 from joulegrid.planning.bill import Grid
-from joulegrid.planning.calibration import Calibrated, Group
+from joulegrid.planning.calibration import Calibrated
 from joulegrid.planning.cells import Judged, by_group, judged
 from joulegrid.planning.counts import Jobs, States, by_kind, counted, steps_of
+from joulegrid.planning.groups import Group
 from joulegrid.planning.making import Effort, efforts
 from joulegrid.planning.sizes import architecture_of
 from joulegrid.planning.takes import Machine, Rates, Takes
