@@ -11,15 +11,16 @@ from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.asked import Asked, asked, case_of, least_asked
 from joulegrid.planning.calibration import Calibrated, Measured, believed, calibrated
 from joulegrid.planning.devices import ANY_CPU, matching
-from joulegrid.planning.feasibility import format_of, slower, why_not
+from joulegrid.planning.feasibility import format_of, slower, untold, why_not
 from joulegrid.planning.groups import Group, group_of
+from joulegrid.planning.infeasible import MASKS
 from joulegrid.planning.limits import limits
 from joulegrid.planning.memory import USABLE
 from joulegrid.planning.posterior import Case, defaults
 from joulegrid.planning.prediction import Machine
 from joulegrid.planning.ranges import Forecast, Range, forecast
 from joulegrid.planning.sessions import known_s, session
-from joulegrid.planning.sizes import architecture_of
+from joulegrid.planning.sizes import architecture_of, cut
 from joulegrid.study.grid import Cell
 from joulegrid.study.infeasible import Infeasible
 from joulegrid.study.job import Job
@@ -29,6 +30,8 @@ from joulegrid.study.specs import Specs
 from joulegrid.study.study import Study
 
 PILOT, MOST_CASES = 5, 300  # cells to measure first, and those that they are chosen from
+# Prunings behind which sizes are known; which channels and heads of blocks went is not
+KNOWN_SIZES = MASKS | {"layers"}
 NOT_SENT, NOT_EXPECTED = "it is not sent", "does not run"
 
 
@@ -183,9 +186,10 @@ def _judged(
     boards = matching(name, hardware.get("gpu_memory_gb")) if gpus and name else []
     if gpus and not boards:
         return replace(found, unknown=f"no board {name!r} in the table")
-    model = model_of(cell.model)
+    model, pruning = model_of(cell.model), study.data["pruning"][cell.pruning]
     if model is None:
         return replace(found, unknown=f"the sizes of {cell.model} are not known here")
+    model = cut(model, pruning)
     quantization = study.data["quantization"][cell.quantization]
     engine = study.data["engine"][cell.engine]
     points = points_of(cell.workload)
@@ -196,14 +200,14 @@ def _judged(
     limit = limit_of.get((cell.hardware, kind, form.kernel if form else ""), USABLE)
     tokens_in, under_way = least_asked(points, allowed)
     entries = quantization, engine, hardware, workload
-    reason = why_not(model, *entries, largest, tokens_in, under_way, limit)
+    known = model if pruning["method"] in KNOWN_SIZES else None
+    reason = why_not(known, *entries, largest, tokens_in, under_way, limit)
     found = replace(
         found, doubtful=reason or "", slower=tuple(slower(quantization, engine, board, under_way))
     )
-    if form is None:
-        return replace(found, unknown="ready-made weights: only their files tell the format")
-    if reason:
-        return replace(found, unknown=NOT_EXPECTED)
+    unknown = untold(quantization, engine, board)
+    if form is None or reason or unknown:
+        return replace(found, unknown=NOT_EXPECTED if form and reason else unknown or "")
     machine = Machine(board, kind, gpus or 1)
     length = answers.get((cell.model, cell.workload))
     if length is not None and len(points) == 1:

@@ -61,10 +61,14 @@ class Sizes(NamedTuple):
         """Seconds of so many passes of so many tokens each."""
         place, kernel = self.place, KERNELS[self.form.kernel]
         read = self.form.bits / 8 * self.model.parameters / kernel.share.mean
-        return count * max(
-            2 * self.model.active * work * tokens / self.flop_s,
-            read / place.bytes_s,
-            place.launch_s * kernel.launch.mean * self.model.layers * work,
+        return (
+            count
+            * kernel.slowness.mean
+            * max(
+                2 * self.model.active * work * tokens / self.flop_s,
+                read / place.bytes_s,
+                place.launch_s * kernel.launch.mean * self.model.layers * work,
+            )
         )
 
     @property

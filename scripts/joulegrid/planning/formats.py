@@ -5,7 +5,7 @@ GPTQ, at the same 4 bits (docs/planning.md).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # Bits per weight of llama.cpp's mixes for Llama models, whole file (llama.cpp, tools/quantize,
@@ -31,6 +31,8 @@ GGUF_BITS = {
     "Q2_K_S": 2.97,
 }
 MARLIN_FROM = (8, 0)  # compute capability
+BF16_FROM = (8, 0)
+EMULATED = "emulated-16"  # the kernel of casts to bfloat16 before that
 FP8_FROM = (8, 9)
 
 
@@ -85,6 +87,8 @@ def of(
     if engine == "transformers":  # others choose by themselves
         marlin = marlin and _by_marlin(quantization)
     if kind == "cast":
+        if capability is not None and emulates(quantization, engine, capability):
+            return replace(HALF["bfloat16"], kernel=EMULATED)
         return HALF.get(quantization["dtype"], SINGLE)
     if kind == "llm-int8":
         return Format(8.0, "llm-int8", "int8")
@@ -101,6 +105,12 @@ def of(
     if kind == "gguf":
         return _gguf(quantization["type"], engine)
     return None
+
+
+def emulates(quantization: Mapping[str, Any], engine: str, capability: tuple[int, int]) -> bool:
+    """Whether a board computes in bfloat16 without having it."""
+    dtype = quantization.get("dtype") or quantization.get("compute_dtype")
+    return capability < BF16_FROM and dtype == "bfloat16" and engine != "llamacpp"
 
 
 def _by_marlin(quantization: Mapping[str, Any]) -> bool:

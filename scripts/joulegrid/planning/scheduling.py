@@ -27,7 +27,7 @@ from typing import Any
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import ANY_CPU, Device, matching
 from joulegrid.planning.factors import priors
-from joulegrid.planning.feasibility import format_of
+from joulegrid.planning.feasibility import format_of, untold
 from joulegrid.planning.formats import of
 from joulegrid.planning.groups import Group, group_of
 from joulegrid.planning.memory import FLOAT32, weights_bytes
@@ -178,7 +178,7 @@ def _session_s(
         return None
     slowest = min(boards, key=lambda board: board.bandwidth)
     form, name = format_of(quantization, engine, slowest), method_name("engine", engine)
-    if form is None:
+    if form is None or untold(quantization, engine, slowest):
         return None
     group = group_of(label, engine, quantization, form)
     if slowest is ANY_CPU and group not in learned:
