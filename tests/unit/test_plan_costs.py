@@ -417,6 +417,35 @@ def test_the_best_start_is_the_cleanest_hour_of_the_series(data, tmp_path):
     assert takes.best_yesterday["Z"].median == pytest.approx(15 * takes.gpu_kwh.median)
 
 
+def test_every_job_has_a_best_start_of_its_own(data, tmp_path):
+    """One clean hour a day: it is all of a short session, and an eighth of a long replay."""
+    lines = [
+        f"2024-01-{day:02}T{hour:02}:00:00Z,{10 if hour == 3 else 100}"
+        for day in range(1, 31)
+        for hour in range(24)
+    ]
+    series = tmp_path / "series.csv"
+    series.write_text("time,g\n" + "\n".join(lines) + "\n")
+    data["carbon"] = {"zones": {"Z": {"series": str(series), "source": "made up"}}}
+    data["workload"]["long"] = replay(duration_s=7.8 * 3600)
+    made = study.from_data(data, "test")
+    found = plan.of_study(Specs(made), "results")
+    sessions = [each.session for each in found.cells]
+    count = made.data["protocol"]["sessions"]
+    grams = count * sum(
+        each.joules / 3.6e6 * (10 if each.seconds < 3600 else (7 * 100 + 10) / 8)
+        for each in sessions
+    )
+    assert {each.seconds > 3600 for each in sessions} == {True, False}
+    takes = found.shares[0].takes
+    assert takes.best_start["Z"].median == pytest.approx(grams, rel=1e-3)
+    assert takes.best_yesterday["Z"].median == pytest.approx(grams, rel=1e-3)
+    # of what is made and evaluated each job too: none takes an hour
+    assert max(each.longest_h.median for each in found.efforts.values()) < 1
+    made_kwh = sum(each.gpu_kwh.median for each in found.efforts.values())
+    assert found.total.best_start["Z"].median == pytest.approx(grams + 10 * made_kwh, rel=1e-3)
+
+
 # ---------------------------------------------------------------- hosts
 def test_power_of_hosts_by_their_sessions_then_by_the_study():
     measured = [Host(90.0, "measured"), Host(110.0, "measured")]
@@ -425,10 +454,15 @@ def test_power_of_hosts_by_their_sessions_then_by_the_study():
     assert found.watts.high == pytest.approx(found.watts.median * math.exp(1.2816 * 0.15), rel=1e-3)
     assert found.rests_on == "2 sessions, measured"
     assert host.kwh(Range(10, 10, 10), found).median == pytest.approx(0.995, rel=1e-3)
-    said = host.power([], {"cpu_power_w": 200, "ram_power_w": 40})
+    said = host.power([], {"device": "cuda", "cpu_power_w": 200, "ram_power_w": 40})
     # 12 % of it at idle, and a fifth of the rest
     assert said.watts.median == pytest.approx(200 * (0.12 + 0.88 * 0.2) + 40)
     assert "assumed" in said.rests_on
+    # a CPU that computes itself is at nine tenths of its load
+    alone = host.power([], {"device": "cpu", "cpu_power_w": 100}).watts
+    assert alone.median == pytest.approx(12 + 88 * 0.9)
+    assert alone.low < 75
+    assert alone.high > 100
     assert host.power([], {}) is None
 
 
@@ -446,12 +480,11 @@ def test_bytes_of_weights_and_downloads(data, tmp_path):
     """4 bits with a scale and a zero of 20 bits for 128; embedding and head in 16 bits."""
     made = study.from_data(data, "test")
     jobs = list(jobs_of(Specs(made)))
-    shelf = Shelf(str(tmp_path / "artifacts"), jobs)
 
     def model_of(label):
         return architecture_of(made.data["model"][label])
 
-    found = disk.written(made.data, jobs, shelf, model_of)
+    found = disk.written(made.data, jobs, model_of)
     linear = MISTRAL - 2 * EMBEDDING
     assert (found.number, found.unknown) == (1, 0)
     assert found.size.median == pytest.approx(
@@ -465,6 +498,15 @@ def test_bytes_of_weights_and_downloads(data, tmp_path):
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_text("")
     assert disk.fetched(made.data, jobs, model_of).number == 0
+
+
+def test_what_no_run_makes_is_not_written(data, monkeypatch):
+    """Weights that were deleted behind their records are not made again."""
+    specs = Specs(study.from_data(data, "test"))
+    assert plan.of_study(specs, "results").written.number == 1
+    sessions_only = [job for job in jobs_of(specs) if job.kind == "energy"][:1]
+    monkeypatch.setattr(Shelf, "to_make", lambda self, jobs: sessions_only)
+    assert plan.of_study(specs, "results").written.number == 0
 
 
 # ---------------------------------------------------------------- making and evaluating

@@ -175,6 +175,7 @@ def of_study(
             by_kind(later, states), _shares(facts, later, waiting, states), frozenset(most)
         )
     made = efforts(specs, jobs, to_run, known.others, site, model_of)
+    running = [job for job in jobs if job.path in to_run]
     pue = max(entry.get("pue", 1.0) for entry in study.data["hardware"].values())
     return Plan(
         study.name,
@@ -186,10 +187,10 @@ def of_study(
         cells,
         made,
         takes.all_together([share.takes for share in shares], made, pue, rates),
-        disk.written(study.data, jobs, shelf, model_of),
-        disk.fetched(study.data, [job for job in jobs if job.path in to_run], model_of),
+        disk.written(study.data, running, model_of),
+        disk.fetched(study.data, running, model_of),
         sorted(to_run),
-        verdicts.of_jobs(study.data, [job for job in jobs if job.path in to_run]),
+        verdicts.of_jobs(study.data, running),
         taught,
         opened,
         part.words if part else "",
