@@ -78,7 +78,7 @@ def later(hardware, resources):
 def of_stage(name):
     """Resources of the jobs of a stage: the site's; run time and memory that it leaves out as predicted."""
     left_out = SITE.left_out("stages", name)
-    found = scheduling.making(STUDY, name, OTHERWISE) if left_out else {}
+    found = scheduling.making(STUDY, name, OTHERWISE, SITE.data) if left_out else {}
     return completed(SITE.stage(name), found, left_out)
 
 

@@ -23,11 +23,11 @@ from joulegrid.planning.effort import (
     training,
 )
 from joulegrid.planning.making import DEFAULT, EACH, by_default, efforts
-from joulegrid.planning.meter import idle_s
+from joulegrid.planning.meter import START_S, idle_s
 from joulegrid.planning.places import place_of
 from joulegrid.planning.posterior import expected
 from joulegrid.planning.ranges import Range
-from joulegrid.planning.sessions import START_S, known_s
+from joulegrid.planning.sessions import known_s
 from joulegrid.planning.sizes import architecture_of
 from joulegrid.planning.taken import Host, Spent
 from joulegrid.records import ROOT

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from joulegrid.planning import scheduling
+from joulegrid.planning import effort, scheduling
+from joulegrid.planning.places import place_of
+from joulegrid.planning.sizes import architecture_of
 from joulegrid.study import sites, study
 
 OTHERWISE = {"runtime": 60, "mem_mb": 16000}
@@ -166,16 +168,51 @@ def test_a_replay_asks_for_its_own_length(data):
     assert asked(data, "here")["runtime"] == asked(data, "a100")["runtime"] == 280
 
 
-def test_making_asks_for_more_where_models_are_larger(data):
+def site_of(gres):
+    return {"default": {"gres": gres}, "stages": {}}
+
+
+def test_making_asks_for_what_is_predicted_with_a_margin(data):
+    """Half an hour, and four times as long; of the largest model and the longest entry."""
+    gptq = data["quantization"]["gptq4"]
+    data["quantization"]["long"] = {
+        **gptq,
+        "calibration": {"text": "config/texts/calibration.txt", "samples": 2048, "tokens": 2048},
+    }
+    tickets = {"file": "config/data/saf/saf.jsonl", "template": "{question}", "answer": "feedback"}
+    data["training"] = {
+        "none": {"method": "none"},
+        "lora": {"method": "lora", "precision": "float32", "epochs": 3, "data": tickets},
+    }
+    made, site = study.from_data(data, "test"), site_of("gpu:a100:1")
+    found = {stage: scheduling.making(made, stage, OTHERWISE, site) for stage in scheduling.MINUTES}
+    large = architecture_of(data["model"]["large"])
+    sizes = effort.Sizes(large, place_of("weights", site, {}))
+    seconds = effort.quantizing(made.data["quantization"]["long"], sizes)
+    assert found["quantize_weights"]["runtime"] == pytest.approx(30 + 4 * seconds / 60, abs=5)
+    assert found["quantize_weights"]["mem_mb"] == pytest.approx(8000 + 1.25 * 2 * 33.74e3, rel=0.02)
+    assert found["train_model"]["runtime"] > 2 * 60
+    assert found["score_texts"] == {"runtime": 30, "mem_mb": 8000}
+    assert min(each["runtime"] for each in found.values()) == 30
+    # three times the epochs take more, on a slower board too; nothing asks for more than a day
+    data["training"]["lora"]["epochs"] = 9
+    longer = study.from_data(data, "test")
+    asked_for = [
+        scheduling.making(longer, "train_model", OTHERWISE, site_of(f"gpu:{name}:1"))["runtime"]
+        for name in ("a100", "l4")
+    ]
+    assert found["train_model"]["runtime"] < asked_for[0] <= asked_for[1] <= 1440
+
+
+def test_where_the_board_of_a_stage_is_not_known_billions_of_parameters_are_counted(data):
+    """Half an hour, and 15 minutes for each of 34 billion parameters."""
+    made = study.from_data(data, "test")
     found = {
-        stage: scheduling.making(study.from_data(data, "test"), stage, OTHERWISE)
+        stage: scheduling.making(made, stage, OTHERWISE, site_of("gpu:1"))["runtime"]
         for stage in scheduling.MINUTES
     }
-    # half an hour, and 15 minutes for each of 34 billion parameters; these in 16 bits
-    assert found["quantize_weights"]["runtime"] == pytest.approx(30 + 15 * 33.74, abs=5)
-    assert found["quantize_weights"]["mem_mb"] == pytest.approx(8000 + 1.25 * 2 * 33.74e3, rel=0.02)
-    assert found["score_texts"] == {"runtime": 30, "mem_mb": 8000}
-    assert max(each["runtime"] for each in found.values()) == 1440
+    assert found["quantize_weights"] == pytest.approx(30 + 15 * 33.74, abs=5)
+    assert found["train_model"] == 1440
 
 
 def test_stages_are_those_of_the_site_file():

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.factors import KERNELS
 from joulegrid.planning.formats import HALF, SINGLE, Format, of
+from joulegrid.planning.meter import LOAD_BYTES_PER_S, START_S
 from joulegrid.planning.places import Place
-from joulegrid.planning.sessions import LOAD_BYTES_PER_S, START_S
 from joulegrid.planning.sizes import BYTES_PER_TOKEN, tokens_of
 from joulegrid.records import ROOT
 from joulegrid.texts.rows import content_of

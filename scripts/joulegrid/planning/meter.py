@@ -7,6 +7,8 @@ BATCHES, LONGER = 3, 1.1
 WARM_UP_REQUESTS = 4
 # Warming up ends after so many seconds, but not before two runs
 WARM_UP_S, FEWEST_WARM_UP_RUNS = 180.0, 2
+# Starting Python, and reading weights: assumed where only a run can tell
+START_S, LOAD_BYTES_PER_S = 30.0, 1e9
 IDLE_PHASES = 3  # before loading, loaded, at the end
 SETTLE_S = 5.0  # of GPUs that have worked, before each of the two idle phases with a loaded model
 

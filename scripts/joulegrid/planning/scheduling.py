@@ -8,8 +8,9 @@ get what its first one asks for. They are generous, since a job that gets too li
   up and all windows that the protocol allows, each run taking twice as long as is predicted (of
   models with experts or Mamba four times): by the defaults, and where the last plan rests on
   sessions of the same entry, engine and kernel, by what it found these to take;
-- making and evaluating weights: nothing was measured on GPUs yet; half an hour, and on top of it
-  the minutes per billion of parameters in `MINUTES`, up to a day, which many partitions allow;
+- making and evaluating weights: half an hour, and on top of it four times what is predicted, which
+  nine of ten stay below if predictions err as they say; where it is not, the minutes per billion of
+  parameters in `MINUTES`; up to a day, which many partitions allow;
 - main memory: 8 GB, and on top of it a quarter more than the weights: of making in 16 bits, of
   merging a training in 32; metrics of answers load none.
 
@@ -24,6 +25,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from joulegrid.planning import stages
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import ANY_CPU, Device, matching
 from joulegrid.planning.factors import priors
@@ -53,8 +55,9 @@ Asked = dict[str, int]  # runtime in minutes, mem_mb; what is not known is not i
 # ran; with experts it takes four times (docs/planning.md)
 SLOWER, SLOWER_EXPERTS = 2.0, 4.0
 LOAD_BYTES_PER_S = 0.3e9  # of a file system that others use too
+MAKING_SLOWER = 4.0  # of what is predicted within a factor of 3.4 at 80 %, see making.py
 STEP = 5  # minutes that a run time is rounded up to
-# Minutes per billion of parameters; of training also per epoch
+# Minutes per billion of parameters where nothing better is known; of training also per epoch
 MINUTES = {
     "train_model": 60.0,
     "merge_training": 5.0,
@@ -125,18 +128,37 @@ def learned_in(path: Path) -> dict[Group, float]:
         return {}
 
 
-def making(study: Study, stage: str, otherwise: Mapping[str, int]) -> Asked:
-    """What the jobs of a stage such as quantize_weights ask for; `otherwise` as in `measuring`."""
+def making(
+    study: Study, stage: str, otherwise: Mapping[str, int], site: dict[str, Any] | None = None
+) -> Asked:
+    """What the jobs of a stage such as quantize_weights ask for.
+
+    Parameters
+    ----------
+    otherwise
+        as in `measuring`.
+    site
+        the site file, which says where they run.
+    """
     sizes = [architecture_of(entry) for entry in study.data["model"].values()]
-    epochs = [entry.get("epochs", 1) for entry in study.data["training"].values()]
-    times = max(epochs) if stage == "train_model" else 1
     kept = LOADED.get(stage, HALF_BYTES)
     seconds, memory = set[float | None](), set[float | None]()
     for each in sizes:
-        minutes = None if each is None else MINUTES[stage] * times * each.parameters / 1e9
-        seconds.add(None if minutes is None else BESIDE_S + 60 * min(minutes, MOST_MINUTES - 30))
+        seconds.add(None if each is None else _making_s(study, stage, each, site))
         memory.add(None if each is None else HOST_BYTES + MORE * kept * each.parameters)
     return _asked(seconds, memory, otherwise)
+
+
+def _making_s(study: Study, stage: str, model: Architecture, site: dict[str, Any] | None) -> float:
+    """How long a job of a stage may take with a model, s."""
+    predicted = stages.longest_s(study.data, stage, model, site)
+    if predicted is not None:
+        most = MAKING_SLOWER * predicted
+    else:
+        epochs = [entry.get("epochs", 1) for entry in study.data["training"].values()]
+        times = max(epochs) if stage == "train_model" else 1
+        most = 60 * MINUTES[stage] * times * model.parameters / 1e9
+    return min(BESIDE_S + most, 60 * MOST_MINUTES)
 
 
 def _asked(

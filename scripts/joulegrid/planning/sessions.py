@@ -17,7 +17,9 @@ from joulegrid.planning.memory import weights_bytes
 from joulegrid.planning.meter import (
     BATCHES,
     FEWEST_WARM_UP_RUNS,
+    LOAD_BYTES_PER_S,
     LONGER,
+    START_S,
     WARM_UP_REQUESTS,
     WARM_UP_S,
     idle_s,
@@ -28,7 +30,6 @@ from joulegrid.planning.ranges import Forecast, Range, forecast
 # Assumed where only a run can tell
 WARM_UP_RUNS, WINDOWS, FEW_AND_MANY = 3, 5, (3, 12)
 LONG_RUN_S = WARM_UP_S / FEWEST_WARM_UP_RUNS  # of runs that are longer no more warm up
-START_S, LOAD_BYTES_PER_S = 30.0, 1e9
 SHORTEST = 0.25  # of the most tokens, of answers that end by themselves
 
 Values = NDArray[np.float64]  # s, and J of the GPUs
