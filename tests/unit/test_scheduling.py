@@ -199,7 +199,7 @@ def test_making_asks_for_what_is_predicted_with_a_margin(data):
     longer = study.from_data(data, "test")
     asked_for = [
         scheduling.making(longer, "train_model", OTHERWISE, site_of(f"gpu:{name}:1"))["runtime"]
-        for name in ("a100", "l4")
+        for name in ("a100", "a30")
     ]
     assert found["train_model"]["runtime"] < asked_for[0] <= asked_for[1] <= 1440
 
