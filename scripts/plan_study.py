@@ -181,6 +181,10 @@ def of_cells(plan: planning.Plan) -> list[str]:
         if reasons:
             found.append(f"{title}:")
             found += [f"    {n} × {why}" for why, n in reasons.most_common(SHOWN)]
+    if plan.doubtful:
+        reasons = Counter(plan.doubtful.values())
+        found.append("expected to run out of memory while weights are made, but sent:")
+        found += [f"    {n} × {why}" for why, n in reasons.most_common(SHOWN)]
     first = cells.measured_first(plan.cells)
     if first:
         found.append("measured first, these narrow the ranges most:")

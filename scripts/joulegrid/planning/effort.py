@@ -112,6 +112,18 @@ def pruning(entry: dict[str, Any], sizes: Sizes) -> float:
     return seconds
 
 
+def samples_of_training(entry: dict[str, Any]) -> tuple[float, float]:
+    """How many samples a training learns from, packed ones as one, and the mean tokens of one."""
+    count, size = _samples_of(entry)
+    rows, longest = count - entry["data"]["validation"] * count, entry["sequence_length"]
+    tokens = min(tokens_of(size, entry["chat"]), longest)
+    return (math.ceil(rows * tokens / longest), longest) if entry["packing"] else (rows, tokens)
+
+
+def _samples_of(entry: dict[str, Any]) -> tuple[int, float]:
+    return samples(json.dumps(entry["data"], sort_keys=True))
+
+
 def trained_in(entry: dict[str, Any]) -> Format:
     """The format that a training computes with: all weights lie there in 32 bits, a frozen base in
     its precision.
@@ -128,15 +140,11 @@ def trained_in(entry: dict[str, Any]) -> Format:
 def training(entry: dict[str, Any], epochs: int, sizes: Sizes) -> float:
     """Seconds of so many epochs, each validated."""
     sizes = sizes._replace(form=trained_in(entry))
-    count, size = samples(json.dumps(entry["data"], sort_keys=True))
-    tokens = min(tokens_of(size, entry["chat"]), entry["sequence_length"])
-    validation = entry["data"]["validation"] * count
     work = FULL if entry["method"] == "full" else ADAPTERS
     work *= UNPACKING if entry["method"] == "qlora" else 1.0
-    rows, batch = count - validation, entry["batch_size"]
-    if entry["packing"]:
-        rows = math.ceil(rows * tokens / entry["sequence_length"])
-        tokens = entry["sequence_length"]
+    rows, tokens = samples_of_training(entry)
+    batch = entry["batch_size"]
+    validation = entry["data"]["validation"] * _samples_of(entry)[0]
     steps, checks = math.ceil(rows / batch), math.ceil(validation / batch)
     each = sizes.passes(steps, batch * tokens, work) + sizes.passes(checks, batch * tokens)
     return loading_s(sizes) + epochs * each

@@ -7,7 +7,16 @@ agree. What cannot be predicted is counted.
 from functools import cache
 from typing import Any, NamedTuple
 
-from joulegrid.planning import disk, host, infeasible, open_cells, taken, takes, verdicts
+from joulegrid.planning import (
+    disk,
+    doubtful_making,
+    host,
+    infeasible,
+    open_cells,
+    taken,
+    takes,
+    verdicts,
+)
 from joulegrid.planning.bill import Grid
 from joulegrid.planning.calibration import Calibrated
 from joulegrid.planning.cells import Judged, by_group, judged
@@ -91,6 +100,8 @@ class Plan(NamedTuple):
         what measured sessions have taught, also those of cells beside the part that was asked for.
     open
         None where nothing is.
+    doubtful
+        path of a job that makes weights -> why it is expected to run out of memory.
     part
         what was asked for, where all of it is of a part of the study; empty of a whole study.
     """
@@ -108,6 +119,7 @@ class Plan(NamedTuple):
     to_run: list[str]
     judges: verdicts.Verdicts | None
     calibrated: dict[Group, Calibrated]
+    doubtful: dict[str, str]
     open: Open | None = None
     part: str = ""
 
@@ -192,6 +204,7 @@ def of_study(
         sorted(to_run),
         verdicts.of_jobs(study.data, running),
         taught,
+        doubtful_making.of_jobs(study, running, site, model_of),
         opened,
         part.words if part else "",
     )
