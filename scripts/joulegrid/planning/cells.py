@@ -255,8 +255,7 @@ def by_group(found: Sequence[Judged]) -> dict[Group, Calibrated]:
     """What sessions that are there have taught, where there are some."""
     groups: dict[Group, list[Judged]] = {}
     for each in found:
-        known = each.group is not None and each.session is not None
-        if known and each.session.belief.rows:
+        if each.group is not None and each.session is not None and each.session.belief.rows:
             groups.setdefault(each.group, []).append(each)
     told = {}
     for key, members in groups.items():
