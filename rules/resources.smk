@@ -35,7 +35,8 @@ def begins():
     try:
         made = plan.of_study(SPECS, SITE.artifacts, site=SITE.data, part=PART)
         by = str(workflow.config_settings.config["deadline"])
-        said = submission.planned(STUDY, SITE, made.cells, made.to_run, by, datetime.now(UTC))
+        asked = made.cells, made.to_run, made.efforts
+        said = submission.planned(STUDY, SITE, *asked, by, datetime.now(UTC))
     except InputError as error:
         sys.exit(f"error: {error}")
     return submission.options(said)
@@ -77,7 +78,7 @@ def later(hardware, resources):
 def of_stage(name):
     """Resources of the jobs of a stage: the site's; run time and memory that it leaves out as predicted."""
     left_out = SITE.left_out("stages", name)
-    found = scheduling.making(STUDY, name, OTHERWISE) if left_out else {}
+    found = scheduling.making(STUDY, name, OTHERWISE, SITE.data) if left_out else {}
     return completed(SITE.stage(name), found, left_out)
 
 

@@ -57,7 +57,8 @@ def shifted(study: Study, plan: planning.Plan, arguments: argparse.Namespace) ->
     """
     site = sites.load(study.data.get("site"), study)
     now = datetime.now(UTC)
-    said = submission.planned(study, site, plan.cells, plan.to_run, arguments.deadline, now)
+    made = plan.cells, plan.to_run, plan.efforts
+    said = submission.planned(study, site, *made, arguments.deadline, now)
     tables.write_table(submission.rows(said), arguments.output / "begins.tsv")
     return submission.lines(said)
 
@@ -180,6 +181,10 @@ def of_cells(plan: planning.Plan) -> list[str]:
         if reasons:
             found.append(f"{title}:")
             found += [f"    {n} × {why}" for why, n in reasons.most_common(SHOWN)]
+    if plan.doubtful:
+        reasons = Counter(plan.doubtful.values())
+        found.append("expected to run out of memory while weights are made, but sent:")
+        found += [f"    {n} × {why}" for why, n in reasons.most_common(SHOWN)]
     first = cells.measured_first(plan.cells)
     if first:
         found.append("measured first, these narrow the ranges most:")

@@ -3,6 +3,7 @@ where it cannot be.
 """
 
 import copy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -13,14 +14,18 @@ import xarray as xr
 
 from conftest import STUDY
 from joulegrid.errors import InputError
-from joulegrid.planning import ranges, submission
+from joulegrid.planning import ranges, readiness, submission
 from joulegrid.planning.cells import Judged, judged
 from joulegrid.planning.deadline import Round, hours_of, rounds, shifted
+from joulegrid.planning.making import Effort
 from joulegrid.planning.outlook import Outlook, outlook
 from joulegrid.study import sites, study
 from joulegrid.study.grid import Cell
 
 NOW = datetime(2026, 11, 24, 9, 20, tzinfo=UTC)
+# Nothing but weights is made: 10 h, nine times of ten less than 12
+TEN = ranges.Range(8.0, 10.0, 12.0)
+MADE = {"weights": Effort(1, TEN, TEN, TEN, None, TEN, "defaults")}
 
 
 def series(begin, hours, values=None):
@@ -206,8 +211,12 @@ def test_rounds_are_those_sessions_of_an_entry_that_would_be_run(on_boards):
         ("a30", 2, 6),
     ]
     assert unknown == ["cpu"]
+    # of six the last two begin where two of the first four have ended
     four, _ = rounds(cells, to_run, lambda label: 4, pue)
-    assert four[0].hours == pytest.approx(one[0].hours / 4)
+    a100 = [c.session.seconds / 3600 for c in cells if c.cell.hardware == "a100"]
+    first = sorted(a100[:4])
+    assert four[0].hours == pytest.approx(max(first[0] + a100[4], first[1] + a100[5], first[3]))
+    assert one[0].hours / 4 < four[0].hours < four[0].most_hours
     hundred, _ = rounds(cells, to_run, lambda label: 100, pue)
     own = {entry: [c.session for c in cells if c.cell.hardware == entry] for entry in pue}
     assert hundred[0].hours == pytest.approx(max(each.seconds for each in own["a100"]) / 3600)
@@ -216,6 +225,29 @@ def test_rounds_are_those_sessions_of_an_entry_that_would_be_run(on_boards):
     assert one[2].most_hours == pytest.approx(ranges.seconds(own["a30"]).high / 3600)
     some, _ = rounds(cells, to_run[:3], lambda label: 1, pue)
     assert sum(each.jobs for each in some) < 4
+
+
+def test_whole_sessions_share_the_places_of_a_cluster(on_boards):
+    """Five of an hour each, four at once: the fifth begins when the others end."""
+    cells = on_boards[1]
+    each = next(each for each in cells if each.cell.hardware == "a30")
+    hour = replace(
+        each.session, seconds=3600.0, moved=each.session.moved * 3600 / each.session.seconds
+    )
+    alike = [
+        replace(each, cell=each.cell._replace(workload=f"w{n}"), session=hour) for n in range(5)
+    ]
+    to_run = [path_of(each.cell, 1) for each in alike]
+
+    def round_of(number, at_once):
+        (found,), _ = rounds(alike[:number], to_run[:number], lambda label: at_once, {"a30": 1.0})
+        return found
+
+    assert round_of(5, 4).hours == pytest.approx(2)
+    assert round_of(5, 4).most_hours >= 2
+    assert round_of(4, 4).hours == pytest.approx(1)
+    high = round_of(1, 1).most_hours
+    assert [round_of(4, n).most_hours for n in (4, 100)] == pytest.approx([high, high])
 
 
 def test_jobs_that_find_that_they_do_not_run_take_no_time():
@@ -238,7 +270,11 @@ def asked(on_boards, tmp_path):
     of_a30 = cells, [path for path in to_run if "/a100/" not in path]
 
     def ask(
-        deadline="2026-11-26T09:00+00:00", site_says="forecast: {file}", zones=None, known=None
+        deadline="2026-11-26T09:00+00:00",
+        site_says="forecast: {file}",
+        zones=None,
+        known=None,
+        making=None,
     ):
         frame = (known if known is not None else series("2026-11-24", 72)).to_series()
         frame.to_csv(file)
@@ -250,9 +286,13 @@ def asked(on_boards, tmp_path):
             said = site_says.replace("{file}", str(file))
             site.write_text(f"{hardware}\n{said}\n")
             data["site"] = str(site)
-        made = study.from_data(data, "study.yaml")
-        place = sites.load(data.get("site"), made)
-        return submission.planned(made, place, *of_a30, deadline, NOW)
+        read = study.from_data(data, "study.yaml")
+        place = sites.load(data.get("site"), read)
+        if making is None:
+            return submission.planned(read, place, *of_a30, {}, deadline, NOW)
+        some, to_run = of_a30
+        weights = [f"weights/small/none/none/{label}/{'0' * 16}" for label in making]
+        return submission.planned(read, place, some, [*weights, *to_run], MADE, deadline, NOW)
 
     return ask
 
@@ -270,6 +310,60 @@ def test_a_forecast_moves_the_sessions_and_says_what_that_saves(asked):
     assert [row["session"] for row in submission.rows(said)] == [1, 2]
     when = said.begins["a30", 1].astimezone()
     assert submission.options(said)["a30", 1] == f"--begin={when:%Y-%m-%dT%H:%M}:00"
+
+
+def test_no_session_begins_before_its_weights_are_made(asked, on_boards):
+    """At 14:00 UTC the grid is cleanest, and the weights are made at 19:20."""
+    quantized = next(each.cell.quantization for each in on_boards[1])
+    said = asked(making=[quantized])
+    assert said.begins
+    assert min(said.begins.values()) >= NOW + timedelta(hours=10)
+    assert {when.hour for when in said.begins.values()} <= {13, 14}
+    assert "weights made in 10 h" in "\n".join(submission.lines(said))
+    assert [row["ready_hours"] for row in submission.rows(said)] == [10, 10]
+    with pytest.raises(InputError, match=r"is in 6 h; .* and making their weights \(12 h\) take"):
+        asked(deadline="2026-11-24T15:15+00:00", making=[quantized])
+    # others are not waited for
+    early = asked(deadline="2026-11-24T18:00+00:00", making=["other"])
+    assert {when.hour for when in early.begins.values()} <= {13, 14}
+
+
+def test_what_follows_on_each_other_is_waited_for_one_after_another():
+    """Epochs that a longer training goes on with, the weights after it, and what prunes them."""
+    lora = {"method": "lora", "epochs": 10, "schedule": "constant"}
+    data = {"training": {"none": {"method": "none"}, "ten": lora, "five": {**lora, "epochs": 5}}}
+    to_run = [
+        f"{labels}/{'0' * 16}"
+        for labels in (
+            "models/m",
+            "training/m/ten",
+            "training/m/five",
+            "trained/m/ten",
+            "pruned/m/ten/p",
+        )
+    ]
+
+    def effort(hours):
+        return Effort(
+            1, *[ranges.Range(hours, hours, hours)] * 3, None, ranges.Range(*[hours] * 3), ""
+        )
+
+    made = {"training": effort(4.0), "trained": effort(2.0), "pruned": effort(1.0)}
+    ready = readiness.of_cells(data, to_run, made)
+    assert ready(Cell("m", "ten", "p", "q", "a30", "vllm", "w")).median == 4 + 4 + 2 + 1
+    assert ready(Cell("m", "five", "p", "q", "a30", "vllm", "w")).median == 4
+    assert ready(Cell("m", "none", "none", "q", "a30", "vllm", "w")).median == 0
+
+
+def test_rounds_wait_for_weights_in_their_order():
+    """Weights after 2 h, clean from the first hour on: both rounds begin when they can."""
+    two = [Round("a", session, 4, 1.0, 1.0, 1.0, 2.0, 2.5) for session in (1, 2)]
+    assert hours_of(two) == {"a": 4.5}
+    clean = shifted(two, certain(100, 100, 400, 400, 400, 400), 0, 24)
+    assert (clean.begins, clean.grams, clean.saved.median) == ({}, 800.0, 0.0)
+    later = shifted(two, certain(100, 100, 400, 400, 100, 100), 0, 24)
+    assert later.begins == {("a", 1): 4.0, ("a", 2): 4.0}
+    assert later.saved.median == pytest.approx(0.75)
 
 
 def test_a_past_series_of_the_zone_of_the_site_does_as_well(asked):

@@ -78,6 +78,37 @@ def test_recovery_holds_the_model_its_masks_and_what_the_backward_pass_needs():
     assert needs("Llama-2-7B", memory.to_prune, **smaller).total == 0
 
 
+def test_fine_tuning_is_expected_to_hold_what_its_backward_pass_asks_for():
+    """Of Llama-2-7B (32 blocks of 4096, inner 11008) and a token, in 16 bits, with nothing computed
+    again: 4 + 2 + 2 widths and 4 inner ones a block; 32,000 logits and their gradients.
+    """
+    entry = {"method": "full", "precision": "bfloat16"}
+    model = published.architecture("Llama-2-7B")
+    sure, likely = memory.to_train(model, entry), memory.likely_to_train(model, entry, 4096)
+    per_token = 2 * 32 * (8 * 4096 + 4 * 11008) + 2 * 4 * 32000
+    assert likely.activations == pytest.approx(4096 * per_token)
+    assert likely.total == pytest.approx(sure.total + 4096 * per_token + 1.5e9)
+    # Korthikanti et al. (2022): 34 bytes a width of a token in a block; here a little more
+    assert 1 < per_token / (34 * 4096 * 32) < 1.3
+    lora = {"method": "lora", "precision": "bfloat16", "rank": 8}
+    of_lora = memory.likely_to_train(model, lora, 0)
+    assert of_lora.states == pytest.approx(16 * memory.lora_parameters(model, 8))
+
+
+def test_quantizing_holds_a_block_its_samples_and_their_statistics():
+    """Llama-3.1-405B, as above."""
+    model = published.architecture("Llama-3.1-405B")
+    states = 128 * 2048 * 16384
+    gptq, awq = (
+        memory.to_quantize(model, {"method": kind, "calibration": CALIBRATION})
+        for kind in ("gptq", "awq")
+    )
+    assert gptq.activations == pytest.approx(2 * 2 * states)
+    assert gptq.states == pytest.approx(4 * (3 * 16384**2 + 3 * 53248**2))
+    assert awq.states == 0
+    assert awq.activations == pytest.approx(2 * 128 * 2048 * (5 * 16384 + 53248))
+
+
 # ---------------------------------------------------------------- decisions
 @pytest.fixture(autouse=True)
 def without_reading_code(monkeypatch):
@@ -102,6 +133,29 @@ def data(study_data):
     study_data["quality"] = {"text": study_data["quality"]["text"]}
     study_data["ranking"]["baseline"] = {"quantization": "fp16"}
     return study_data
+
+
+def test_what_is_expected_to_run_out_of_memory_is_said_and_sent(data, monkeypatch):
+    """128 rows of 2,048 tokens at once beside 27 GB of weights; and statistics beside 16 GB."""
+    monkeypatch.setattr(plan, "conclusions", lambda *_: {})
+    del data["training"]["all"]
+    data["training"]["wide"] = {
+        **data["training"]["lora"],
+        "batch_size": 128,
+        "sequence_length": 2048,
+        "packing": True,
+    }
+    found = plan.of_study(specs_of(data), "results")
+    ((path, why),) = found.doubtful.items()
+    assert path.startswith("training/seven/wide/")
+    assert "fine-tuning needs" in why
+    assert "activations" in why
+    assert path in found.to_run
+    data["hardware"]["board"] = {"device": "cuda", "gpu": "T4"}
+    data["quantization"]["gptq4"]["calibration"] = {**CALIBRATION, "samples": 1024}
+    small = plan.of_study(specs_of(data), "results")
+    assert {p.split("/")[0] for p in small.doubtful} >= {"weights"}
+    assert all("quantizing needs" in why for p, why in small.doubtful.items() if "weights/" in p)
 
 
 def specs_of(data):

@@ -4,7 +4,7 @@ import pytest
 
 from helpers import boards
 from helpers.boards import hub
-from joulegrid.planning import cells, infeasible, plan, ranges, sizes
+from joulegrid.planning import cells, infeasible, plan, ranges, scheduling, sizes
 from joulegrid.planning.calibration import Run
 from joulegrid.planning.cells import judged
 from joulegrid.planning.posterior import expected
@@ -81,6 +81,76 @@ def test_a_board_that_may_be_larger_forbids_nothing(data):
     del data["hardware"]["small"]["gpu_memory_gb"]
     found = by_labels(judged(study.from_data(data, "test"), {}))
     assert not found["llama-30b", "fp16", "small", "transformers"].doubtful
+
+
+def test_layers_that_are_cut_need_no_memory(data):
+    """Half of LLaMA-30B in 16 bits is 34 GB; how much goes with channels of blocks is not known."""
+    half = {
+        "method": "layers",
+        "ratio": 0.5,
+        "calibration": {"text": "config/texts/calibration.txt"},
+    }
+    few = {**half, "ratio": 0.1}
+    drop = {"method": "layers", "drop": list(range(30))}
+    channels = {**half, "method": "blocks", "channels": 0.2}
+    del channels["ratio"]
+    data["pruning"] |= {"half": half, "few": few, "drop": drop, "channels": channels}
+    found = {
+        each.cell.pruning: each
+        for each in judged(study.from_data(data, "test"), {})
+        if (each.cell.model, *each.cell[3:6]) == ("llama-30b", "fp16", "small", "transformers")
+    }
+    assert found["none"].doubtful
+    assert found["few"].doubtful
+    assert {name for name, each in found.items() if not each.doubtful} == {
+        "half",
+        "drop",
+        "channels",
+    }
+    assert found["half"].session is not None
+    whole = sizes.architecture_of(data["model"]["llama-30b"])
+    assert sizes.cut(whole, half).parameters == pytest.approx(
+        whole.linear / 2 + whole.head + whole.embedding
+    )
+    assert sizes.cut(whole, drop).layers == 30
+    assert sizes.cut(whole, channels) == whole
+
+
+def test_vllm_has_no_more_memory_than_it_is_given(data):
+    """Mistral 7B in 16 bits needs more than half of the 24 GB of an L4."""
+    data["hardware"]["small"] = {"device": "cuda", "gpu": "L4"}
+    found = by_labels(judged(study.from_data(data, "test"), {}))
+    assert not found["mistral-7b", "fp16", "small", "vllm"].doubtful
+    data["engine"]["vllm"]["gpu_memory_utilization"] = 0.5
+    found = by_labels(judged(study.from_data(data, "test"), {}))
+    said = found["mistral-7b", "fp16", "small", "vllm"].doubtful
+    assert "50% of it usable by gpu_memory_utilization" in said
+    assert not found["mistral-7b", "fp16", "small", "transformers"].doubtful
+
+
+def test_emulated_bfloat16_is_predicted_slow_or_not_at_all(data):
+    """6 to 18 times as slow as float16 was measured."""
+    data["hardware"]["small"] = {"device": "cuda", "gpu": "V100-SXM2-32GB"}
+    data["model"] = {"small": hub("Mistral-7B-v0.3", "mistralai")}
+    data["quantization"]["bf16"] = {"method": "cast", "dtype": "bfloat16"}
+    made = study.from_data(data, "test")
+    found = by_labels(judged(made, {}))
+    half, emulated = (
+        found["small", name, "small", "transformers"].runs for name in ("fp16", "bf16")
+    )
+    low, median, high = (value / half[0].seconds for value in ranges.seconds(emulated))
+    assert low < 6.5
+    assert 9 < median < 12
+    assert high > 17
+    assert "emulated" in found["small", "gptq4", "small", "transformers"].unknown
+    assert found["small", "gptq4", "small", "transformers"].session is None
+    otherwise = {"runtime": 60, "mem_mb": 1000}
+    asked = scheduling.measuring(made, "small", otherwise)["runtime"]
+    del data["quantization"]["bf16"], data["quantization"]["gptq4"], data["quantization"]["nf4"]
+    data["ranking"]["baseline"] = {"quantization": "fp16"}
+    assert (
+        asked > scheduling.measuring(study.from_data(data, "test"), "small", otherwise)["runtime"]
+    )
 
 
 def test_a_session_is_more_than_its_runs(data):
@@ -195,7 +265,9 @@ def test_requests_under_way_are_those_that_the_workload_and_the_engine_allow(dat
     assert found["mistral-7b", "fp16", "large", "vllm"].case.work.at_once == 2
     del data["workload"]["questions"]["concurrency"]
     found = by_labels(judged(study.from_data(data, "test"), {}))
-    assert found["mistral-7b", "fp16", "large", "vllm"].case.work.at_once == 6
+    # sixteen in rounds of six, six and four
+    work = found["mistral-7b", "fp16", "large", "vllm"].case.work
+    assert work.at_once == pytest.approx(16 / 3)
 
 
 def test_prompts_that_were_chosen_and_frozen_are_those_that_are_asked(data, monkeypatch):

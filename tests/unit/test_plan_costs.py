@@ -9,7 +9,7 @@ import math
 import pytest
 
 from joulegrid.errors import InputError
-from joulegrid.planning import bill, disk, host, plan, ranges, tables, verdicts
+from joulegrid.planning import bill, disk, host, meter, plan, ranges, scheduling, tables, verdicts
 from joulegrid.planning.asked import asked, in_flight
 from joulegrid.planning.beforehand import said_before
 from joulegrid.planning.calibration import Run
@@ -22,11 +22,12 @@ from joulegrid.planning.effort import (
     quantizing,
     training,
 )
-from joulegrid.planning.making import DEFAULT, EACH, efforts
+from joulegrid.planning.making import DEFAULT, EACH, by_default, efforts
+from joulegrid.planning.meter import START_S, idle_s
 from joulegrid.planning.places import place_of
 from joulegrid.planning.posterior import expected
 from joulegrid.planning.ranges import Range
-from joulegrid.planning.sessions import IDLE_PHASES, START_S, known_s
+from joulegrid.planning.sessions import known_s
 from joulegrid.planning.sizes import architecture_of
 from joulegrid.planning.taken import Host, Spent
 from joulegrid.records import ROOT
@@ -89,8 +90,7 @@ def test_a_replay_takes_its_duration_and_about_dosquets_energy(data):
     cells, made = judge(data)
     each = cells["fp16", "r"]
     low, median, high = ranges.seconds([each.session])
-    idle_s = IDLE_PHASES * made.data["protocol"]["idle_seconds"]
-    beside = START_S + 2 * MISTRAL / 1e9 + idle_s
+    beside = START_S + 2 * MISTRAL / 1e9 + idle_s(made.data["protocol"], 1)
     # four requests warm it up three times
     assert 0 < median - 14400 - beside < 3 * 4 * 10
     assert high - low < 0.02 * median
@@ -122,10 +122,9 @@ def test_the_time_of_a_replay_is_known_where_its_energy_is_not(data):
     each = cells["fp16", "r"]
     assert each.session is None
     assert "sizes of unknown" in each.unknown
-    idle_s = IDLE_PHASES * made.data["protocol"]["idle_seconds"]
-    least = 14400 + START_S + idle_s
+    least = 14400 + START_S + idle_s(made.data["protocol"], 1)
     assert each.window == (least, least, least + 60)
-    assert known_s(data["workload"]["r"] | {"drain_s": 60}, made.data["protocol"]) == each.window
+    assert known_s(data["workload"]["r"] | {"drain_s": 60}, made.data["protocol"], 1) == each.window
     said = plan.of_study(Specs(made), "results")
     assert (said.shares[0].predicted, said.shares[0].timed) == (0, 4)
     assert said.total.hours.median >= 4 * least / 3600
@@ -157,7 +156,7 @@ def test_a_sweep_takes_the_sum_of_its_points(data):
     }
     cells, made = judge(data)
     seconds = {w: cells["fp16", w].session.seconds for w in data["workload"]}
-    around = START_S + 2 * MISTRAL / 1e9 + IDLE_PHASES * made.data["protocol"]["idle_seconds"]
+    around = START_S + 2 * MISTRAL / 1e9 + idle_s(made.data["protocol"], 1)
     whole = seconds["short"] + seconds["long"] - around
     assert seconds["both"] == pytest.approx(whole, rel=1e-6)
 
@@ -237,6 +236,80 @@ def test_a_batch_is_no_larger_than_the_prompts_are(data):
     assert cells["fp16", "questions"].session is not None
 
 
+def test_whole_batches_run_one_after_another(data):
+    """Nine prompts, eight at a time, take as long as sixteen; and so do runs that were measured."""
+    data["engine"] = {"transformers": {"method": "transformers", "batch_size": 8}}
+    questions = {**data["workload"]["questions"], "new_tokens": 200}
+    data["workload"] = {f"n{n}": {**questions, "count": n} for n in (8, 9, 16)}
+    cells, made = judge(data)
+    eight, nine, sixteen = (cells["fp16", f"n{n}"].runs[0].seconds for n in (8, 9, 16))
+    assert nine == pytest.approx(2 * eight, rel=0.15)
+    assert nine < sixteen * 1.01
+    for most in (8, 9):
+        work = scheduling._points(made.data["workload"]["n9"], most)[0]
+        assert work.requests / work.at_once == (2 if most == 8 else 1)
+    # one that took as long as predicted teaches no slowness
+    each = cells["fp16", "n9"]
+    run = Run(nine, None, 9 * each.case.work.tokens_in, 9 * 200.0, 0, 9)
+    told, _ = judge(data, {each.cell: [run]})
+    assert told["fp16", "n8"].runs[0].seconds == pytest.approx(eight, rel=0.02)
+
+
+def test_gpus_settle_before_they_idle_with_a_model(data):
+    """As the meter does it: 5 s before the two idle phases with a loaded model."""
+    protocol = {"idle_seconds": 10}
+    assert meter.idle_s(protocol, 1) == 40
+    assert meter.idle_s(protocol, 0) == 30
+    assert meter.idle_s({"idle_seconds": 0}, 1) == 0
+    session, points, closed_loop, open_loop = (
+        (ROOT / f"scripts/joulegrid/metering/{name}.py").read_text()
+        for name in ("session", "points", "closed_loop", "open_loop")
+    )
+    assert f"SETTLE_S = {meter.SETTLE_S}\n" in session
+    assert f"WARM_UP_S = {meter.WARM_UP_S}\n" in points
+    assert f"FEWEST_BATCHES = {meter.BATCHES}\n" in closed_loop
+    assert f"MARGIN = {meter.LONGER}\n" in closed_loop
+    assert f"WARM_UP_REQUESTS = {meter.WARM_UP_REQUESTS}\n" in open_loop
+
+
+def test_cells_that_other_code_runs_teach_each_other_nothing(data):
+    """Compiled or not, by Marlin or by PyTorch: what was measured of one says nothing of others."""
+    plain = {"method": "transformers"}
+    data["engine"] = {
+        "plain": plain,
+        "compiled": {**plain, "compile": True, "cache": "static"},
+        "more": {**plain, "batch_size": 4},
+    }
+    gptq = data["quantization"]["gptq4"]
+    data["quantization"]["torch"] = {**gptq, "kernel": "gptq_torch"}
+    data["quantization"]["asked"] = {**gptq, "kernel": "gptq_marlin"}
+    made = study.from_data(data, "test")
+    before = {(e.cell.quantization, e.cell.engine): e for e in judged(made, {})}
+    assert before["torch", "plain"].case.form.kernel == "gptq"
+    assert before["asked", "plain"].case.form.kernel == "marlin"
+    each = before["gptq4", "plain"]
+    work = each.case.work
+    run = Run(
+        5 * each.runs[0].seconds,
+        None,
+        work.requests * work.tokens_in,
+        work.requests * work.tokens_out,
+        0,
+        work.requests,
+    )
+    after = {(e.cell.quantization, e.cell.engine): e for e in judged(made, {each.cell: [run]})}
+    assert {key for key, e in after.items() if e.session.belief.rows} == {
+        ("gptq4", "plain"),
+        ("gptq4", "more"),
+    }
+    assert after["gptq4", "compiled"].session.seconds == before["gptq4", "compiled"].session.seconds
+    groups = {group[1:] for group in measured_first(before.values())}
+    assert {
+        ("transformers", "gptq gptq_torch"),
+        ("transformers cache static compile", "dense"),
+    } <= groups
+
+
 def test_phases_are_windows_too(data):
     cells, _ = judge(data)
     before = cells["fp16", "questions"].session.seconds
@@ -275,8 +348,8 @@ def test_cpus_are_predicted_by_their_own_sessions(data):
     said = cells["fp16", "questions"]
     assert said.session.rests_on == "calibrated by 1 row"
     windows = 8 * 77 + START_S + 2 * MISTRAL / 1e9
-    idle_s = IDLE_PHASES * made.data["protocol"]["idle_seconds"]
-    assert said.session.seconds == pytest.approx(windows + idle_s, rel=0.1)
+    idle = idle_s(made.data["protocol"], 0)
+    assert said.session.seconds == pytest.approx(windows + idle, rel=0.1)
     assert ranges.joules([said.session]) == (0, 0, 0)  # of GPUs
     assert cells["gptq4", "questions"].session is None  # another kernel
 
@@ -344,6 +417,35 @@ def test_the_best_start_is_the_cleanest_hour_of_the_series(data, tmp_path):
     assert takes.best_yesterday["Z"].median == pytest.approx(15 * takes.gpu_kwh.median)
 
 
+def test_every_job_has_a_best_start_of_its_own(data, tmp_path):
+    """One clean hour a day: it is all of a short session, and an eighth of a long replay."""
+    lines = [
+        f"2024-01-{day:02}T{hour:02}:00:00Z,{10 if hour == 3 else 100}"
+        for day in range(1, 31)
+        for hour in range(24)
+    ]
+    series = tmp_path / "series.csv"
+    series.write_text("time,g\n" + "\n".join(lines) + "\n")
+    data["carbon"] = {"zones": {"Z": {"series": str(series), "source": "made up"}}}
+    data["workload"]["long"] = replay(duration_s=7.8 * 3600)
+    made = study.from_data(data, "test")
+    found = plan.of_study(Specs(made), "results")
+    sessions = [each.session for each in found.cells]
+    count = made.data["protocol"]["sessions"]
+    grams = count * sum(
+        each.joules / 3.6e6 * (10 if each.seconds < 3600 else (7 * 100 + 10) / 8)
+        for each in sessions
+    )
+    assert {each.seconds > 3600 for each in sessions} == {True, False}
+    takes = found.shares[0].takes
+    assert takes.best_start["Z"].median == pytest.approx(grams, rel=1e-3)
+    assert takes.best_yesterday["Z"].median == pytest.approx(grams, rel=1e-3)
+    # of what is made and evaluated each job too: none takes an hour
+    assert max(each.longest_h.median for each in found.efforts.values()) < 1
+    made_kwh = sum(each.gpu_kwh.median for each in found.efforts.values())
+    assert found.total.best_start["Z"].median == pytest.approx(grams + 10 * made_kwh, rel=1e-3)
+
+
 # ---------------------------------------------------------------- hosts
 def test_power_of_hosts_by_their_sessions_then_by_the_study():
     measured = [Host(90.0, "measured"), Host(110.0, "measured")]
@@ -352,10 +454,15 @@ def test_power_of_hosts_by_their_sessions_then_by_the_study():
     assert found.watts.high == pytest.approx(found.watts.median * math.exp(1.2816 * 0.15), rel=1e-3)
     assert found.rests_on == "2 sessions, measured"
     assert host.kwh(Range(10, 10, 10), found).median == pytest.approx(0.995, rel=1e-3)
-    said = host.power([], {"cpu_power_w": 200, "ram_power_w": 40})
+    said = host.power([], {"device": "cuda", "cpu_power_w": 200, "ram_power_w": 40})
     # 12 % of it at idle, and a fifth of the rest
     assert said.watts.median == pytest.approx(200 * (0.12 + 0.88 * 0.2) + 40)
     assert "assumed" in said.rests_on
+    # a CPU that computes itself is at nine tenths of its load
+    alone = host.power([], {"device": "cpu", "cpu_power_w": 100}).watts
+    assert alone.median == pytest.approx(12 + 88 * 0.9)
+    assert alone.low < 75
+    assert alone.high > 100
     assert host.power([], {}) is None
 
 
@@ -373,12 +480,11 @@ def test_bytes_of_weights_and_downloads(data, tmp_path):
     """4 bits with a scale and a zero of 20 bits for 128; embedding and head in 16 bits."""
     made = study.from_data(data, "test")
     jobs = list(jobs_of(Specs(made)))
-    shelf = Shelf(str(tmp_path / "artifacts"), jobs)
 
     def model_of(label):
         return architecture_of(made.data["model"][label])
 
-    found = disk.written(made.data, jobs, shelf, model_of)
+    found = disk.written(made.data, jobs, model_of)
     linear = MISTRAL - 2 * EMBEDDING
     assert (found.number, found.unknown) == (1, 0)
     assert found.size.median == pytest.approx(
@@ -392,6 +498,15 @@ def test_bytes_of_weights_and_downloads(data, tmp_path):
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_text("")
     assert disk.fetched(made.data, jobs, model_of).number == 0
+
+
+def test_what_no_run_makes_is_not_written(data, monkeypatch):
+    """Weights that were deleted behind their records are not made again."""
+    specs = Specs(study.from_data(data, "test"))
+    assert plan.of_study(specs, "results").written.number == 1
+    sessions_only = [job for job in jobs_of(specs) if job.kind == "energy"][:1]
+    monkeypatch.setattr(Shelf, "to_make", lambda self, jobs: sessions_only)
+    assert plan.of_study(specs, "results").written.number == 0
 
 
 # ---------------------------------------------------------------- making and evaluating
@@ -437,6 +552,7 @@ def test_training_shares_of_epochs_and_tokens(tmp_path):
     path.write_text(path.read_text() * 100)
     entry = {
         "method": "lora",
+        "precision": "bfloat16",
         "data": {"file": str(path), "validation": 0.1},
         "batch_size": 10,
         "sequence_length": 512,
@@ -451,6 +567,25 @@ def test_training_shares_of_epochs_and_tokens(tmp_path):
     assert (three - one) / 2 == pytest.approx(each, rel=0.03)
     full = training({**entry, "method": "full"}, 1, sizes)
     assert full > one
+    # in 32 bits outside tensor cores: 70 % of 19.5 TFLOP/s
+    in_32 = {**entry, "precision": "float32"}
+    more = (training(in_32, 3, sizes) - training(in_32, 1, sizes)) / 2
+    assert more == pytest.approx(each * (0.4 * 312) / (0.7 * 19.5), rel=0.03)
+    packed = {**entry, "method": "qlora", "precision": "nf4", "compute_dtype": "bfloat16"}
+    assert one < training(packed, 1, sizes) < training(in_32, 1, sizes)
+
+
+def test_evaluations_are_told_of_the_precision_of_their_weights(data):
+    """Reading 512 tokens at a time is bound by FLOP: in 32 bits nothing runs on tensor cores."""
+    data["quantization"]["fp32"] = {"method": "cast", "dtype": "float32"}
+    made = study.from_data(data, "test")
+    specs = Specs(made)
+    found = by_default(
+        specs, list(jobs_of(specs)), None, lambda name: architecture_of(made.data["model"][name])
+    )
+    told = {path.split("/")[4]: s for path, s in found.items() if path.startswith("quality/")}
+    load = 30 + 2 * MISTRAL / 1e9
+    assert told["fp32"] - load == pytest.approx((told["fp16"] - load) * 0.4 * 312 / (0.7 * 19.5))
 
 
 def test_measured_jobs_correct_the_default(data):
@@ -466,7 +601,7 @@ def test_measured_jobs_correct_the_default(data):
         return architecture_of(made.data["model"][label])
 
     before = efforts(specs, jobs, {waiting.path}, {}, None, model_of)["weights"]
-    assert before.rests_on == "defaults on A100-SXM4-40GB"
+    assert before.rests_on == "defaults on A100-SXM4-80GB"
     took = Spent(2 * 3600 * before.hours.median, 1e6, 2e5)
     after = efforts(specs, jobs, {waiting.path}, {done.path: took}, None, model_of)["weights"]
     weight = (1 / EACH**2) / (1 / EACH**2 + 1 / DEFAULT**2)
@@ -515,6 +650,17 @@ def test_all_boards_that_a_site_gives_a_job_are_counted():
     assert (one.gpus, four.gpus) == (1, 4)
     assert one.flop_s == four.flop_s
     assert one.watts < four.watts < 4 * one.watts
+
+
+def test_without_a_site_jobs_run_on_all_boards_of_the_entry():
+    """Fine-tuning spreads over the four; a board is told by its memory."""
+    board = {"device": "cuda", "gpu": "A30"}
+    one, four = (place_of("training", None, {"h": {**board, "gpus": n}}) for n in (1, 4))
+    assert (one.gpus, four.gpus) == (1, 4)
+    assert four.name == "4 × A30"
+    assert one.watts < four.watts < 4 * one.watts
+    large = {"h": {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 80}}
+    assert place_of("quality", None, large).name == "A100-SXM4-80GB"
 
 
 def test_no_energy_that_is_known_is_not_an_emission_of_nothing(data, tmp_path):

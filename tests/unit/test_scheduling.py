@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from joulegrid.planning import scheduling
+from joulegrid.planning import effort, scheduling
+from joulegrid.planning.places import place_of
+from joulegrid.planning.sizes import architecture_of
 from joulegrid.study import sites, study
 
 OTHERWISE = {"runtime": 60, "mem_mb": 16000}
@@ -103,6 +105,42 @@ def test_however_long_a_run_is_it_warms_up_twice(data):
     assert asked_for[1] >= 30 + 2.5 * a_run
 
 
+def test_as_many_windows_are_asked_for_as_the_protocol_allows(data):
+    """Twenty of at least 60 s, and not twelve."""
+    data["protocol"] |= {"min_seconds": 60, "max_windows": 12}
+    before = asked(data, "a100")["runtime"]
+    data["protocol"]["max_windows"] = 20
+    assert asked(data, "a100")["runtime"] >= before + 8
+
+
+def test_every_point_of_a_sweep_may_warm_up_for_three_minutes(data):
+    del data["model"]["large"]
+    questions = data["workload"]["questions"]
+    data["protocol"] |= {"min_seconds": 1, "max_windows": 2}
+    before = asked(data, "a100")["runtime"]
+    data["workload"] = {"questions": {**questions, "new_tokens": list(range(2, 32))}}
+    assert asked(data, "a100")["runtime"] >= before + 29 * 3
+
+
+def test_a_window_of_requests_that_come_again_is_of_three_batches(data):
+    """At least: one fills, one is full, one ends."""
+    del data["model"]["large"]
+    data["protocol"] |= {"min_seconds": 1, "max_windows": 20}
+    data["engine"] = {"vllm": {"method": "vllm", "max_num_seqs": 16}}
+    asks = {"prompts": "config/prompts/questions.jsonl", "new_tokens": 2000}
+    data["workload"] = {"w": {**asks, "method": "batch", "count": 16}}
+    one = asked(data, "a100")["runtime"]
+    data["workload"] = {"w": {**asks, "method": "steady", "concurrency": 16}}
+    assert asked(data, "a100")["runtime"] - 33 >= 2.5 * (one - 33)
+
+
+def test_merging_loads_32_bits(data):
+    """8.5 billion parameters (Gemma 7B) are 34 GB then."""
+    data["model"] = {"gemma": {"hub": "google/gemma-7b", "revision": REVISION}}
+    found = scheduling.making(study.from_data(data, "test"), "merge_training", OTHERWISE)
+    assert found["mem_mb"] == pytest.approx(8000 + 1.25 * 4 * 8.54e3, rel=0.02)
+
+
 def test_what_is_not_known_is_left_to_the_profile(data):
     assert set(asked(data, "here")) == {"mem_mb"}
     assert set(asked(data, "other")) == {"mem_mb"}
@@ -130,16 +168,51 @@ def test_a_replay_asks_for_its_own_length(data):
     assert asked(data, "here")["runtime"] == asked(data, "a100")["runtime"] == 280
 
 
-def test_making_asks_for_more_where_models_are_larger(data):
+def site_of(gres):
+    return {"default": {"gres": gres}, "stages": {}}
+
+
+def test_making_asks_for_what_is_predicted_with_a_margin(data):
+    """Half an hour, and four times as long; of the largest model and the longest entry."""
+    gptq = data["quantization"]["gptq4"]
+    data["quantization"]["long"] = {
+        **gptq,
+        "calibration": {"text": "config/texts/calibration.txt", "samples": 2048, "tokens": 2048},
+    }
+    tickets = {"file": "config/data/saf/saf.jsonl", "template": "{question}", "answer": "feedback"}
+    data["training"] = {
+        "none": {"method": "none"},
+        "lora": {"method": "lora", "precision": "float32", "epochs": 3, "data": tickets},
+    }
+    made, site = study.from_data(data, "test"), site_of("gpu:a100:1")
+    found = {stage: scheduling.making(made, stage, OTHERWISE, site) for stage in scheduling.MINUTES}
+    large = architecture_of(data["model"]["large"])
+    sizes = effort.Sizes(large, place_of("weights", site, {}))
+    seconds = effort.quantizing(made.data["quantization"]["long"], sizes)
+    assert found["quantize_weights"]["runtime"] == pytest.approx(30 + 4 * seconds / 60, abs=5)
+    assert found["quantize_weights"]["mem_mb"] == pytest.approx(8000 + 1.25 * 2 * 33.74e3, rel=0.02)
+    assert found["train_model"]["runtime"] > 2 * 60
+    assert found["score_texts"] == {"runtime": 30, "mem_mb": 8000}
+    assert min(each["runtime"] for each in found.values()) == 30
+    # three times the epochs take more, on a slower board too; nothing asks for more than a day
+    data["training"]["lora"]["epochs"] = 9
+    longer = study.from_data(data, "test")
+    asked_for = [
+        scheduling.making(longer, "train_model", OTHERWISE, site_of(f"gpu:{name}:1"))["runtime"]
+        for name in ("a100", "a30")
+    ]
+    assert found["train_model"]["runtime"] < asked_for[0] <= asked_for[1] <= 1440
+
+
+def test_where_the_board_of_a_stage_is_not_known_billions_of_parameters_are_counted(data):
+    """Half an hour, and 15 minutes for each of 34 billion parameters."""
+    made = study.from_data(data, "test")
     found = {
-        stage: scheduling.making(study.from_data(data, "test"), stage, OTHERWISE)
+        stage: scheduling.making(made, stage, OTHERWISE, site_of("gpu:1"))["runtime"]
         for stage in scheduling.MINUTES
     }
-    # half an hour, and 15 minutes for each of 34 billion parameters; these in 16 bits
-    assert found["quantize_weights"]["runtime"] == pytest.approx(30 + 15 * 33.74, abs=5)
-    assert found["quantize_weights"]["mem_mb"] == pytest.approx(8000 + 1.25 * 2 * 33.74e3, rel=0.02)
-    assert found["score_texts"] == {"runtime": 30, "mem_mb": 8000}
-    assert max(each["runtime"] for each in found.values()) == 1440
+    assert found["quantize_weights"] == pytest.approx(30 + 15 * 33.74, abs=5)
+    assert found["train_model"] == 1440
 
 
 def test_stages_are_those_of_the_site_file():
@@ -160,6 +233,16 @@ def test_what_the_site_file_says_is_not_left_out(data, tmp_path):
     assert found.left_out("hardware", "here") == {"mem_mb"}
     assert found.left_out("stages", "score_texts") == {"mem_mb"}
     assert sites.Site(None).left_out("hardware", "here") == set()
+
+
+def test_the_shipped_site_file_leaves_run_times_to_predictions():
+    """One for all would be too short for some, and would not grow at the next attempt."""
+    name = "config/sites/a30-a100.yaml"
+    shipped = study.load([ROOT / "config/config.yaml"])
+    site = sites.load(name, shipped)
+    places = [("stages", stage) for stage in scheduling.MINUTES]
+    places += [("hardware", label) for label in sites.data_of(name)["hardware"]]
+    assert all("runtime" in site.left_out(*place) for place in places)
 
 
 def test_what_nobody_knows_of_is_what_the_profile_gives():

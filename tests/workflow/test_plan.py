@@ -20,6 +20,13 @@ SCRIPTS = {
     "energy": "measure_energy",
     "quality": "evaluate_quality",
 }
+OF_PUBLICATIONS = SCRIPTS | {
+    "training": "train_model",
+    "trained": "merge_training",
+    "texts": "generate_texts",
+    "scores": "score_texts",
+    "judgments": "judge_answers",
+}
 
 
 def plan(place):
@@ -66,6 +73,22 @@ def test_a_plan_is_what_a_dry_run_would_run(own):
     assert len(written["to_run"]) > 10
     assert "the sizes of tiny are not known here" in said
     assert [row["predicted"] for row in table] == ["0", "0"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dosquet2025", "tran2025", "wetzel2024"])
+def test_of_studies_on_gpus_a_dry_run_runs_what_the_plan_says(name, tmp_path):
+    """With cells that do not fit, a selection that is open, and a judge."""
+    place = house.copy_project(tmp_path / "house")
+    house.put_stand_in(place)
+    study_file = ("--configfile", f"config/studies/{name}.yaml")
+    house.snakemake(place, "plan", *study_file)
+    written = json.loads((place / f"results/studies/{name}/plan/plan.json").read_text())
+    wanted = Counter(script for script, record in house.planned(place, *study_file) if record)
+    to_run = {OF_PUBLICATIONS[each["kind"]]: each["to_run"] for each in written["jobs"][:-1]}
+    assert written["jobs"][-1]["kind"] == "steps"
+    assert to_run == wanted
+    assert sum(wanted.values()) == len(written["to_run"]) > 40
 
 
 SITE = (

@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.formats import Format
 from joulegrid.planning.posterior import Case, defaults
-from joulegrid.planning.prediction import Machine, Workload, decode_step, prefill
+from joulegrid.planning.prediction import (
+    Machine,
+    Workload,
+    decode_step,
+    prefill,
+    whole_batches,
+)
 from joulegrid.planning.sizes import prompts_of, tokens_of
 from joulegrid.records import ROOT
 from joulegrid.study.points import points_of
@@ -98,8 +104,10 @@ def case_of(
     if (point.at_once or 0) > allowed:
         return None
     most = most_under_way(point, allowed)
+    paced = point.again or point.arrive_s > 0
+    together = most if paced else whole_batches(point.requests, most)
     work = Workload(
-        point.requests, point.tokens_in, point.tokens_out, most, point.spread, point.arrive_s
+        point.requests, point.tokens_in, point.tokens_out, together, point.spread, point.arrive_s
     )
     case = Case(work, model, form, machine)
     if not point.arrive_s:

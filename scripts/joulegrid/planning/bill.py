@@ -13,8 +13,15 @@ from joulegrid.planning.ranges import NOTHING, Range, times, together
 from joulegrid.study.sites import Prices
 
 
+class Work(NamedTuple):
+    """How long a job takes, h, and its energy, kWh."""
+
+    hours: float
+    kwh: float
+
+
 class Starts(NamedTuple):
-    """Mean intensity of a zone's electricity while a job runs, g/kWh: begun at any hour of its
+    """Mean intensity of a zone's electricity while jobs run, g/kWh: begun at any hour of its
     series; begun within `SLACK` hours when it was best a day before, and when it is best, which
     only hindsight knows: a bound. NaN of the others where the series is too short.
     """
@@ -91,17 +98,30 @@ class Grid:
         self._root = root
         self._of = cache(self._starts)
 
-    def starts(self, job_hours: float) -> dict[str, Starts]:
-        """Zone -> intensities of a job of this length.
+    def starts(self, jobs: Iterable[Work]) -> dict[str, Starts]:
+        """Zone -> intensities of jobs each of which begins by itself, by their energy.
 
         Raises
         ------
         InputError
             where a series cannot be read.
         """
-        hours = max(math.ceil(job_hours), 1)
-        found = {code: self._of(code, hours) for code in self._zones}
+        shares: dict[int, float] = {}
+        for hours, kwh in jobs:
+            whole = max(math.ceil(hours), 1)
+            shares[whole] = shares.get(whole, 0.0) + kwh
+        found = {code: self._mean(code, shares) for code in self._zones}
         return {code: starts for code, starts in found.items() if starts is not None}
+
+    def _mean(self, code: str, shares: Mapping[int, float]) -> Starts | None:
+        """Of jobs of so many hours with so many kWh."""
+        total, parts = sum(shares.values()), [self._of(code, hours) for hours in shares]
+        known = [starts for starts in parts if starts is not None]
+        if not total or len(known) < len(parts):
+            return None
+        rows = zip(known, shares.values(), strict=True)
+        weighted = [[kwh / total * value for value in starts] for starts, kwh in rows]
+        return Starts(*(sum(values) for values in zip(*weighted, strict=True)))
 
     def _starts(self, code: str, hours: int) -> Starts | None:
         zone = self._zones[code]

@@ -43,7 +43,6 @@ class Run(NamedTuple):
     requests: float | None = None
 
 
-Group = tuple[str, str, str]  # hardware entry, engine and kernel
 Measured = Mapping[Cell, Sequence[Run]]
 Points = Sequence[Case | None]
 

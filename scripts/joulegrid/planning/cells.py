@@ -9,22 +9,18 @@ from typing import Any
 from joulegrid.planning import pilot
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.asked import Asked, asked, case_of, least_asked
-from joulegrid.planning.calibration import (
-    Calibrated,
-    Group,
-    Measured,
-    believed,
-    calibrated,
-)
+from joulegrid.planning.calibration import Calibrated, Measured, believed, calibrated
 from joulegrid.planning.devices import ANY_CPU, matching
-from joulegrid.planning.feasibility import format_of, slower, why_not
+from joulegrid.planning.feasibility import format_of, slower, untold, why_not
+from joulegrid.planning.groups import Group, group_of
+from joulegrid.planning.infeasible import MASKS
 from joulegrid.planning.limits import limits
 from joulegrid.planning.memory import USABLE
 from joulegrid.planning.posterior import Case, defaults
 from joulegrid.planning.prediction import Machine
 from joulegrid.planning.ranges import Forecast, Range, forecast
 from joulegrid.planning.sessions import known_s, session
-from joulegrid.planning.sizes import architecture_of
+from joulegrid.planning.sizes import architecture_of, cut
 from joulegrid.study.grid import Cell
 from joulegrid.study.infeasible import Infeasible
 from joulegrid.study.job import Job
@@ -34,6 +30,8 @@ from joulegrid.study.specs import Specs
 from joulegrid.study.study import Study
 
 PILOT, MOST_CASES = 5, 300  # cells to measure first, and those that they are chosen from
+# Prunings behind which sizes are known; which channels and heads of blocks went is not
+KNOWN_SIZES = MASKS | {"layers"}
 NOT_SENT, NOT_EXPECTED = "it is not sent", "does not run"
 
 
@@ -67,6 +65,8 @@ class Judged:
         how long a session takes by what its workload says alone, s; None where that is nothing.
     measured
         how many runs of it are there.
+    group
+        with which cells it errs alike; None without `case` and `untold`.
     """
 
     cell: Cell
@@ -83,6 +83,7 @@ class Judged:
     unknown: str = ""
     window: Range | None = None
     measured: int = 0
+    group: Group | None = None
 
 
 def judged(
@@ -117,8 +118,8 @@ def judged(
     ]
     groups: dict[Group, list[Judged]] = {}
     for each in found:
-        if each.case is not None:
-            groups.setdefault(_group(each.cell, each.case), []).append(each)
+        if each.group is not None:
+            groups.setdefault(each.group, []).append(each)
     beliefs = {
         key: believed([(measured.get(each.cell, ()), each.points) for each in members])
         for key, members in groups.items()
@@ -135,9 +136,9 @@ def judged(
 
     def told(each: Judged) -> Judged:
         each = replace(each, measured=len(measured.get(each.cell, ())))
-        if each.case is None:
+        if each.group is None:
             return each
-        group = _group(each.cell, each.case)
+        group = each.group
         if not (each.gpus or beliefs[group].rows):
             unknown = "no session on this CPU is there to go by"
             return replace(each, case=None, untold=each.case, points=(), unknown=unknown)
@@ -146,10 +147,6 @@ def judged(
         return replace(each, runs=runs, session=said if each.gpus else _without_gpus(said))
 
     return [told(each) for each in found]
-
-
-def _group(cell: Cell, case: Case) -> Group:
-    return cell.hardware, case.machine.engine, case.form.kernel
 
 
 def _without_gpus(said: Forecast) -> Forecast:
@@ -184,14 +181,15 @@ def _judged(
     reason = study.unsupported(cell)
     if reason is not None:
         return Judged(cell, gpus, unsupported=reason)
-    found = Judged(cell, gpus, window=known_s(workload, study.data["protocol"]))
+    found = Judged(cell, gpus, window=known_s(workload, study.data["protocol"], gpus))
     name = hardware.get("gpu", "")
     boards = matching(name, hardware.get("gpu_memory_gb")) if gpus and name else []
     if gpus and not boards:
         return replace(found, unknown=f"no board {name!r} in the table")
-    model = model_of(cell.model)
+    model, pruning = model_of(cell.model), study.data["pruning"][cell.pruning]
     if model is None:
         return replace(found, unknown=f"the sizes of {cell.model} are not known here")
+    model = cut(model, pruning)
     quantization = study.data["quantization"][cell.quantization]
     engine = study.data["engine"][cell.engine]
     points = points_of(cell.workload)
@@ -202,20 +200,21 @@ def _judged(
     limit = limit_of.get((cell.hardware, kind, form.kernel if form else ""), USABLE)
     tokens_in, under_way = least_asked(points, allowed)
     entries = quantization, engine, hardware, workload
-    reason = why_not(model, *entries, largest, tokens_in, under_way, limit)
+    known = model if pruning["method"] in KNOWN_SIZES else None
+    reason = why_not(known, *entries, largest, tokens_in, under_way, limit)
     found = replace(
         found, doubtful=reason or "", slower=tuple(slower(quantization, engine, board, under_way))
     )
-    if form is None:
-        return replace(found, unknown="ready-made weights: only their files tell the format")
-    if reason:
-        return replace(found, unknown=NOT_EXPECTED)
+    unknown = untold(quantization, engine, board)
+    if form is None or reason or unknown:
+        return replace(found, unknown=NOT_EXPECTED if form and reason else unknown or "")
     machine = Machine(board, kind, gpus or 1)
     length = answers.get((cell.model, cell.workload))
     if length is not None and len(points) == 1:
         points = [points[0]._replace(tokens_out=length)]
     cases = tuple(case_of(point, model, form, machine, allowed) for point in points)
-    return replace(found, case=next(filter(None, cases)), points=cases)
+    group = group_of(cell.hardware, engine, quantization, form)
+    return replace(found, case=next(filter(None, cases)), points=cases, group=group)
 
 
 def _gpus(study: Study, cell: Cell) -> int:
@@ -241,8 +240,8 @@ def measured_first(found: Sequence[Judged]) -> dict[Group, list[Cell]]:
         case = each.untold
         if each.session is not None and not each.session.belief.rows:
             case = each.case
-        if case is not None:
-            groups.setdefault(_group(each.cell, case), {}).setdefault(case, each)
+        if case is not None and each.group is not None:
+            groups.setdefault(each.group, {}).setdefault(case, each)
     chosen = {}
     for key, members in groups.items():
         cases = list(members)[:MOST_CASES]
@@ -256,8 +255,8 @@ def by_group(found: Sequence[Judged]) -> dict[Group, Calibrated]:
     """What sessions that are there have taught, where there are some."""
     groups: dict[Group, list[Judged]] = {}
     for each in found:
-        if each.case is not None and each.session is not None and each.session.belief.rows:
-            groups.setdefault(_group(each.cell, each.case), []).append(each)
+        if each.group is not None and each.session is not None and each.session.belief.rows:
+            groups.setdefault(each.group, []).append(each)
     told = {}
     for key, members in groups.items():
         cases = dict.fromkeys(each.case for each in members if each.case is not None)

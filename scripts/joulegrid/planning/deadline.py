@@ -7,6 +7,7 @@ dynamic programming over steps of a quarter of an hour; of begins that are nearl
 first are taken.
 """
 
+import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from joulegrid.planning import ranges
 from joulegrid.planning.cells import Judged
 from joulegrid.planning.outlook import Outlook
-from joulegrid.planning.ranges import Range
+from joulegrid.planning.ranges import NOTHING, Forecast, Range
 from joulegrid.study.grid import Cell
 from joulegrid.units import J_PER_KWH
 
@@ -38,10 +39,12 @@ class Round(NamedTuple):
     jobs
         how many of them.
     hours, most_hours
-        how long they take, so many at once as the cluster runs: the median, and what nine of ten
-        rounds stay below.
+        how long they take, so many at once as the cluster runs, each where one before has ended:
+        the median, and what nine of ten rounds stay below.
     kwh
         of the GPUs, with the machine's PUE: the median.
+    ready_hours, most_ready_hours
+        from now until all of their weights are made: the median, and nine times of ten.
     """
 
     hardware: str
@@ -50,6 +53,8 @@ class Round(NamedTuple):
     hours: float
     most_hours: float
     kwh: float
+    ready_hours: float = 0.0
+    most_ready_hours: float = 0.0
 
 
 class Shift(NamedTuple):
@@ -78,6 +83,7 @@ def rounds(
     to_run: Iterable[str],
     at_once: Callable[[str], int],
     pue: Mapping[str, float],
+    ready: Callable[[Cell], Range] = lambda cell: NOTHING,
 ) -> tuple[list[Round], list[str]]:
     """The rounds of hardware entries all of whose sessions are predicted, and the entries of which
     some are not.
@@ -88,6 +94,8 @@ def rounds(
         paths of the records that a run would make.
     at_once
         how many energy jobs of a hardware entry run at the same time.
+    ready
+        cell -> hours until its weights are made.
     """
     known = {each.cell: each for each in cells}
     members: dict[tuple[str, int], list[Judged]] = {}
@@ -103,7 +111,10 @@ def rounds(
         if each.session is None and not each.doubtful  # those end as soon as they have begun
     }
     found = [
-        _round(hardware, session, jobs, at_once(hardware), pue[hardware])
+        _round(hardware, session, jobs, at_once(hardware), pue[hardware])._replace(
+            ready_hours=max(ready(each.cell).median for each in jobs),
+            most_ready_hours=max(ready(each.cell).high for each in jobs),
+        )
         for (hardware, session), jobs in sorted(members.items())
         if hardware not in unknown
     ]
@@ -112,21 +123,38 @@ def rounds(
 
 def _round(hardware: str, session: int, jobs: list[Judged], at_once: int, pue: float) -> Round:
     said = [each.session for each in jobs if each.session is not None]
-    _, median, high = ranges.seconds(said)
-    longest = max((each.seconds for each in said), default=0.0)
-    hours = max(median / at_once, longest) / PER_HOUR
-    most = hours * high / median if median else 0.0
+    hours = _one_by_one([each.seconds for each in said], at_once) / PER_HOUR
     kwh = pue * ranges.joules(said).median / J_PER_KWH
-    return Round(hardware, session, len(jobs), hours, most, kwh)
+    return Round(hardware, session, len(jobs), hours, _most_s(said, at_once) / PER_HOUR, kwh)
+
+
+def _one_by_one(lengths: Sequence[float], at_once: int) -> float:
+    """When jobs are over that begin in this order, each where one before has ended first."""
+    ends = [0.0] * at_once
+    for length in lengths:
+        heapq.heapreplace(ends, ends[0] + length)
+    return max(ends)
+
+
+def _most_s(said: Sequence[Forecast], at_once: int) -> float:
+    """What nine of ten rounds stay below, in whatever order a queue begins their sessions: Graham's
+    bound (1969, doi 10.1137/0117039); of no more sessions than begin at once the longest.
+    """
+    longest = max((ranges.seconds([each]).high for each in said), default=0.0)
+    if len(said) <= at_once:
+        return longest
+    return ranges.seconds(said).high / at_once + (1 - 1 / at_once) * longest
 
 
 def hours_of(found: Sequence[Round]) -> dict[str, float]:
-    """Hardware entry -> hours that nine of ten of its rounds stay below, one after another."""
-    entries = dict.fromkeys(each.hardware for each in found)
-    return {
-        entry: sum(_most(each) for each in found if each.hardware == entry) / STEPS_PER_HOUR
-        for entry in entries
-    }
+    """Hardware entry -> hours until its rounds are over nine times of ten, one after another, each
+    when its weights are made.
+    """
+    over: dict[str, int] = {}
+    for each in found:
+        begin = max(over.get(each.hardware, 0), _steps(each.most_ready_hours))
+        over[each.hardware] = begin + _most(each)
+    return {entry: steps / STEPS_PER_HOUR for entry, steps in over.items()}
 
 
 def shifted(found: Sequence[Round], outlook: Outlook, skipped: int, steps: int) -> Shift:
@@ -149,33 +177,46 @@ def shifted(found: Sequence[Round], outlook: Outlook, skipped: int, steps: int) 
     now, then, least, grams = (np.zeros(len(cases)) for _ in range(4))
     for entry in hours_of(found):
         own = [each for each in found if each.hardware == entry]
-        at_first = np.concatenate([[0], np.cumsum([_median(each) for each in own])[:-1]])
+        at_first = _at_first(own)
         chosen = _cleanest(own, _costs(own, expected))
         costs = _costs(own, cases)
         now += _of(costs, at_first)
         then += _of(costs, chosen)
         least += _totals(own, costs)[-1].min(axis=1)
         grams = grams + _of(_costs(own, expected), at_first)
-        begins |= _told(own, chosen)
+        begins |= _told(own, chosen, at_first)
     saved, bound = _shares(then, now), _shares(least, now)
     if saved.median <= 0:  # nothing that is worth waiting for
         begins, saved = {}, ranges.NOTHING
     return Shift(begins, float(grams[0]) if len(grams) else 0.0, saved, bound)
 
 
+def _steps(hours: float) -> int:
+    return math.ceil(round(hours * STEPS_PER_HOUR, 6))
+
+
 def _median(each: Round) -> int:
     """Steps that a round takes."""
-    return max(math.ceil(round(each.hours * STEPS_PER_HOUR, 6)), 1)
+    return max(_steps(each.hours), 1)
 
 
 def _most(each: Round) -> int:
     """Steps that nine of ten rounds stay below."""
-    return max(math.ceil(round(each.most_hours * STEPS_PER_HOUR, 6)), _median(each))
+    return max(_steps(each.most_hours), _median(each))
+
+
+def _at_first(own: list[Round]) -> list[int]:
+    """The steps at which rounds begin that wait for nothing but their weights and those ahead."""
+    found, over = [], 0
+    for each in own:
+        found.append(max(over, _steps(each.ready_hours)))
+        over = found[-1] + _median(each)
+    return found
 
 
 def _costs(own: list[Round], intensity: Floats) -> list[Floats]:
-    """Of every round, cases × steps at which it may begin: grams; infinite where it and those
-    behind it might not be over in time.
+    """Of every round, cases × steps at which it may begin: grams; infinite where its weights are
+    not made, or it and those behind it might not be over in time.
     """
     total, steps = intensity.shape
     sums = np.concatenate([np.zeros((total, 1)), np.cumsum(intensity, axis=1)], axis=1)
@@ -184,7 +225,8 @@ def _costs(own: list[Round], intensity: Floats) -> list[Floats]:
         takes, last = _median(each), steps - sum(_most(later) for later in own[position:])
         means = (sums[:, takes:] - sums[:, :-takes]) / takes
         grams = np.full((total, steps), np.inf)
-        grams[:, : last + 1] = each.kwh * means[:, : last + 1]
+        may = slice(_steps(each.ready_hours), last + 1)
+        grams[:, may] = each.kwh * means[:, may]
         found.append(grams)
     return found
 
@@ -226,13 +268,16 @@ def _shares(grams: Floats, now: Floats) -> Range:
     return Range(*(float(value) for value in np.quantile(shares, QUANTILES)))
 
 
-def _told(own: list[Round], chosen: list[int]) -> dict[tuple[str, int], float]:
+def _told(own: list[Round], chosen: list[int], at_first: list[int]) -> dict[tuple[str, int], float]:
     """Hours from now to the begin of each round; one that follows on another may begin with it, as
-    soon as there is room, and nothing waits that may begin now.
+    soon as there is room, and nothing waits that may begin now, or when its weights are made.
     """
     found, over, begin = {}, 0, 0
-    for each, step in zip(own, chosen, strict=True):
-        begin = begin if step == over else step
+    for each, step, first in zip(own, chosen, at_first, strict=True):
+        if step == first:
+            begin = 0
+        elif step != over:
+            begin = step
         over = step + _median(each)
         if begin:
             found[each.hardware, each.session] = begin / STEPS_PER_HOUR

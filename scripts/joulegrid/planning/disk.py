@@ -11,7 +11,7 @@ from joulegrid.planning.ranges import Range, spread, times
 from joulegrid.planning.sizes import config_in, folder_of
 from joulegrid.study.job import Job
 from joulegrid.study.methods import Weights, method, method_name
-from joulegrid.study.shelf import MARKERS, Shelf
+from joulegrid.study.shelf import MARKERS
 
 # σ of a size that is known by formulas: norms, scales and mixes of types
 SIGMA = 0.03
@@ -41,16 +41,15 @@ class Bytes(NamedTuple):
 def written(
     data: Mapping[str, Any],
     jobs: Iterable[Job],
-    shelf: Shelf,
     model_of: Callable[[str], Architecture | None],
 ) -> Bytes:
-    """Weights that are not there yet, below the artifacts. A hub's or a user's model is linked to,
-    not copied.
+    """Weights that some jobs write below the artifacts. A hub's or a user's model is linked to, not
+    copied.
     """
     sizes = [
         _size_of(job, data, model_of)
         for job in jobs
-        if job.kind in MARKERS and _is_written(job, data) and not shelf.is_whole(shelf.weights(job))
+        if job.kind in MARKERS and _is_written(job, data)
     ]
     return _sum(sizes)
 

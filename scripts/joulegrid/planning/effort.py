@@ -1,28 +1,31 @@
 """How long jobs take that make weights or evaluate quality, before any was measured: passes of
 tokens through the model, bytes that are read and written, and what the host launches.
 
-    pass   max(2·N·f·tokens / FLOP/s, 2·N / bytes/s, launch·layers·f)      s
+    pass   max(2·N·f·tokens / FLOP/s, b·N / bytes/s, launch·layers·f)      s
 
-with N active parameters and f forward passes' worth of work: 1 of reading, 3 of training all
-weights (a backward pass is twice a forward one; Kaplan et al. 2020, arXiv 2001.08361, section
-2.1), 2 of training adapters alone, whose frozen weights need no gradient.
+with N active parameters, b bytes of each as it is loaded, and f forward passes' worth of work: 1 of
+reading, 3 of training all weights (a backward pass is twice a forward one; Kaplan et al. 2020,
+arXiv 2001.08361, section 2.1), 2 of training adapters alone, whose frozen weights need no gradient.
 """
 
 import csv
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from joulegrid.planning.architecture import Architecture
+from joulegrid.planning.factors import KERNELS
+from joulegrid.planning.formats import HALF, SINGLE, Format, of
+from joulegrid.planning.meter import LOAD_BYTES_PER_S, START_S
 from joulegrid.planning.places import Place
-from joulegrid.planning.sessions import LOAD_BYTES_PER_S, START_S
 from joulegrid.planning.sizes import BYTES_PER_TOKEN, tokens_of
 from joulegrid.records import ROOT
 from joulegrid.texts.rows import content_of
 
-BYTES = 2.0  # of a weight, stored and computed with in 16 bits
+BYTES = 2.0  # of a weight, stored in 16 bits
 SAVE_BYTES_S = 1e9
 # Passes of the calibration samples: once to collect and once behind the change; a Hessian of every
 # layer's inputs takes about as many FLOP as a pass; AWQ tries 20 scales, and clips
@@ -43,23 +46,35 @@ SCORING_S, SCORED_S = 20.0, 0.02
 
 
 class Sizes(NamedTuple):
-    """A model, and where a job runs."""
+    """A model, where a job runs, and the format in which it computes there."""
 
     model: Architecture
     place: Place
+    form: Format = HALF["bfloat16"]
 
     @property
     def bytes(self) -> float:
-        """Of its weights."""
+        """Of its weights, as they are stored."""
         return BYTES * self.model.parameters
 
     def passes(self, count: float, tokens: float, work: float = 1.0) -> float:
         """Seconds of so many passes of so many tokens each."""
-        return count * max(
-            2 * self.model.active * work * tokens / self.place.flop_s,
-            self.bytes / self.place.bytes_s,
-            self.place.launch_s * self.model.layers * work,
+        place, kernel = self.place, KERNELS[self.form.kernel]
+        read = self.form.bits / 8 * self.model.parameters / kernel.share.mean
+        return (
+            count
+            * kernel.slowness.mean
+            * max(
+                2 * self.model.active * work * tokens / self.flop_s,
+                read / place.bytes_s,
+                place.launch_s * kernel.launch.mean * self.model.layers * work,
+            )
         )
+
+    @property
+    def flop_s(self) -> float:
+        """Of the place: in 32 bits nothing runs on tensor cores."""
+        return self.place.single_flop_s if self.form.dtype == "fp32" else self.place.flop_s
 
     @property
     def columns_s(self) -> float:
@@ -97,17 +112,39 @@ def pruning(entry: dict[str, Any], sizes: Sizes) -> float:
     return seconds
 
 
+def samples_of_training(entry: dict[str, Any]) -> tuple[float, float]:
+    """How many samples a training learns from, packed ones as one, and the mean tokens of one."""
+    count, size = _samples_of(entry)
+    rows, longest = count - entry["data"]["validation"] * count, entry["sequence_length"]
+    tokens = min(tokens_of(size, entry["chat"]), longest)
+    return (math.ceil(rows * tokens / longest), longest) if entry["packing"] else (rows, tokens)
+
+
+def _samples_of(entry: dict[str, Any]) -> tuple[int, float]:
+    return samples(json.dumps(entry["data"], sort_keys=True))
+
+
+def trained_in(entry: dict[str, Any]) -> Format:
+    """The format that a training computes with: all weights lie there in 32 bits, a frozen base in
+    its precision.
+    """
+    precision, kind = entry["precision"], entry["method"]
+    if kind == "qlora":
+        base = {"method": "llm-int8" if precision == "int8" else "bitsandbytes-4bit"}
+        form = of(base, "transformers", None) or HALF["bfloat16"]
+        return replace(form, dtype="fp32") if entry["compute_dtype"] == "float32" else form
+    form = HALF.get(precision, SINGLE)
+    return replace(form, bits=SINGLE.bits) if kind == "full" else form
+
+
 def training(entry: dict[str, Any], epochs: int, sizes: Sizes) -> float:
     """Seconds of so many epochs, each validated."""
-    count, size = samples(json.dumps(entry["data"], sort_keys=True))
-    tokens = min(tokens_of(size, entry["chat"]), entry["sequence_length"])
-    validation = entry["data"]["validation"] * count
+    sizes = sizes._replace(form=trained_in(entry))
     work = FULL if entry["method"] == "full" else ADAPTERS
     work *= UNPACKING if entry["method"] == "qlora" else 1.0
-    rows, batch = count - validation, entry["batch_size"]
-    if entry["packing"]:
-        rows = math.ceil(rows * tokens / entry["sequence_length"])
-        tokens = entry["sequence_length"]
+    rows, tokens = samples_of_training(entry)
+    batch = entry["batch_size"]
+    validation = entry["data"]["validation"] * _samples_of(entry)[0]
     steps, checks = math.ceil(rows / batch), math.ceil(validation / batch)
     each = sizes.passes(steps, batch * tokens, work) + sizes.passes(checks, batch * tokens)
     return loading_s(sizes) + epochs * each

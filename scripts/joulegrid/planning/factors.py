@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from joulegrid.planning import formats
 from joulegrid.planning.devices import ANY_CPU, Device
 
 Factors = Mapping[str, float]
@@ -44,19 +45,24 @@ class Kernel:
     unpacks
         whether more than one token at a time is computed in 16 bits: all weights are unpacked
         first, written to memory and read again.
+    slowness
+        of all that is computed, where it is emulated.
     """
 
     share: Prior
     launch: Prior = Prior(1.0, 0.01)
     unpacks: bool = False
+    slowness: Prior = Prior(1.0, 0.01)
 
 
 EXACT = Prior(1.0, 0.01)
+EMULATED = Prior(10.4, 0.43)  # bfloat16 on boards without it: 6 to 18 times slower was measured
 KERNELS: Mapping[str, Kernel] = MappingProxyType(
     {
         "dense": Kernel(EXACT),
         "dense-32": Kernel(EXACT),
         "emulated": Kernel(Prior(0.5, 0.40), Prior(2.0, 0.40)),
+        formats.EMULATED: Kernel(EXACT, slowness=EMULATED),
         "fp8": Kernel(Prior(0.8, 0.25)),
         "marlin": Kernel(Prior(0.8, 0.20)),
         "gptq": Kernel(Prior(0.5, 0.50), Prior(1.3, 0.30)),
@@ -116,6 +122,8 @@ def priors(engine: str, version: str, kernel: str, device: Device) -> dict[str, 
         found["power_memory"] = GDDR_POWER
     if kernel == "dense-32":
         found["compute"] = SINGLE
+    if kernel == formats.EMULATED:
+        found["slowness"] = known.slowness
     if device == ANY_CPU:
         found["slowness"] = NOMINAL
     found["idle"] = Prior(1.0, 0.10 if device.loaded_idle_is == "measured" else 0.25)

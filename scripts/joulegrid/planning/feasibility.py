@@ -1,17 +1,25 @@
 """What cannot run, and what runs slower than its bits promise, decided before anything is sent."""
 
+import math
 from typing import Any
 
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import GIGA, Device
-from joulegrid.planning.formats import FP8_FROM, MARLIN_FROM, Format, of
+from joulegrid.planning.formats import (
+    BF16_FROM,
+    EMULATED,
+    FP8_FROM,
+    MARLIN_FROM,
+    Format,
+    emulates,
+    of,
+)
 from joulegrid.planning.memory import USABLE, Need, to_run
 from joulegrid.study.loadable import why_not as not_loadable
 from joulegrid.study.methods import method_name
 from joulegrid.study.points import least
 
 # The first compute capability that has what a method needs
-BF16_FROM = (8, 0)
 INT8_FROM = (7, 5)  # tensor cores for LLM.int8 (bitsandbytes)
 SPARSE_FROM = (8, 0)  # 2:4 tensor cores
 VLLM_FROM = (7, 0)  # vLLM's kernels
@@ -43,7 +51,7 @@ def why_not(
     tokens_in, sequences
         of a prompt; and how many are in flight.
     allowed
-        the share of the board's memory that it may need.
+        the share of the board's memory that it may need, if its engine entry does not give it less.
     """
     reason = not_loadable(engine, quantization, hardware, workload)
     if reason or device is None:
@@ -53,7 +61,8 @@ def why_not(
         return reason
     boards = hardware.get("gpus", 1)
     need = need_of(model, quantization, engine, workload, device, boards, tokens_in, sequences)
-    return too_large(need, device, boards, allowed) if need else None
+    given = engine.get("gpu_memory_utilization", math.inf)
+    return too_large(need, device, boards, allowed, given) if need else None
 
 
 def need_of(
@@ -74,17 +83,23 @@ def need_of(
     return to_run(model, form, name, sequences, tokens_in, tokens_out, boards)
 
 
-def too_large(need: Need, device: Device, boards: int, allowed: float) -> str | None:
-    """A sentence where the boards do not hold it, of whose memory a share is `allowed`."""
-    has = device.memory * boards
-    if need.total <= has * allowed * (1 + 1e-9):
+def too_large(
+    need: Need, device: Device, boards: int, allowed: float, given: float = math.inf
+) -> str | None:
+    """A sentence where the boards do not hold it, of whose memory a share is `allowed`, and one is
+    `given` to the engine.
+    """
+    has, share = device.memory * boards, min(allowed, given)
+    if need.total <= has * share * (1 + 1e-9):
         return None
     parts = [f"{name} {value / GIGA:.1f}" for name, value in need._asdict().items() if value > 5e7]
     boards_of = device.name if boards == 1 else f"{boards} × {device.name}"
     learned = "" if allowed == USABLE else ", as was tried there"
+    if given < allowed:
+        learned = " by gpu_memory_utilization"
     return (
         f"needs {need.total / GIGA:.0f} GB ({', '.join(parts)}), {boards_of} has "
-        f"{has / GIGA:.0f} GB, {allowed:.0%} of it usable{learned}"
+        f"{has / GIGA:.0f} GB, {share:.0%} of it usable{learned}"
     )
 
 
@@ -121,7 +136,7 @@ def slower(
         return []
     name, kind = method_name("engine", engine), quantization["method"]
     capability, found = device.compute_capability, []
-    if capability < BF16_FROM and computes_in(quantization) == "bfloat16" and name != "llamacpp":
+    if emulates(quantization, name, capability):
         found.append(f"bfloat16 is emulated: {_said(device)}; 6 to 18 times slower than float16")
     if kind == "fp8" and capability < FP8_FROM:
         how = "8-bit weights, 16-bit activations" if name == "vllm" else "16-bit weights, emulated"
@@ -145,6 +160,19 @@ def format_of(
 ) -> Format | None:
     """The format in which an engine runs a quantization on a board."""
     return of(quantization, method_name("engine", engine), device.compute_capability)
+
+
+def untold(quantization: dict[str, Any], engine: dict[str, Any], device: Device) -> str | None:
+    """Why nothing is known of how fast an engine runs a quantization on a board; None where it
+    is.
+    """
+    form = format_of(quantization, engine, device)
+    if form is None:
+        return "ready-made weights: only their files tell the format"
+    name, capability = method_name("engine", engine), device.compute_capability
+    if form.kernel != EMULATED and capability and emulates(quantization, name, capability):
+        return "bfloat16 is emulated, and nothing is known of how fast with these weights"
+    return None
 
 
 def _said(device: Device) -> str:

@@ -5,7 +5,7 @@ GPTQ, at the same 4 bits (docs/planning.md).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # Bits per weight of llama.cpp's mixes for Llama models, whole file (llama.cpp, tools/quantize,
@@ -31,6 +31,8 @@ GGUF_BITS = {
     "Q2_K_S": 2.97,
 }
 MARLIN_FROM = (8, 0)  # compute capability
+BF16_FROM = (8, 0)
+EMULATED = "emulated-16"  # the kernel of casts to bfloat16 before that
 FP8_FROM = (8, 9)
 
 
@@ -82,7 +84,11 @@ def of(
     """
     kind = quantization["method"]
     marlin = capability is not None and capability >= MARLIN_FROM
+    if engine == "transformers":  # others choose by themselves
+        marlin = marlin and _by_marlin(quantization)
     if kind == "cast":
+        if capability is not None and emulates(quantization, engine, capability):
+            return replace(HALF["bfloat16"], kernel=EMULATED)
         return HALF.get(quantization["dtype"], SINGLE)
     if kind == "llm-int8":
         return Format(8.0, "llm-int8", "int8")
@@ -99,6 +105,22 @@ def of(
     if kind == "gguf":
         return _gguf(quantization["type"], engine)
     return None
+
+
+def emulates(quantization: Mapping[str, Any], engine: str, capability: tuple[int, int]) -> bool:
+    """Whether a board computes in bfloat16 without having it."""
+    dtype = quantization.get("dtype") or quantization.get("compute_dtype")
+    return capability < BF16_FROM and dtype == "bfloat16" and engine != "llamacpp"
+
+
+def _by_marlin(quantization: Mapping[str, Any]) -> bool:
+    """Whether the kernel that a study asks for is Marlin, or its successor Machete; left to
+    gptqmodel it is in 16 bits.
+    """
+    asked = quantization.get("kernel", "auto")
+    if asked == "auto":
+        return bool(quantization.get("compute_dtype") != "float32")
+    return any(name in asked for name in ("marlin", "machete"))
 
 
 def bits_in_marlin(quantization: Mapping[str, Any]) -> bool:

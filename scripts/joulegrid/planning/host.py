@@ -13,8 +13,9 @@ from joulegrid.units import J_PER_KWH
 # σ of the logarithm of what a session draws among others of its hardware entry, at least
 SAME_MACHINE = 0.15
 # Of thermal design power at idle and full load (Teads 2021, as the meter takes it), and the load of
-# a job that waits for its GPUs: its median and σ are assumptions
-IDLE_SHARE, FULL_SHARE, LOAD, LOAD_SIGMA = 0.12, 1.0, 0.2, 0.6
+# a job that waits for its GPUs, or computes itself: medians and σ are assumptions
+IDLE_SHARE, FULL_SHARE = 0.12, 1.0
+LOAD = {"cuda": (0.2, 0.6), "cpu": (0.9, 0.2)}
 PER_HOUR = 3600.0
 
 
@@ -45,8 +46,9 @@ def power(measured: Sequence[Host], hardware: dict[str, Any]) -> Power | None:
         return Power(watts, f"{len(logs)} session{many}, {bases}")
     if "cpu_power_w" not in hardware:
         return None
-    share = IDLE_SHARE + (FULL_SHARE - IDLE_SHARE) * LOAD
-    cpu = spread(share * hardware["cpu_power_w"], LOAD_SIGMA)
+    load, sigma = LOAD[hardware["device"]]
+    share = IDLE_SHARE + (FULL_SHARE - IDLE_SHARE) * load
+    cpu = spread(share * hardware["cpu_power_w"], sigma)
     memory = hardware.get("ram_power_w", 0.0)
     rests_on = "cpu_power_w" + (", ram_power_w" if memory else "; memory is not in it")
     return Power(Range(*(watts + memory for watts in cpu)), f"{rests_on}, assumed load")

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.asked import Asked, least_asked
-from joulegrid.planning.calibration import Group
 from joulegrid.planning.devices import matching
 from joulegrid.planning.feasibility import format_of, need_of
+from joulegrid.planning.groups import Group
 from joulegrid.planning.infeasible import MASKS, NEAR
 from joulegrid.planning.memory import USABLE
 from joulegrid.study.grid import Cell

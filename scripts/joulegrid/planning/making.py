@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from joulegrid.planning import effort
 from joulegrid.planning.architecture import Architecture
+from joulegrid.planning.bill import Work
 from joulegrid.planning.effort import Sizes
+from joulegrid.planning.formats import of
 from joulegrid.planning.places import Place, place_of
 from joulegrid.planning.ranges import NOTHING, Range, product, spread, times, together
 from joulegrid.planning.taken import Spent
@@ -45,6 +47,8 @@ class Effort(NamedTuple):
         of one job.
     rests_on
         on what.
+    works
+        each of them: medians.
     """
 
     predicted: int
@@ -54,6 +58,7 @@ class Effort(NamedTuple):
     host_kwh: Range | None
     longest_h: Range
     rests_on: str
+    works: tuple[Work, ...] = ()
 
 
 class _Of(NamedTuple):
@@ -178,10 +183,11 @@ class _Known:
             return effort.pruning(self._data["pruning"][labels[2]], sizes)
         if job.kind == "weights":
             return effort.quantizing(self._data["quantization"][labels[3]], sizes)
-        if job.kind == "quality":
-            return effort.evaluating(self._data["quality"][labels[4]], sizes)
-        if job.kind == "texts":
-            return effort.answering(self._data["quality"][labels[4]], sizes)
+        if job.kind in ("quality", "texts"):
+            form = of(self._data["quantization"][labels[3]], "transformers", place.capability)
+            sizes = sizes._replace(form=form or sizes.form)  # of ready-made weights in 16 bits
+            known = effort.evaluating if job.kind == "quality" else effort.answering
+            return known(self._data["quality"][labels[4]], sizes)
         return None
 
     def _place(self, kind: str, site: dict[str, Any] | None) -> Place | None:
@@ -207,7 +213,9 @@ def _effort(group: _Of) -> Effort:
         rests_on += f" on {group.place.name}"
     gpu_kwh, host_kwh = _gpu_kwh(hours, group, metered), _host_kwh(hours, metered)
     gpu_hours = times(hours, group.place.gpus if group.place else 0)
-    return Effort(waiting, hours, gpu_hours, gpu_kwh, host_kwh, longest, rests_on)
+    kwh = gpu_kwh.median + (host_kwh.median if host_kwh else 0.0)
+    works = tuple(Work(factor * s / PER_HOUR, kwh * s / sum(group.waiting)) for s in group.waiting)
+    return Effort(waiting, hours, gpu_hours, gpu_kwh, host_kwh, longest, rests_on, works)
 
 
 def _gpu_kwh(hours: Range, group: _Of, metered: list[Spent]) -> Range:
@@ -242,4 +250,5 @@ def _sum(parts: list[Effort]) -> Effort:
         together(hosts) if hosts else None,
         max((part.longest_h for part in parts), key=lambda longest: longest.median),
         ", ".join(sorted({part.rests_on for part in parts})),
+        tuple(work for part in parts for work in part.works),
     )

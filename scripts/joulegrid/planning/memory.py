@@ -107,6 +107,55 @@ def to_train(model: Architecture, entry: dict[str, Any]) -> Need:
     return Need(weights, cache=0.0, activations=0.0, states=states, overhead=0.0)
 
 
+def likely_to_train(model: Architecture, entry: dict[str, Any], tokens: float) -> Need:
+    """What fine-tuning is expected to hold beside what it surely does: adapters with gradients and
+    moments, and what the backward pass asks for of so many tokens at once, as nothing is computed
+    again (Korthikanti et al. 2022, arXiv 2205.05198, section 4.1; here without dropout and the
+    weights of attention, which kernels do not keep, and with a gated MLP): of each block what comes
+    into and out of its norms, queries, keys, values and their result, and four widths of the MLP;
+    logits and their gradients in 32 bits.
+
+    Parameters
+    ----------
+    entry
+        a training of a study.
+    tokens
+        of a batch.
+    """
+    sure = to_train(model, entry)
+    size = FLOAT32 if entry.get("compute_dtype", entry["precision"]) == "float32" else HALF
+    each = 4 * model.hidden + 2 * model.attention_width + model.kv_elements + 4 * model.inner
+    logits = 2 * FLOAT32 * model.head / model.hidden
+    adapters = 0.0 if entry["method"] == "full" else lora_parameters(model, entry["rank"])
+    return sure._replace(
+        activations=tokens * (size * model.layers * each + logits),
+        states=sure.states + (FLOAT32 + GRADIENT + MOMENTS) * adapters,
+        overhead=OVERHEAD["transformers"],
+    )
+
+
+def to_quantize(model: Architecture, entry: dict[str, Any]) -> Need:
+    """What GPTQ or AWQ is expected to hold at once on its board: one block, and the hidden states
+    of all samples before and behind it; of GPTQ a Hessian of each layer's inputs, and of the
+    largest its factor and its inverse beside, in 32 bits (Frantar et al. 2023, arXiv 2210.17323,
+    section 3.3); of AWQ the inputs of the block's layers of all samples, by which scales are tried.
+
+    Parameters
+    ----------
+    entry
+        a quantization of a study.
+    """
+    told = entry["calibration"]
+    tokens, narrow = told["samples"] * told["tokens"], min(model.attention_width, model.hidden)
+    states, hessians = 2 * HALF * tokens * model.hidden, 0.0
+    if entry["method"] == "gptq":
+        hessians = FLOAT32 * (2 * model.hidden**2 + narrow**2 + 3 * model.inner**2)
+    else:
+        states += HALF * tokens * (2 * model.hidden + model.attention_width + model.inner)
+    block, overhead = HALF * model.linear / model.layers, OVERHEAD["transformers"]
+    return Need(block, cache=0.0, activations=states, states=hessians, overhead=overhead)
+
+
 def lora_parameters(model: Architecture, rank: int) -> float:
     """Parameters of LoRA on all linear layers of all blocks: rank × (inputs + outputs) of each (Hu
     et al. 2022, arXiv 2106.09685, section 4.1).

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from joulegrid.planning.devices import Device, matching
 
-# Of a board's data sheet; of power between loaded idle and limit
-COMPUTE_REACHED, BANDWIDTH_REACHED, POWER_REACHED = 0.4, 0.8, 0.6
+# Of a board's data sheet; of power between loaded idle and limit. Tensor cores are harder to feed
+# than what computes in 32 bits: as `factors.SINGLE` is to the share of others
+COMPUTE_REACHED, SINGLE_REACHED, BANDWIDTH_REACHED, POWER_REACHED = 0.4, 0.7, 0.8, 0.6
 LAUNCH_S = 0.85e-3  # per layer and pass, the median of factors.TRANSFORMERS
 # Of CPUs, per core and in all; nominal
 CORE_FLOP_S, CPU_BYTES_S, CPU_LAUNCH_S = 2e10, 2e10, 0.2e-3
@@ -27,25 +28,29 @@ class Place(NamedTuple):
 
     Parameters
     ----------
-    flop_s, bytes_s
-        FLOP and bytes per second.
+    flop_s, single_flop_s, bytes_s
+        FLOP per second in 16 and in 32 bits, and bytes per second.
     launch_s
         of the host, per layer and pass.
     watts
         of its GPUs while it computes, W; 0 without.
+    capability
+        compute capability, None of a CPU.
     """
 
     name: str
     flop_s: float
+    single_flop_s: float
     bytes_s: float
     launch_s: float
     watts: float
     gpus: int
+    capability: tuple[int, int] | None = None
 
 
 def place_of(kind: str, site: dict[str, Any] | None, hardware: dict[str, Any]) -> Place | None:
-    """Where jobs of a kind run: on the board that the site file's `gres` names, or on a node
-    without one; without a site file on this machine, on a board if the study names one.
+    """Where jobs of a kind run: on the boards that the site file's `gres` names, or on a node
+    without one; without a site file on this machine, on the boards that the study names first.
 
     Parameters
     ----------
@@ -60,11 +65,15 @@ def place_of(kind: str, site: dict[str, Any] | None, hardware: dict[str, Any]) -
     """
     if site is None:
         named = [entry for entry in hardware.values() if entry["device"] == "cuda"]
-        return _board(named[0].get("gpu", "")) if named else _cpus(os.cpu_count() or 1)
+        if not named:
+            return _cpus(os.cpu_count() or 1)
+        first = named[0]
+        return _board(first.get("gpu", ""), first.get("gpus", 1), first.get("gpu_memory_gb"))
     resources = {**site["default"], **site["stages"].get(STAGES[kind], {})}
     if "gres" in resources:
         parts = resources["gres"].split(":")
-        return _board(*parts[1:3]) if len(parts) > 2 else None
+        number = parts[-1]
+        return _board(parts[1], int(number) if number.isdigit() else 1) if len(parts) > 2 else None
     return _cpus(resources.get("cpus_per_task", 1))
 
 
@@ -97,21 +106,24 @@ def boards_of(
     return boards, max(count for _, count in named)
 
 
-def _board(words: str, number: str = "1") -> Place | None:
-    """So many boards, of which these jobs compute on one and hold the others."""
-    boards = matching(words) if words else []
+def _board(words: str, count: int, memory_gb: float | None = None) -> Place | None:
+    """So many boards, of which these jobs compute on one at a time and hold the others."""
+    boards = matching(words, memory_gb) if words else []
     if not boards:
         return None
-    board, count = boards[0], int(number) if number.isdigit() else 1
+    board = boards[0]
     return Place(
-        board.name,
+        board.name if count == 1 else f"{count} × {board.name}",
         COMPUTE_REACHED * board.peak_in("bf16"),
+        SINGLE_REACHED * board.peak_in("fp32"),
         BANDWIDTH_REACHED * board.bandwidth,
         LAUNCH_S,
         count * board.loaded_idle_w + POWER_REACHED * (board.limit_w - board.loaded_idle_w),
         count,
+        board.compute_capability,
     )
 
 
 def _cpus(cores: int) -> Place:
-    return Place(f"{cores} CPUs", cores * CORE_FLOP_S, CPU_BYTES_S, CPU_LAUNCH_S, 0.0, 0)
+    flop_s = cores * CORE_FLOP_S
+    return Place(f"{cores} CPUs", flop_s, flop_s, CPU_BYTES_S, CPU_LAUNCH_S, 0.0, 0)

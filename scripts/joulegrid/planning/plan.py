@@ -7,11 +7,21 @@ agree. What cannot be predicted is counted.
 from functools import cache
 from typing import Any, NamedTuple
 
-from joulegrid.planning import disk, host, infeasible, open_cells, taken, takes, verdicts
+from joulegrid.planning import (
+    disk,
+    doubtful_making,
+    host,
+    infeasible,
+    open_cells,
+    taken,
+    takes,
+    verdicts,
+)
 from joulegrid.planning.bill import Grid
-from joulegrid.planning.calibration import Calibrated, Group
+from joulegrid.planning.calibration import Calibrated
 from joulegrid.planning.cells import Judged, by_group, judged
 from joulegrid.planning.counts import Jobs, States, by_kind, counted, steps_of
+from joulegrid.planning.groups import Group
 from joulegrid.planning.making import Effort, efforts
 from joulegrid.planning.sizes import architecture_of
 from joulegrid.planning.takes import Machine, Rates, Takes
@@ -90,6 +100,8 @@ class Plan(NamedTuple):
         what measured sessions have taught, also those of cells beside the part that was asked for.
     open
         None where nothing is.
+    doubtful
+        path of a job that makes weights -> why it is expected to run out of memory.
     part
         what was asked for, where all of it is of a part of the study; empty of a whole study.
     """
@@ -107,6 +119,7 @@ class Plan(NamedTuple):
     to_run: list[str]
     judges: verdicts.Verdicts | None
     calibrated: dict[Group, Calibrated]
+    doubtful: dict[str, str]
     open: Open | None = None
     part: str = ""
 
@@ -174,6 +187,7 @@ def of_study(
             by_kind(later, states), _shares(facts, later, waiting, states), frozenset(most)
         )
     made = efforts(specs, jobs, to_run, known.others, site, model_of)
+    running = [job for job in jobs if job.path in to_run]
     pue = max(entry.get("pue", 1.0) for entry in study.data["hardware"].values())
     return Plan(
         study.name,
@@ -185,11 +199,12 @@ def of_study(
         cells,
         made,
         takes.all_together([share.takes for share in shares], made, pue, rates),
-        disk.written(study.data, jobs, shelf, model_of),
-        disk.fetched(study.data, [job for job in jobs if job.path in to_run], model_of),
+        disk.written(study.data, running, model_of),
+        disk.fetched(study.data, running, model_of),
         sorted(to_run),
-        verdicts.of_jobs(study.data, [job for job in jobs if job.path in to_run]),
+        verdicts.of_jobs(study.data, running),
         taught,
+        doubtful_making.of_jobs(study, running, site, model_of),
         opened,
         part.words if part else "",
     )

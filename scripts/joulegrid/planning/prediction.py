@@ -56,6 +56,13 @@ class Workload:
     window_s: float = 0.0
 
 
+def whole_batches(requests: float, most: float) -> float:
+    """The mean number of requests that are under way together, where the next ones begin when all
+    of a batch have ended: of nine, eight at a time, the last is alone.
+    """
+    return requests / math.ceil(requests / most)
+
+
 @dataclass(frozen=True)
 class Machine:
     """Boards, and what runs on them.

@@ -4,14 +4,15 @@ part of no spec.
 Both are asked for a whole hardware entry or stage, for its largest cell: the jobs of an array all
 get what its first one asks for. They are generous, since a job that gets too little is lost:
 
-- sessions: half an hour for starting, loading, warming up and idling, and on top of it what the
-  protocol allows at most of windows, up to 12, each run taking twice as long as is predicted (of
+- sessions: half an hour for starting, loading and idling, and on top of it for each point warming
+  up and all windows that the protocol allows, each run taking twice as long as is predicted (of
   models with experts or Mamba four times): by the defaults, and where the last plan rests on
   sessions of the same entry, engine and kernel, by what it found these to take;
-- making and evaluating weights: nothing was measured on GPUs yet; half an hour, and on top of it
-  the minutes per billion of parameters in `MINUTES`, up to a day, which many partitions allow;
-- main memory: 8 GB, and on top of it a quarter more than the weights, of making in 16 bits; metrics
-  of answers load none.
+- making and evaluating weights: half an hour, and on top of it four times what is predicted, which
+  nine of ten stay below if predictions err as they say; where it is not, the minutes per billion of
+  parameters in `MINUTES`; up to a day, which many partitions allow;
+- main memory: 8 GB, and on top of it a quarter more than the weights: of making in 16 bits, of
+  merging a training in 32; metrics of answers load none.
 
 Nothing here is imported that takes time: every start with a site asks it.
 """
@@ -24,13 +25,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from joulegrid.planning import stages
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import ANY_CPU, Device, matching
 from joulegrid.planning.factors import priors
-from joulegrid.planning.feasibility import format_of
+from joulegrid.planning.feasibility import format_of, untold
 from joulegrid.planning.formats import of
-from joulegrid.planning.memory import weights_bytes
-from joulegrid.planning.prediction import Machine, Workload, predict
+from joulegrid.planning.groups import Group, group_of
+from joulegrid.planning.memory import FLOAT32, weights_bytes
+from joulegrid.planning.meter import (
+    BATCHES,
+    FEWEST_WARM_UP_RUNS,
+    LONGER,
+    WARM_UP_S,
+    idle_s,
+)
+from joulegrid.planning.prediction import Machine, Workload, predict, whole_batches
 from joulegrid.planning.sizes import architecture_of, prompts_of, tokens_of
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
@@ -40,14 +50,14 @@ from joulegrid.study.sites import BESIDE_S
 from joulegrid.study.study import Study
 
 Asked = dict[str, int]  # runtime in minutes, mem_mb; what is not known is not in it
-Group = tuple[str, str, str]  # hardware entry, engine and kernel
 
 # Within twice the time of the defaults 97 % of published cells of dense models on current engines
 # ran; with experts it takes four times (docs/planning.md)
-SLOWER, SLOWER_EXPERTS, WINDOWS = 2.0, 4.0, 12
+SLOWER, SLOWER_EXPERTS = 2.0, 4.0
 LOAD_BYTES_PER_S = 0.3e9  # of a file system that others use too
+MAKING_SLOWER = 4.0  # of what is predicted within a factor of 3.4 at 80 %, see making.py
 STEP = 5  # minutes that a run time is rounded up to
-# Minutes per billion of parameters; of training also per epoch
+# Minutes per billion of parameters where nothing better is known; of training also per epoch
 MINUTES = {
     "train_model": 60.0,
     "merge_training": 5.0,
@@ -58,6 +68,8 @@ MINUTES = {
 }
 MOST_MINUTES = 1440
 HOST_BYTES, MORE, HALF_BYTES = 8e9, 1.25, 2.0
+# Bytes of a parameter in main memory, of stages that load other than 16 bits
+LOADED = {"merge_training": FLOAT32, "score_texts": 0.0}
 MEGA = 1e6
 
 
@@ -85,7 +97,6 @@ def measuring(
         for cell in study.cells
         if cell.hardware == hardware and cell not in infeasible and study.unsupported(cell) is None
     }
-    here = {group[1:]: times for group, times in learned.items() if group[0] == hardware}
     seconds, memory = set[float | None](), set[float | None]()
     for model, quantization, engine, workload in cells:
         entries = [
@@ -98,7 +109,7 @@ def measuring(
             )
         ]
         sizes = model_of(model)
-        seconds.add(_session_s(sizes, entries, study.data["protocol"], here))
+        seconds.add(_session_s(sizes, hardware, entries, study.data["protocol"], learned))
         memory.add(_host_bytes(sizes, entries))
     return _asked(seconds, memory, otherwise)
 
@@ -117,18 +128,37 @@ def learned_in(path: Path) -> dict[Group, float]:
         return {}
 
 
-def making(study: Study, stage: str, otherwise: Mapping[str, int]) -> Asked:
-    """What the jobs of a stage such as quantize_weights ask for; `otherwise` as in `measuring`."""
+def making(
+    study: Study, stage: str, otherwise: Mapping[str, int], site: dict[str, Any] | None = None
+) -> Asked:
+    """What the jobs of a stage such as quantize_weights ask for.
+
+    Parameters
+    ----------
+    otherwise
+        as in `measuring`.
+    site
+        the site file, which says where they run.
+    """
     sizes = [architecture_of(entry) for entry in study.data["model"].values()]
-    epochs = [entry.get("epochs", 1) for entry in study.data["training"].values()]
-    times = max(epochs) if stage == "train_model" else 1
-    kept = 0.0 if stage == "score_texts" else HALF_BYTES
+    kept = LOADED.get(stage, HALF_BYTES)
     seconds, memory = set[float | None](), set[float | None]()
     for each in sizes:
-        minutes = None if each is None else MINUTES[stage] * times * each.parameters / 1e9
-        seconds.add(None if minutes is None else BESIDE_S + 60 * min(minutes, MOST_MINUTES - 30))
+        seconds.add(None if each is None else _making_s(study, stage, each, site))
         memory.add(None if each is None else HOST_BYTES + MORE * kept * each.parameters)
     return _asked(seconds, memory, otherwise)
+
+
+def _making_s(study: Study, stage: str, model: Architecture, site: dict[str, Any] | None) -> float:
+    """How long a job of a stage may take with a model, s."""
+    predicted = stages.longest_s(study.data, stage, model, site)
+    if predicted is not None:
+        most = MAKING_SLOWER * predicted
+    else:
+        epochs = [entry.get("epochs", 1) for entry in study.data["training"].values()]
+        times = max(epochs) if stage == "train_model" else 1
+        most = 60 * MINUTES[stage] * times * model.parameters / 1e9
+    return min(BESIDE_S + most, 60 * MOST_MINUTES)
 
 
 def _asked(
@@ -147,18 +177,19 @@ def _asked(
 
 def _session_s(
     model: Architecture | None,
+    label: str,
     entries: list[dict[str, Any]],
     protocol: dict[str, Any],
-    learned: Mapping[tuple[str, str], float],
+    learned: Mapping[Group, float],
 ) -> float | None:
     """How long a session may take, s; None where it cannot be said.
 
     Parameters
     ----------
-    entries
-        those of quantization, engine, hardware and workload.
+    label, entries
+        of the hardware entry; those of quantization, engine, hardware and workload.
     learned
-        engine and kernel -> how many times as long as by default runs take.
+        as in `measuring`.
     """
     quantization, engine, hardware, workload = entries
     window = duration_s(workload)
@@ -169,21 +200,31 @@ def _session_s(
         return None
     slowest = min(boards, key=lambda board: board.bandwidth)
     form, name = format_of(quantization, engine, slowest), method_name("engine", engine)
-    if form is None or (slowest is ANY_CPU and (name, form.kernel) not in learned):
+    if form is None or untold(quantization, engine, slowest):
+        return None
+    group = group_of(label, engine, quantization, form)
+    if slowest is ANY_CPU and group not in learned:
         return None
     machine = Machine(slowest, name, hardware.get("gpus", 1))
     factors = {key: prior.mean for key, prior in priors(name, "", form.kernel, slowest).items()}
     slower = SLOWER_EXPERTS if model.experts or model.state_bytes else SLOWER
-    slower *= learned.get((name, form.kernel), 1.0)
+    slower *= learned.get(group, 1.0)
+    least, batches = protocol["min_seconds"], 1
+    if workload["method"] == "steady":  # one batch is predicted
+        least, batches = LONGER * least, BATCHES
     runs = [
-        slower * predict(work, model, form, machine, factors).seconds
+        slower * batches * predict(work, model, form, machine, factors).seconds
         for work in _points(workload, at_once(engine))
     ]
-    windows = min(WINDOWS, protocol["max_windows"]) * (2 if protocol["phases"] else 1)
-    # however long a run is, it warms up twice; BESIDE_S has the rest of it
-    measured = sum(windows * (protocol["min_seconds"] + run) + 2 * run for run in runs)
-    idle = 3 * protocol["idle_seconds"]
+    each = sum(_warming_up_s(run) + protocol["max_windows"] * (least + run) for run in runs)
+    measured = each * (2 if protocol["phases"] else 1)
+    idle = idle_s(protocol, 0 if slowest is ANY_CPU else machine.gpus)
     return BESIDE_S + weights_bytes(model, form) / LOAD_BYTES_PER_S + idle + measured
+
+
+def _warming_up_s(run: float) -> float:
+    """The longest that runs of so many seconds warm up."""
+    return max(WARM_UP_S + run, FEWEST_WARM_UP_RUNS * run)
 
 
 def _boards(hardware: Mapping[str, Any]) -> list[Device]:
@@ -194,14 +235,16 @@ def _boards(hardware: Mapping[str, Any]) -> list[Device]:
 
 
 def _points(workload: dict[str, Any], most: int) -> list[Workload]:
-    """One run of each point of a workload."""
+    """One run of each point of a workload; of requests that come again and again one batch."""
     count, size = prompts_of(workload)
+    again = workload["method"] == "steady"
     mean = tokens_of(size, bool(workload.get("chat")))
     found = []
     for concurrency, tokens_in, tokens_out in points_of(workload):
         read = mean if tokens_in is None else float(tokens_in)
-        together = min(most, count, concurrency or count)
-        found.append(Workload(count, read, float(tokens_out), together))
+        asked = min(most, concurrency or most)
+        each = asked if again else count
+        found.append(Workload(each, read, float(tokens_out), whole_batches(each, asked)))
     return found
 
 

@@ -12,20 +12,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from joulegrid.planning.devices import ANY_CPU
 from joulegrid.planning.memory import weights_bytes
+from joulegrid.planning.meter import (
+    BATCHES,
+    FEWEST_WARM_UP_RUNS,
+    LOAD_BYTES_PER_S,
+    LONGER,
+    START_S,
+    WARM_UP_REQUESTS,
+    WARM_UP_S,
+    idle_s,
+)
 from joulegrid.planning.posterior import Case
 from joulegrid.planning.ranges import Forecast, Range, forecast
 
 # Assumed where only a run can tell
 WARM_UP_RUNS, WINDOWS, FEW_AND_MANY = 3, 5, (3, 12)
-# Warming up ends after three minutes, but not before two runs: of long ones these are all
-LONG_RUN_S, FEWEST_WARM_UP_RUNS = 90.0, 2
-IDLE_PHASES = 3  # before loading, loaded, at the end
-START_S, LOAD_BYTES_PER_S = 30.0, 1e9
+LONG_RUN_S = WARM_UP_S / FEWEST_WARM_UP_RUNS  # of runs that are longer no more warm up
 SHORTEST = 0.25  # of the most tokens, of answers that end by themselves
-# As the meter does it: batches of a run whose requests come again and again (one fills, one is
-# full, one ends) and how much longer it is made; requests that warm up before a replay
-BATCHES, LONGER, WARM_UP_REQUESTS = 3, 1.1, 4
 
 Values = NDArray[np.float64]  # s, and J of the GPUs
 
@@ -54,10 +59,11 @@ def session(
     first, machine = parts[0].run, cases[0].machine
     size = weights_bytes(cases[0].model, cases[0].form)
     idle = np.array([1.0, machine.gpus * machine.device.loaded_idle_w])
+    beside_s = idle_s(protocol, 0 if machine.device == ANY_CPU else machine.gpus)
 
     def around(slower: float = 1.0) -> Values:
         load_s = START_S + slower * size / LOAD_BYTES_PER_S
-        return (load_s + IDLE_PHASES * protocol["idle_seconds"]) * idle
+        return (load_s + beside_s) * idle
 
     usual, few, many = (min(n, protocol["max_windows"]) for n in (WINDOWS, *FEW_AND_MANY))
 
@@ -87,13 +93,14 @@ def session(
     )
 
 
-def known_s(workload: dict[str, Any], protocol: dict[str, Any]) -> Range | None:
-    """How long a session takes by what a workload says alone, s: that of a replay, which ends when
-    all that arrived is served, at the latest `drain_s` behind its duration. None of others.
+def known_s(workload: dict[str, Any], protocol: dict[str, Any], gpus: int) -> Range | None:
+    """How long a session takes by what a workload says alone, on so many GPUs, s: that of a replay,
+    which ends when all that arrived is served, at the latest `drain_s` behind its duration. None of
+    others.
     """
     if "duration_s" not in workload:
         return None
-    least = START_S + IDLE_PHASES * protocol["idle_seconds"] + workload["duration_s"]
+    least = START_S + idle_s(protocol, gpus) + workload["duration_s"]
     return Range(least, least, least + workload["drain_s"])
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,24 @@ def folder_of(entry: dict[str, Any]) -> Path | None:
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     name = "models--" + str(entry["hub"]).replace("/", "--")
     return home / "hub" / name / "snapshots" / str(entry["revision"])
+
+
+def cut(model: Architecture, pruning: Mapping[str, Any]) -> Architecture:
+    """The sizes behind a pruning that takes whole layers out; of others those before."""
+    if pruning["method"] != "layers":
+        return model
+    gone = len(pruning["drop"]) if "drop" in pruning else round(pruning["ratio"] * model.layers)
+    left = 1 - gone / model.layers
+    return replace(
+        model,
+        parameters=model.parameters - (1 - left) * (model.linear + model.routed),
+        linear=left * model.linear,
+        routed=left * model.routed,
+        layers=model.layers - gone,
+        attention_layers=round(left * model.attention_layers),
+        windowed_layers=round(left * model.windowed_layers),
+        state_bytes=left * model.state_bytes,
+    )
 
 
 def prompts_of(workload: dict[str, Any]) -> tuple[int, float]:

@@ -12,6 +12,7 @@ import xarray as xr
 
 from joulegrid.analysis.intensity import read_series
 from joulegrid.errors import InputError
+from joulegrid.planning import readiness
 from joulegrid.planning.cells import Judged
 from joulegrid.planning.deadline import (
     STEP_S,
@@ -22,6 +23,7 @@ from joulegrid.planning.deadline import (
     rounds,
     shifted,
 )
+from joulegrid.planning.making import Effort
 from joulegrid.planning.outlook import outlook
 from joulegrid.planning.ranges import NOTHING, Range
 from joulegrid.records import ROOT
@@ -63,6 +65,7 @@ def planned(
     site: Site,
     cells: Sequence[Judged],
     to_run: Sequence[str],
+    made: Mapping[str, Effort],
     deadline: str,
     now: datetime,
 ) -> Submission:
@@ -70,6 +73,8 @@ def planned(
 
     Parameters
     ----------
+    made
+        kind of job -> what its jobs take that a run would make.
     deadline
         ISO 8601; without a time zone on the cluster's clock, or on this machine's where the site
         file does not name one.
@@ -90,7 +95,8 @@ def planned(
         )
     by = _time(deadline, data.get("time_zone"), now)
     pue = {label: entry["pue"] for label, entry in study.data["hardware"].items()}
-    found, unknown = rounds(cells, to_run, site.at_once, pue)
+    ready = readiness.of_cells(study.data, to_run, made)
+    found, unknown = rounds(cells, to_run, site.at_once, pue, ready)
     if not found:
         return Submission(by, {}, [], Shift({}, 0.0, NOTHING, NOTHING), unknown, "nothing")
     _check_options(site, found, source)
@@ -100,9 +106,9 @@ def planned(
         if hours * STEPS_PER_HOUR > steps:
             raise InputError(
                 f"deadline: {_text(by)} is in {steps / STEPS_PER_HOUR:g} h; the sessions of "
-                f"{hardware} take less than {hours:g} h nine times of ten; expected a later "
-                f"deadline, or at_once of {hardware} in {source}, where the cluster runs several "
-                "of them at the same time"
+                f"{hardware}{_made(found, hardware)} take less than {hours:g} h nine times of ten; "
+                f"expected a later deadline, or at_once of {hardware} in {source}, where the "
+                "cluster runs several of them at the same time"
             )
     skipped = int(start.timestamp() % 3600) // STEP_S
     series, name = _series(study, data, source)
@@ -136,6 +142,12 @@ def _time(text: str, time_zone: str | None, now: datetime) -> datetime:
             "expected a time to come"
         )
     return found
+
+
+def _made(found: Sequence[Round], hardware: str) -> str:
+    """What else stands before the end of its rounds."""
+    most = max(each.most_ready_hours for each in found if each.hardware == hardware)
+    return f" and making their weights ({most:.3g} h)" if most else ""
 
 
 def _check_options(site: Site, found: Sequence[Round], source: str) -> None:
@@ -185,6 +197,7 @@ def lines(said: Submission) -> list[str]:
             f"    {each.hardware}, session {each.session}: {each.jobs} jobs, {each.hours:.3g} h, "
             f"{each.kwh:.3g} kWh, begin "
             f"{_text(when.astimezone(said.deadline.tzinfo)) if when else 'as soon as they can'}"
+            + (f", weights made in {each.ready_hours:.3g} h" if each.ready_hours else "")
         )
     if said.rounds:
         shift = said.shift

@@ -140,6 +140,7 @@ def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
         "calibration": tables["calibration.tsv"],
         "said_before": said_before(plan.cells, folder / "plan.json", bool(plan.part)),
         "sharing": tables["sharing.tsv"],
+        "doubtful": plan.doubtful,
         "to_run": plan.to_run,
     }
     if plan.open is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from joulegrid.planning import bill, host, ranges
-from joulegrid.planning.bill import Grid, added, added_by, emitted, money
+from joulegrid.planning.bill import Grid, Work, added, added_by, emitted, money
 from joulegrid.planning.host import Power
 from joulegrid.planning.making import Effort
 from joulegrid.planning.places import STAGES
@@ -34,8 +34,8 @@ class Takes(NamedTuple):
     grams
         zone -> CO2e of both with the machine's PUE.
     best_yesterday, best_start
-        zone with an hourly series -> the same, begun within a day when it was best a day before,
-        and when it is best: a bound.
+        zone with an hourly series -> the same, each job begun within a day when it was best a day
+        before, and when it is best: a bound.
     money
         None without prices.
     """
@@ -104,6 +104,10 @@ def of_sessions(
     gpu_hours, node_hours = times(hours, machine.gpus), times(hours, machine.nodes)
     gpu_kwh = times(ranges.joules(said), 1 / J_PER_KWH)
     host_kwh = host.kwh(hours, machine.host)
+    host_kw = machine.host.watts.median / 1000 if machine.host else 0.0
+    jobs = [(each.seconds / PER_HOUR, each.joules / J_PER_KWH) for each in said]
+    jobs += [(each.median / PER_HOUR, 0.0) for each in fixed]
+    works = [Work(long, kwh + long * host_kw) for long, kwh in jobs]
     return Takes(
         hours,
         gpu_hours,
@@ -112,7 +116,7 @@ def of_sessions(
         bill.wall(hours, longest, rates.at_a_time),
         gpu_kwh,
         host_kwh,
-        *_grams([gpu_kwh, host_kwh], machine.pue, longest.median, rates),
+        *_grams([gpu_kwh, host_kwh], machine.pue, works, rates),
         money(machine.label, gpu_hours, node_hours, rates.prices),
     )
 
@@ -140,8 +144,7 @@ def all_together(
     chain.append(max(ends, key=lambda each: each.median, default=NOTHING))
     hours = together(each.hours for each in everything)
     used = [kwh for each in parts for kwh in (each.gpu_kwh, each.host_kwh)]
-    longest = max((each.longest_h.median for each in parts), default=0.0)
-    beside = _grams(used, pue, longest, rates)
+    beside = _grams(used, pue, [work for each in parts for work in each.works], rates)
     paid = rates.prices.stage_hour if rates.prices else {}
     costs = [
         times(each.hours, paid[STAGES[kind]])
@@ -168,13 +171,15 @@ def all_together(
 
 
 def _grams(
-    kwh: Iterable[Range | None], pue: float, job_hours: float, rates: Rates
+    kwh: Iterable[Range | None], pue: float, works: Iterable[Work], rates: Rates
 ) -> tuple[GramsOfZones, GramsOfZones, GramsOfZones]:
-    """CO2e of some energies: of all zones; and of those with a series at two better starts."""
+    """CO2e of some energies: of all zones; and of those with a series at two better starts of each
+    of the jobs.
+    """
     known = together(each for each in kwh if each is not None)
     if known == NOTHING:  # of no energy that is known nothing is said, least of all that it is 0
         return {}, {}, {}
-    starts = rates.grid.starts(job_hours)
+    starts = rates.grid.starts(works)
     yearly = {zone: times(known, pue * grams) for zone, grams in rates.intensities.items()}
     now, yesterday, best = (
         emitted(known, pue, starts, when) for when in ("now", "yesterday", "foresight")
