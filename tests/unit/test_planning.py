@@ -10,7 +10,8 @@ from scipy.stats import spearmanr
 from helpers import published
 from joulegrid.analysis.published import FOLDER as TABLES
 from joulegrid.planning import pilot, ranges
-from joulegrid.planning.devices import devices
+from joulegrid.planning.architecture import from_config
+from joulegrid.planning.devices import devices, processor
 from joulegrid.planning.formats import HALF, SINGLE
 from joulegrid.planning.formats import of as format_of
 from joulegrid.planning.posterior import Case, Row, defaults, expected, fit
@@ -372,3 +373,44 @@ def test_ranges_cover_every_published_set():
     for name in ("mlenergy_v3.csv", "ecocompute.csv"):
         rows += [row for _, row in published.rows_elsewhere(name)]
     assert 0.75 <= np.mean(covered(rows)) <= 0.85
+
+
+# Ollama 0.1.42 (llama.cpp, Q4_0) on a Raspberry Pi 4, tokens/s of answers to five prompts, as
+# reported with aidatatools/ollama-benchmark#9; sizes by the models' config.json
+ON_A_RASPBERRY_PI = [
+    (
+        {
+            "hidden_size": 2048,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "intermediate_size": 5504,
+            "vocab_size": 151936,
+            "tie_word_embeddings": False,
+        },
+        3.054,
+    ),
+    (
+        {
+            "hidden_size": 2048,
+            "num_hidden_layers": 18,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 1,
+            "head_dim": 256,
+            "intermediate_size": 16384,
+            "vocab_size": 256000,
+            "tie_word_embeddings": True,
+        },
+        1.83,
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "rate"), ON_A_RASPBERRY_PI, ids=["qwen-1.8b", "gemma-2b"])
+def test_a_small_computer_by_its_data_sheet(config, rate):
+    machine = Machine(processor("Cortex-A72"), "llamacpp")
+    form = format_of({"method": "gguf", "type": "Q4_0"}, "llamacpp", None)
+    case = Case(Workload(1, 30, 300), from_config(config), form, machine)
+    said = ranges.forecast(case, defaults(machine, form.kernel))
+    steps = ranges.seconds([said])
+    assert steps.low < 300 / rate < steps.high
+    assert steps.median == pytest.approx(300 / rate, rel=0.3)

@@ -10,7 +10,7 @@ from joulegrid.planning import pilot
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.asked import Asked, asked, case_of, least_asked
 from joulegrid.planning.calibration import Calibrated, Measured, believed, calibrated
-from joulegrid.planning.devices import ANY_CPU, matching
+from joulegrid.planning.devices import ANY_CPU, matching, processor
 from joulegrid.planning.feasibility import format_of, slower, untold, why_not
 from joulegrid.planning.groups import Group, group_of
 from joulegrid.planning.infeasible import MASKS
@@ -139,7 +139,8 @@ def judged(
         if each.group is None:
             return each
         group = each.group
-        if not (each.gpus or beliefs[group].rows):
+        device = each.case.machine.device if each.case else ANY_CPU
+        if device == ANY_CPU and not beliefs[group].rows:
             unknown = "no session on this CPU is there to go by"
             return replace(each, case=None, untold=each.case, points=(), unknown=unknown)
         labels = each.cell.workload, (each.cell.model, each.cell.workload) in answers
@@ -195,7 +196,7 @@ def _judged(
     points = points_of(cell.workload)
     # where a study does not say which board of a name, what fits the largest is not forbidden
     largest = max(boards, key=lambda board: board.memory, default=None)
-    board, allowed = (boards[0] if boards else ANY_CPU), at_once(engine)
+    board, allowed = (boards[0] if boards else processor(hardware.get("cpu", ""))), at_once(engine)
     form, kind = format_of(quantization, engine, board), method_name("engine", engine)
     limit = limit_of.get((cell.hardware, kind, form.kernel if form else ""), USABLE)
     tokens_in, under_way = least_asked(points, allowed)

@@ -61,6 +61,11 @@ class Device:
     nvlink: float
     source: str
 
+    @property
+    def is_gpu(self) -> bool:
+        """Processors have no compute capability."""
+        return self.compute_capability is not None
+
     def peak_in(self, dtype: str) -> float:
         """FLOP/s in a type; where it lacks it, of FP16, which it is emulated in at best."""
         return self.peak.get(dtype, self.peak["fp16"])
@@ -91,10 +96,23 @@ def matching(words: str, memory_gb: float | None = None) -> list[Device]:
     ]
 
 
+@cache
+def processor(words: str) -> Device:
+    """The one of the table whose architecture has all these words, as a study's `cpu` names it; one
+    of which nothing is known, where there is none.
+    """
+    wanted = words.lower().replace("-", " ").split()
+    known = (d for d in devices().values() if not d.is_gpu and _within(wanted, d.architecture))
+    return next(known, ANY_CPU) if wanted else ANY_CPU
+
+
 def _has(device: Device, wanted: list[str]) -> bool:
-    """Whole words of one of its names: A10 is no A100."""
-    names = (name.lower().replace("-", " ").split() for name in (device.name, device.nvml_name))
-    return any(set(wanted) <= set(name) for name in names)
+    return any(_within(wanted, name) for name in (device.name, device.nvml_name))
+
+
+def _within(wanted: list[str], name: str) -> bool:
+    """Whole words: A10 is no A100."""
+    return set(wanted) <= set(name.lower().replace("-", " ").split())
 
 
 def _device(row: dict[str, str]) -> Device:

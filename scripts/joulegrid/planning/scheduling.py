@@ -27,7 +27,7 @@ from typing import Any
 
 from joulegrid.planning import stages
 from joulegrid.planning.architecture import Architecture
-from joulegrid.planning.devices import ANY_CPU, Device, matching
+from joulegrid.planning.devices import ANY_CPU, Device, matching, processor
 from joulegrid.planning.factors import priors
 from joulegrid.planning.feasibility import format_of, untold
 from joulegrid.planning.formats import of
@@ -218,7 +218,7 @@ def _session_s(
     ]
     each = sum(_warming_up_s(run) + protocol["max_windows"] * (least + run) for run in runs)
     measured = each * (2 if protocol["phases"] else 1)
-    idle = idle_s(protocol, 0 if slowest is ANY_CPU else machine.gpus)
+    idle = idle_s(protocol, machine.gpus if slowest.is_gpu else 0)
     return BESIDE_S + weights_bytes(model, form) / LOAD_BYTES_PER_S + idle + measured
 
 
@@ -228,9 +228,9 @@ def _warming_up_s(run: float) -> float:
 
 
 def _boards(hardware: Mapping[str, Any]) -> list[Device]:
-    """Those that a hardware entry may mean; of a CPU one of which nothing is known."""
+    """Those that a hardware entry may mean."""
     if hardware["device"] != "cuda":
-        return [ANY_CPU]
+        return [processor(hardware.get("cpu", ""))]
     return matching(hardware["gpu"], hardware.get("gpu_memory_gb")) if "gpu" in hardware else []
 
 

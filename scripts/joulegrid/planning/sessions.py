@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from joulegrid.planning.devices import ANY_CPU
 from joulegrid.planning.memory import weights_bytes
 from joulegrid.planning.meter import (
     BATCHES,
@@ -59,7 +58,7 @@ def session(
     first, machine = parts[0].run, cases[0].machine
     size = weights_bytes(cases[0].model, cases[0].form)
     idle = np.array([1.0, machine.gpus * machine.device.loaded_idle_w])
-    beside_s = idle_s(protocol, 0 if machine.device == ANY_CPU else machine.gpus)
+    beside_s = idle_s(protocol, machine.gpus if machine.device.is_gpu else 0)
 
     def around(slower: float = 1.0) -> Values:
         load_s = START_S + slower * size / LOAD_BYTES_PER_S
