@@ -737,6 +737,38 @@ def test_a_log_that_is_cut_off_ends_with_its_last_whole_sample(tmp_path):
     assert samples.read(path) == (equipment, stream[:2])
 
 
+def test_a_compressed_log_that_is_cut_off_gives_what_can_be_read(tmp_path):
+    """As one that was copied from a full disk, or while it was written."""
+    equipment, stream = gpus([50.0 + n % 7 for n in range(3000)])
+    path = tmp_path / "x.samples.gz"
+    samples.write(path, equipment, stream)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    found, part = samples.read(path)
+    assert found == equipment
+    assert 0 < len(part) < 3000
+    assert part == stream[: len(part)]
+    path.write_bytes(whole[:4] + b"xx" + whole[:40])
+    with pytest.raises(InputError, match=r"x\.samples\.gz: not a stream of samples"):
+        samples.read(path)
+
+
+def test_samples_that_cannot_be_written_leave_those_before(tmp_path, monkeypatch):
+    equipment, stream = gpus([50.0, 51.0])
+    path = tmp_path / "x.samples.gz"
+    samples.write(path, equipment, stream)
+
+    def fails(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(samples.json, "dumps", fails)
+        with pytest.raises(OSError, match="No space"):
+            samples.write(path, equipment, stream[:1])
+    assert samples.read(path) == (equipment, stream)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
