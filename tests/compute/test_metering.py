@@ -301,6 +301,35 @@ def test_processes_are_looked_for_once_a_second_and_for_all_boards_at_once(monke
     assert [boards.read(quick)["GPU-mine"].others for quick in (True, False)] == [1, 2]
 
 
+# Numbers that no process has here: Linux gives none above 4194304
+ELSEWHERE = [5_000_001, 5_000_002, 5_000_003]
+
+
+@pytest.mark.parametrize(
+    ("listed", "others", "said"),
+    [
+        ([os.getpid()], 0, []),
+        ([os.getpid(), 1], 1, []),
+        (ELSEWHERE[:1], 0, [nvml.UNSEEN]),  # the job itself, as its container's host calls it
+        (ELSEWHERE, 2, [nvml.UNSEEN]),
+        ([], 0, [nvml.UNSEEN]),
+    ],
+    ids=["alone", "beside another", "contained", "contained beside others", "nothing is told"],
+)
+def test_processes_that_a_container_hides_are_said_to_be_hidden(monkeypatch, listed, others, said):
+    monkeypatch.setattr(
+        FakeNvml,
+        "nvmlDeviceGetComputeRunningProcesses",
+        lambda *_: [SimpleNamespace(pid=pid) for pid in listed],
+        raising=False,
+    )
+    monkeypatch.setattr(nvml, "_library", FakeNvml)
+    monkeypatch.setattr(nvml.psutil.Process, "children", lambda *_, **__: [])
+    boards = nvml.NvmlCounters(["GPU-mine"])
+    assert boards.read()["GPU-mine"].others == others
+    assert boards.warnings == said
+
+
 def test_a_part_of_a_board_is_refused(monkeypatch):
     monkeypatch.setattr(nvml, "_library", lambda: FakeNvml(mig=1))
     with pytest.raises(InputError, match="GPU-mine: of a board that is divided by MIG"):
