@@ -29,9 +29,8 @@ def test_intervals_of_a_saving_cover_the_true_one(sessions, drift):
     """95 % intervals cover in 93 to 97 % of simulated studies, also where the machine drifts."""
     found = simulated(sessions, [10.0, 7.0], 0.02, drift)
     base, cell = found[..., 0], found[..., 1]
-    half = statistics.half_width(statistics.saving(cell, base, np.full(cell.shape, True)))
-    centre = np.mean(1 - cell / base, axis=0)
-    covered = np.mean(np.abs(centre - 0.3) <= half)
+    saved = statistics.saving(cell, base, np.full(cell.shape, True))
+    covered = np.mean(np.abs(saved[0] - 0.3) <= statistics.half_width(saved))
     assert 0.93 <= covered <= 0.97
 
 
@@ -58,13 +57,24 @@ def test_intervals_cover_where_a_session_is_missing(sessions):
     assert 0.93 <= covered <= 0.97
 
 
-@pytest.mark.parametrize("sessions", [2, 3, 5])
-def test_unpaired_intervals_cover_too(sessions):
+def covered_apart(sessions):
+    """How often unpaired intervals cover."""
     base = simulated(sessions, [10.0], 0.03, 0.0)[..., 0]
     cell = simulated(sessions, [7.0], 0.03, 0.0)[..., 0]
-    half = statistics.half_width(statistics.saving(cell, base, np.full(cell.shape, False)))
-    centre = 1 - cell.mean(axis=0) / base.mean(axis=0)
-    assert 0.93 <= np.mean(np.abs(centre - 0.3) <= half) <= 0.98
+    saved = statistics.saving(cell, base, np.full(cell.shape, False))
+    return np.mean(np.abs(saved[0] - 0.3) <= statistics.half_width(saved))
+
+
+@pytest.mark.parametrize("sessions", [3, 5, 10])
+def test_unpaired_intervals_cover_too(sessions):
+    assert 0.93 <= covered_apart(sessions) <= 0.97
+
+
+def test_unpaired_intervals_of_two_sessions_are_rather_too_wide():
+    """Of two and two numbers Welch's degrees of freedom lie between 1 and 2, and are said by these
+    four numbers alone: t is 4.3 to 12.7, where 4.3 would do if both spread alike.
+    """
+    assert 0.95 <= covered_apart(2) <= 0.985
 
 
 def test_the_probability_of_a_saving_is_what_it_says():
