@@ -499,13 +499,18 @@ def test_windows_of_a_disturbed_session_lie_beside_its_record(script, tiny, tmp_
     assert len(beside["windows"]) == 2
 
 
-def test_a_session_can_leave_its_samples(script, tiny, tmp_path):
+def test_a_session_that_counts_leaves_its_samples_and_no_windows_of_one_before(
+    script, tiny, tmp_path
+):
     path = tmp_path / "x.samples.gz"
+    beside = tmp_path / f"{identity(SPEC)}.disturbed.json"
+    beside.write_text("{}")
     code, log, record = script("measure_energy", SPEC, source=tiny, samples=path)
     assert code == 0, log
     equipment, stream = samples.read(path)
     assert equipment.cpus == record["device"]["cpus"]
     assert len(stream) >= 2 * (len(record["windows"]) + 4)
+    assert not beside.exists()
 
 
 def test_a_spec_that_does_not_belong_to_the_record_is_refused(script, tiny, tmp_path):
