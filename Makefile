@@ -54,7 +54,7 @@ test-fast: setup
 
 test-gpu: setup
 	$(BIN)/python scripts/build_environment.py envs/llm
-	envs/llm/.venv/bin/python -m pytest -q -rs -m "" tests/gpu
+	envs/llm/.venv/bin/python -m pytest -q -m "" tests/gpu
 
 lint: setup
 	$(BIN)/ruff check --quiet .

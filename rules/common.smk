@@ -96,16 +96,20 @@ LOOPS = STUDY.loops
 DECIDED = []  # who goes on, once that is known
 
 
+@functools.cache
+def turn(job):
+    """When an energy job has its turn within its session: from 0 up to 1, at random by the study's seed."""
+    return int(digest([STUDY.data["protocol"]["seed"], job])[:8], 16) / 16**8
+
+
 def session_by_session(path):
     """Session 1 of all cells before session 2 of any, in a seeded random order within a session.
 
     What drifts over a study then falls into the spread of every cell, not into the comparison.
     """
-    seed = STUDY.data["protocol"]["seed"]
 
     def priority(wildcards):
-        shuffled = int(digest([seed, job_at(path, wildcards).id])[:8], 16)
-        return shuffled - int(wildcards.session) * 16**8
+        return round((1 - turn(job_at(path, wildcards).id) - int(wildcards.session)) * 16**8)
 
     return priority
 

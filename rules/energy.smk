@@ -18,7 +18,7 @@ for hardware in STUDY.labels("hardware"):
             "../envs/python.yaml"
         threads: threads_of(SITE.hardware(hardware))
         resources:
-            **later(hardware, of_hardware(hardware)),
+            **in_turn(ENERGY, hardware, of_hardware(hardware)),
         params:
             command=command("measure_energy", ENERGY, of_method("engine", hardware), with_samples),
         message:

@@ -3,6 +3,10 @@ from datetime import UTC, datetime
 
 # What a Slurm job gets that nobody says anything of, as profiles/slurm does: minutes, MB
 OTHERWISE = {"runtime": 60, "mem_mb": 16000}
+# By how much a session has a lower priority on Slurm than the one before, and over how much of that its cells are
+# spread. Where Slurm counts priority down by 1 with each job it takes, the 200 jobs that the profile gives it at once,
+# in no order, keep the sessions apart
+NICE, WITHIN = 1000, 800
 
 
 def threads_of(resources, share=1):
@@ -63,14 +67,29 @@ def threads_of_judge(wildcards):
     return (settings.cores or settings.local_cores or 1) if local else 1
 
 
-def later(hardware, resources):
-    """Resources of the energy jobs of a hardware entry, of which rounds may begin later."""
-    if not has_deadline():
-        return resources
-    own = resources.get("slurm_extra", "")
+def in_turn(path, hardware, resources):
+    """Resources of the energy jobs of a hardware entry, for sbatch: which go first, and which rounds begin later.
 
+    Snakemake gives Slurm all jobs that are ready, in no order: by their priority it only decides which fit into
+    `jobs`. Who says `--nice` has that instead.
+    """
+    own = resources.get("slurm_extra", "")
+    given = "--nice" in own or (
+        "slurm_extra" in (workflow.resource_settings.default_resources or ())
+        and "slurm_extra" not in resources
+    )
+    ordered = SITE.data is not None and workflow.is_main_process and not given
+    if not (ordered or has_deadline()):
+        return resources
+
+    @signed
     def extra(wildcards):
-        return f"{own} {begins().get((hardware, int(wildcards.session)), '')}".strip()
+        session = int(wildcards.session)
+        found = [own, begins().get((hardware, session), "")]
+        if ordered:
+            within = WITHIN * turn(job_at(path, wildcards).id)
+            found.append(f"--nice={int(NICE * (session - 1) + within)}")
+        return " ".join(filter(None, found))
 
     return {**resources, "slurm_extra": extra}
 

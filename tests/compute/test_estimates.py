@@ -98,6 +98,34 @@ def test_a_servers_band_is_that_of_the_results_it_comes_from(monkeypatch):
     assert "177 to 222 W full" in text
 
 
+@pytest.mark.parametrize(
+    ("facts", "threads", "said"),
+    [
+        ({"siblings": "128", "cpu cores": "64"}, 1, "for 64 CPUs: share"),
+        ({"siblings": "64", "cpu cores": "64"}, 2, "for 64 CPUs (SMT is off: a whole core each)"),
+        ({"siblings": "2", "cpu cores": "2", "flags": "fpu hypervisor"}, 1, "a virtual machine's"),
+        ({}, 1, "for 64 CPUs: share"),
+    ],
+    ids=["on", "off", "virtual", "unknown"],
+)
+def test_a_core_without_smt_takes_what_its_threads_would(monkeypatch, facts, threads, said):
+    """A server of 64 cores takes as much, whether the system counts 64 CPUs or 128."""
+    with_cpu(monkeypatch, {**MILAN, **facts})
+    power = estimates.cpu_power(CPU, 64, 64)
+    assert (power.idle_w, power.full_w) == pytest.approx(
+        (64 * threads * 0.456, 64 * threads * 1.957)
+    )
+    assert said in power.method
+
+
+def test_a_processor_without_smt_has_nothing_to_turn_off(monkeypatch):
+    """Sierra Forest: SPECpower's watts per thread are per core."""
+    facts = {"vendor_id": INTEL, "cpu family": "6", "model": "175", "stepping": "3"}
+    cores = {"siblings": "144", "cpu cores": "144", "model name": "Intel(R) Xeon(R) 6780E"}
+    with_cpu(monkeypatch, {**facts, **cores})
+    assert estimates.cpu_power(CPU, 144, 144).full_w == pytest.approx(144 * 2.492)
+
+
 @pytest.mark.parametrize("server", tables.SERVERS, ids=lambda server: server.generation)
 def test_means_lie_in_their_bands(server):
     for watts in (server.idle_w, server.full_w):

@@ -408,6 +408,40 @@ def test_a_session_that_cannot_count_leaves_its_samples(of_windows, monkeypatch,
     assert len(stream) >= (26 if reasons else 7)
 
 
+def test_a_board_that_is_lost_while_idling_at_the_end_costs_its_idle_power_alone(
+    of_windows, monkeypatch
+):
+    calls = []
+
+    def sleep(seconds):
+        calls.append(seconds)
+        if calls.count(0.01) == 3:
+            raise InputError("the GPU answers no more")
+
+    monkeypatch.setattr(session.time, "sleep", sleep)
+    record = of_windows()
+    assert len(record["windows"]) == 5
+    assert record["idle"]["loaded"] is not None
+    assert record["idle"]["end"] is None
+    assert "no idle power at the end: the GPU answers no more" in record["warnings"]
+    assert record["memory_bytes"]["ram"] > 0
+
+
+@pytest.mark.parametrize("disturbed", [False, True])
+def test_samples_that_cannot_be_written_cost_nothing_else(of_windows, tmp_path, disturbed, capsys):
+    """A disk that is full, a folder that is none: the record, or why there is none, is kept."""
+    (tmp_path / "folder").write_text("")
+    path = tmp_path / "folder/x.samples.gz"
+    if disturbed:
+        with pytest.raises(Disturbed, match="a busy neighbour") as caught:
+            of_windows(["a busy neighbour"], path, disturbed="refuse")
+        assert len(caught.value.windows) == 10
+    else:
+        record = of_windows([], path)
+        assert any("x.samples.gz is not kept" in text for text in record["warnings"])
+    assert "x.samples.gz is not kept" in capsys.readouterr().out
+
+
 def terminated(spec, tiny, tmp_path, line):
     """Code, log, record and what lies beside of a job that gets SIGTERM twice when its log says
     `line`.
@@ -465,13 +499,18 @@ def test_windows_of_a_disturbed_session_lie_beside_its_record(script, tiny, tmp_
     assert len(beside["windows"]) == 2
 
 
-def test_a_session_can_leave_its_samples(script, tiny, tmp_path):
+def test_a_session_that_counts_leaves_its_samples_and_no_windows_of_one_before(
+    script, tiny, tmp_path
+):
     path = tmp_path / "x.samples.gz"
+    beside = tmp_path / f"{identity(SPEC)}.disturbed.json"
+    beside.write_text("{}")
     code, log, record = script("measure_energy", SPEC, source=tiny, samples=path)
     assert code == 0, log
     equipment, stream = samples.read(path)
     assert equipment.cpus == record["device"]["cpus"]
     assert len(stream) >= 2 * (len(record["windows"]) + 4)
+    assert not beside.exists()
 
 
 def test_a_spec_that_does_not_belong_to_the_record_is_refused(script, tiny, tmp_path):

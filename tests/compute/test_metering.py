@@ -301,6 +301,35 @@ def test_processes_are_looked_for_once_a_second_and_for_all_boards_at_once(monke
     assert [boards.read(quick)["GPU-mine"].others for quick in (True, False)] == [1, 2]
 
 
+# Numbers that no process has here: Linux gives none above 4194304
+ELSEWHERE = [5_000_001, 5_000_002, 5_000_003]
+
+
+@pytest.mark.parametrize(
+    ("listed", "others", "said"),
+    [
+        ([os.getpid()], 0, []),
+        ([os.getpid(), 1], 1, []),
+        (ELSEWHERE[:1], 0, [nvml.UNSEEN]),  # the job itself, as its container's host calls it
+        (ELSEWHERE, 2, [nvml.UNSEEN]),
+        ([], 0, [nvml.UNSEEN]),
+    ],
+    ids=["alone", "beside another", "contained", "contained beside others", "nothing is told"],
+)
+def test_processes_that_a_container_hides_are_said_to_be_hidden(monkeypatch, listed, others, said):
+    monkeypatch.setattr(
+        FakeNvml,
+        "nvmlDeviceGetComputeRunningProcesses",
+        lambda *_: [SimpleNamespace(pid=pid) for pid in listed],
+        raising=False,
+    )
+    monkeypatch.setattr(nvml, "_library", FakeNvml)
+    monkeypatch.setattr(nvml.psutil.Process, "children", lambda *_, **__: [])
+    boards = nvml.NvmlCounters(["GPU-mine"])
+    assert boards.read()["GPU-mine"].others == others
+    assert boards.warnings == said
+
+
 def test_a_part_of_a_board_is_refused(monkeypatch):
     monkeypatch.setattr(nvml, "_library", lambda: FakeNvml(mig=1))
     with pytest.raises(InputError, match="GPU-mine: of a board that is divided by MIG"):
@@ -735,6 +764,38 @@ def test_a_log_that_is_cut_off_ends_with_its_last_whole_sample(tmp_path):
     samples.write(path, equipment, stream)
     path.write_text(path.read_text()[:-20])
     assert samples.read(path) == (equipment, stream[:2])
+
+
+def test_a_compressed_log_that_is_cut_off_gives_what_can_be_read(tmp_path):
+    """As one that was copied from a full disk, or while it was written."""
+    equipment, stream = gpus([50.0 + n % 7 for n in range(3000)])
+    path = tmp_path / "x.samples.gz"
+    samples.write(path, equipment, stream)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    found, part = samples.read(path)
+    assert found == equipment
+    assert 0 < len(part) < 3000
+    assert part == stream[: len(part)]
+    path.write_bytes(whole[:4] + b"xx" + whole[:40])
+    with pytest.raises(InputError, match=r"x\.samples\.gz: not a stream of samples"):
+        samples.read(path)
+
+
+def test_samples_that_cannot_be_written_leave_those_before(tmp_path, monkeypatch):
+    equipment, stream = gpus([50.0, 51.0])
+    path = tmp_path / "x.samples.gz"
+    samples.write(path, equipment, stream)
+
+    def fails(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(samples.json, "dumps", fails)
+        with pytest.raises(OSError, match="No space"):
+            samples.write(path, equipment, stream[:1])
+    assert samples.read(path) == (equipment, stream)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

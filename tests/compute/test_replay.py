@@ -428,3 +428,14 @@ def test_requests_are_kept_without_their_texts(tmp_path):
     }
     assert b"secret" not in path.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["x.requests.parquet"]
+
+
+def test_requests_that_cannot_be_written_leave_nothing_half(tmp_path, monkeypatch):
+    def fails(_, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", fails)
+    with pytest.raises(OSError, match="No space"):
+        table.write(tmp_path / "x.requests.parquet", [])
+    assert not list(tmp_path.iterdir())

@@ -24,16 +24,24 @@ def make(folder: Path, hidden: int = 64, heads: int = 4, key_values: int = 2) ->
     return folder
 
 
-def make_large(folder: Path, layers: int, dtype: torch.dtype = torch.bfloat16) -> Path:
-    """A random Llama with the layers of Llama 3.2 1B (16 of them are 1 billion weights with this
-    vocabulary), made on the GPU.
-    """
+# Width, feed-forward width, layers, heads and vocabulary, as Llama 3.2 1B and 3B and 3.1 8B have
+# them; the smallest with a smaller vocabulary, which makes it 1.1 billion weights
+LARGE = {
+    "1b": (2048, 8192, 16, 32, 32_000),
+    "3b": (3072, 8192, 28, 24, 128_256),
+    "8b": (4096, 14_336, 32, 32, 128_256),
+}
+
+
+def make_large(folder: Path, size: str, device: str = "cuda") -> Path:
+    """A random Llama in bfloat16 with the shape of a published one, made on the GPU."""
+    width, inner, layers, heads, vocabulary = LARGE[size]
     config = LlamaConfig(
-        vocab_size=32_000,
-        hidden_size=2048,
-        intermediate_size=8192,
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=inner,
         num_hidden_layers=layers,
-        num_attention_heads=32,
+        num_attention_heads=heads,
         num_key_value_heads=8,
         max_position_embeddings=4096,
         eos_token_id=0,
@@ -42,8 +50,13 @@ def make_large(folder: Path, layers: int, dtype: torch.dtype = torch.bfloat16) -
     )
     save_tokenizer(folder)
     torch.manual_seed(0)
-    with torch.device("cuda"):
-        model = LlamaForCausalLM(config).to(dtype)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)  # in 32 bits first, the largest would need 32 GB
+    try:
+        with torch.device(device):
+            model = LlamaForCausalLM(config)
+    finally:
+        torch.set_default_dtype(before)
     model.save_pretrained(folder)
     return folder
 

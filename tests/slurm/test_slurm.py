@@ -161,6 +161,7 @@ def accounting(job_id):
         "AllocTRES",
         "Timelimit",
         "NodeList",
+        "Start",
     ]
     for _ in range(30):
         command = ["sacct", "-X", "-n", "-P", "-j", job_id, "--duplicates", "-o", ",".join(fields)]
@@ -226,9 +227,9 @@ def wait_for(condition, what, seconds=180):
     raise AssertionError(f"waited {seconds} s for {what}")
 
 
-def running():
-    """Job ids by comment (the rule and its wildcards) of the energy jobs that run now."""
-    command = ["squeue", "-h", "-t", "RUNNING", "-o", "%i|%k"]
+def energy_jobs(state):
+    """Job ids by comment (the rule and its wildcards) of the energy jobs in this state."""
+    command = ["squeue", "-h", "-t", state, "-o", "%i|%k"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     return {
         comment: job
@@ -237,9 +238,8 @@ def running():
     }
 
 
-def test_a_cancelled_job_and_a_lost_node_lose_nothing_that_is_finished(cluster):
-    before = {name: record["slurm_job_id"] for name, record in records(cluster).items()}
-    house.write_study(cluster, {**STUDY, "workload": {**STUDY["workload"], "slow": SLOW}})
+def started(place, *options):
+    """Snakemake in the background, and the file of what it says."""
     command = [
         sys.executable,
         house.HELPERS / "run_snakemake.py",
@@ -247,14 +247,21 @@ def test_a_cancelled_job_and_a_lost_node_lose_nothing_that_is_finished(cluster):
         "--configfile",
         "config/study.yaml",
         *PROFILE,
-        "--retries",
-        "0",
+        *options,
     ]
-    log = cluster / "run.log"
+    log = place / "run.log"
     with open(log, "w") as stream:
-        run = subprocess.Popen(command, cwd=cluster, stdout=stream, stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, cwd=place, stdout=stream, stderr=subprocess.STDOUT), log
+
+
+def test_a_cancelled_job_and_a_lost_node_lose_nothing_that_is_finished(cluster):
+    before = {name: record["slurm_job_id"] for name, record in records(cluster).items()}
+    house.write_study(cluster, {**STUDY, "workload": {**STUDY["workload"], "slow": SLOW}})
+    run, log = started(cluster, "--retries", "0")
     try:
-        jobs = wait_for(lambda: len(found := running()) == 4 and found, "four running cells")
+        jobs = wait_for(
+            lambda: len(found := energy_jobs("RUNNING")) == 4 and found, "four running cells"
+        )
         cancelled = next(
             job for comment, job in jobs.items() if "a100" in comment and "bf16" in comment
         )
@@ -382,3 +389,69 @@ def test_the_best_trained_model_goes_on_by_itself(cluster):
     house.write_study(cluster, {**LOOPS, "selection": {**LOOPS["selection"], "count": 2}})
     jobs = {job for job in house.planned(cluster, "--profile", "slurm") if job[1]}
     assert jobs == of_second_loop(other["training"])
+
+
+def test_earlier_sessions_start_first(cluster):
+    """Jobs that wait for a machine get it session by session, in whatever order they were given."""
+    site = SITE.replace('gres: "gpu:a30:1", cpus_per_task: 1', "cpus_per_task: 4")
+    (cluster / "config/sites/a30-a100.yaml").write_text(site)
+    data = {**STUDY, "study": "turns", "hardware": {"a30": STUDY["hardware"]["a30"]}}
+    data["protocol"] = {**STUDY["protocol"], "sessions": 3, "seed": 5}
+    house.write_study(cluster, data)
+    hold = ["sbatch", "--parsable", "--partition=a30", "--exclusive", "--output=/dev/null"]
+    held = subprocess.run([*hold, "--wrap=sleep 600"], capture_output=True, text=True, check=True)
+    run, log = started(cluster)
+    try:
+        wait_for(lambda: len(energy_jobs("PENDING")) == 6, "six waiting sessions")
+        subprocess.run(["scancel", held.stdout.strip()], check=True)
+        assert run.wait(timeout=420) == 0, log.read_text()[-3000:]
+    finally:
+        run.kill()
+        subprocess.run(["scancel", held.stdout.strip()], check=False)
+    begun = {}
+    for path in (cluster / "results/energy").rglob("*.json"):
+        record = json.loads(path.read_text())
+        if record["spec"]["protocol"].get("seed") == 5:
+            begun[accounting(record["slurm_job_id"])["Start"]] = path.parts[-2]
+    (cluster / "config/sites/a30-a100.yaml").write_text(SITE)
+    assert [begun[when] for when in sorted(begun)] == ["1", "1", "2", "2", "3", "3"]
+
+
+def test_what_scancel_ends_keeps_the_windows_that_are_finished(cluster):
+    """With three that count it is a partial session; with fewer they lie beside, and the next run
+    tries again.
+    """
+    data = {**STUDY, "study": "ended", "hardware": {"a30": STUDY["hardware"]["a30"]}}
+    long = {"min_seconds": 4, "max_windows": 12, "precision": 1e-6}
+    data["protocol"] = {**STUDY["protocol"], **long}
+    house.write_study(cluster, data)
+    place = cluster / "results/energy/tiny/none/none"
+    logs = cluster / "results/logs/energy/tiny/none/none"
+    before = set(logs.rglob("*.log"))
+    run, log = started(cluster, "--retries", "0")
+
+    def windows(name):
+        new = set((logs / name).rglob("*.log")) - before
+        return sum(path.read_text().count("\nwindow ") for path in new)
+
+    try:
+        wait_for(lambda: len(energy_jobs("RUNNING")) == 2, "two running sessions")
+        for name, least in (("bf16", 1), ("fp32", 3)):
+            wait_for(lambda n=name, m=least: windows(n) >= m, f"{least} windows of {name}")
+            jobs = energy_jobs("RUNNING").items()
+            subprocess.run(["scancel", *(job for said, job in jobs if name in said)], check=True)
+        assert run.wait(timeout=180) == 1, log.read_text()[-3000:]
+    finally:
+        run.kill()
+    made = [json.loads(path.read_text()) for path in (place / "fp32").rglob("*.json")]
+    (partial,) = (record for record in made if "ended_early" in record)
+    assert "ended by SIGTERM after" in partial["ended_early"]
+    assert len(partial["windows"]) >= 3
+    (beside,) = (place / "bf16").rglob("*.disturbed.json")
+    kept = json.loads(beside.read_text())
+    assert "ended by SIGTERM" in kept["reason"]
+    assert 1 <= len(kept["windows"]) < 3
+    assert not beside.with_name(beside.name.replace(".disturbed", "")).exists()
+    house.snakemake(cluster, *PROFILE)
+    assert beside.with_name(beside.name.replace(".disturbed", "")).exists()
+    assert not beside.exists()

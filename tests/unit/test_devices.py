@@ -1,5 +1,7 @@
 """Whether a device is the one that was asked for, by the names that drivers give."""
 
+import sys
+
 import pytest
 
 from joulegrid.errors import InputError, OutOfMemory, Unsupported
@@ -85,6 +87,50 @@ def test_a_part_of_a_board_is_named_and_not_called_no_gpu(monkeypatch):
 def test_visible_devices_are_chosen_by_index_or_uuid(visible, uuids):
     there = [gpu("NVIDIA A30", 24, "GPU-a"), gpu("NVIDIA A30", 24, "GPU-b")]
     assert [g["uuid"] for g in devices._chosen(there, visible)] == uuids
+
+
+class UnifiedMemory:
+    """NVML of one GB10, which shares the machine's memory and tells nothing of it."""
+
+    NVMLError_NotSupported = RuntimeError
+
+    def __getattr__(self, name):
+        def unsupported(*_):
+            raise self.NVMLError_NotSupported(name)
+
+        return unsupported
+
+    def nvmlInit(self):
+        return None
+
+    def nvmlDeviceGetCount(self):
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        return 0
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle):
+        return 12, 1
+
+    def nvmlDeviceGetName(self, handle):
+        return "NVIDIA GB10"
+
+    def nvmlDeviceGetUUID(self, handle):
+        return "GPU-a"
+
+
+def test_a_board_that_shares_main_memory_has_that(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", UnifiedMemory())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(devices, "_meminfo", lambda: {"MemTotal": 128e9, "MemAvailable": 100e9})
+    entry = {"device": "cuda", "gpu": "GB10", "gpus": 1, "gpu_memory_gb": 128}
+    (found,) = devices.check(entry)["gpus"]
+    assert (found["name"], found["memory_bytes"]) == ("NVIDIA GB10", 128e9)
+    free = devices.free_memory(True)
+    assert (free["total_bytes"], free["free_bytes"]) == (128e9, 100e9)
 
 
 def test_findings_are_results_and_other_errors_are_not():

@@ -10,7 +10,7 @@ from joulegrid.analysis import metric_changes, samples
 from joulegrid.analysis.concluded import VERDICT
 from joulegrid.analysis.evaluations import row_of
 from joulegrid.analysis.recorded.quality import Evaluation, Metric, Samples
-from joulegrid.analysis.statistics import ranks
+from joulegrid.analysis.ties import ranks
 from joulegrid.study.grid import CONFIGURATION_AXES
 from unit.test_comparison import BASELINE, LABELS, compare, tree
 

@@ -1,7 +1,8 @@
-"""With a deadline, the jobs of a round are given to sbatch with the begin that the plan says.
+"""What sbatch is told of when jobs run: earlier sessions go first, and with a deadline the jobs of
+a round have the begin that the plan says.
 
 The executor plugin is the real one; in the place of Slurm's commands stand scripts that note what
-they were told and take no job. What Slurm makes of such a begin is in tests/slurm.
+they were told and take no job. What Slurm makes of it is in tests/slurm.
 """
 
 import csv
@@ -52,6 +53,43 @@ def waiting(study_data, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
     monkeypatch.setenv("SBATCH_LOG", str(told))
     return place, told, now
+
+
+def nice(told):
+    """Session -> by how much sbatch was told to lower the priority of its jobs."""
+    found: dict[str, list[int]] = {}
+    for line in told.read_text().splitlines():
+        if "measure_energy_board" in line:
+            session = re.search(r",session=(\d+),", line)[1]
+            found.setdefault(session, []).extend(map(int, re.findall(r"--nice=(\d+)", line)))
+    told.unlink()
+    return found
+
+
+def test_slurm_is_asked_to_run_earlier_sessions_first(waiting):
+    """All of a session before any of the next, whichever job it is given first; who says --nice
+    keeps it, and nothing else that users give is lost.
+    """
+    place, told, _ = waiting
+    site = place / "config/sites/test.yaml"
+    options = (*SLURM, "--config", "site=config/sites/test.yaml")
+    house.snakemake(place, *options, check=False)
+    assert told.read_text().count("--exclusive --nice=") == 4
+    found = nice(told)
+    assert {session: len(each) for session, each in found.items()} == {"1": 2, "2": 2}
+    # 200 jobs that are given at once count down by 1 where no other priorities are set
+    assert max(found["1"]) + 200 <= min(found["2"])
+    assert len(set(found["1"])) == 2
+    text = site.read_text()
+    site.write_text(text.replace("--exclusive", '"--exclusive --nice=5"'))
+    house.snakemake(place, *options, check=False)
+    assert nice(told) == {"1": [5, 5], "2": [5, 5]}
+    site.write_text(text.replace(", slurm_extra: --exclusive", ""))
+    house.snakemake(
+        place, *options, "--default-resources", "slurm_extra=--reservation=r", check=False
+    )
+    assert told.read_text().count("--reservation=r") >= 4
+    assert nice(told) == {"1": [], "2": []}
 
 
 def run(place, deadline, *more):

@@ -72,6 +72,10 @@ def test_an_unfinished_study_is_merged_and_ranked_and_what_is_missing_is_listed(
     place, _ = own
     house.record(place, NF4).unlink()
     for path in (place / "results/energy/tiny/none/none/fp32/there").rglob("*.json"):
+        if path.parts[-2] == "1":  # a session that stayed disturbed leaves its windows
+            reason = "the machine was disturbed: other processes used 40% of the CPUs\nand a log"
+            kept = {"reason": reason, "windows": [{}, {}]}
+            path.with_suffix(".disturbed.json").write_text(json.dumps(kept))
         path.unlink()
     damaged = house.record(place, "quality/tiny/none/none/gptq4/text")
     damaged.write_text(damaged.read_text()[:40])
@@ -84,7 +88,11 @@ def test_an_unfinished_study_is_merged_and_ranked_and_what_is_missing_is_listed(
     fp32 = "results/energy/tiny/none/none/fp32/there/transformers/questions"
     assert missing == {
         (f"results/{NF4}", "missing", ""),
-        (f"{fp32}/1", "missing", ""),
+        (
+            f"{fp32}/1",
+            "missing",
+            "the machine was disturbed: other processes used 40% of the CPUs (2 windows are kept)",
+        ),
         (f"{fp32}/2", "missing", ""),
         (
             "results/quality/tiny/none/none/gptq4/text",
@@ -99,6 +107,9 @@ def test_an_unfinished_study_is_merged_and_ranked_and_what_is_missing_is_listed(
     assert rows["none", "gptq4", "here"]["rank"] == ""
     assert rows["none", "nf4", "there"]["note"] == "no energy of the baseline in this place"
     assert not list((place / "results" / NF4).glob("*.json")), "partial computes nothing"
+    # windows of a session that cannot count are no record: it is tried again
+    again = {path for script, path in house.wanted(place) if script == "measure_energy"}
+    assert again == {NF4, *(f"{fp32}/{n}".removeprefix("results/") for n in (1, 2))}
 
 
 KINDS = {

@@ -27,6 +27,7 @@ from joulegrid.analysis import (
     samples,
     selected,
     statistics,
+    ties,
 )
 from joulegrid.analysis.concluded import RANKING
 from joulegrid.analysis.statistics import mean_over_sessions
@@ -231,7 +232,7 @@ def _ranks(
     (places, cells).
     """
     rows = zip(scores, board, drawn, freedom, strict=True)
-    return np.array([statistics.ranks(s.T, text.T, draws.T, free) for s, text, draws, free in rows])
+    return np.array([ties.ranks(s.T, text.T, draws.T, free) for s, text, draws, free in rows])
 
 
 def _begins(phi: np.ndarray, rho: np.ndarray) -> np.ndarray:

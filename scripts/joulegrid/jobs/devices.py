@@ -146,10 +146,22 @@ def _gpu(pynvml: Any, handle: Any) -> dict[str, Any]:
     return {
         "name": pynvml.nvmlDeviceGetName(handle),
         "uuid": pynvml.nvmlDeviceGetUUID(handle),
-        "memory_bytes": pynvml.nvmlDeviceGetMemoryInfo(handle).total,
+        "memory_bytes": _memory(pynvml, handle)[0],
         "capability": f"{major}.{minor}",
         **gpu_settings(pynvml, handle),
     }
+
+
+def _memory(pynvml: Any, handle: Any) -> tuple[int, int]:
+    """Total and free bytes of a board: of main memory where it has none of its own (GB10), of which
+    NVML says nothing.
+    """
+    try:
+        found = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    except pynvml.NVMLError_NotSupported:
+        main = _meminfo()
+        return main["MemTotal"], main["MemAvailable"]
+    return found.total, found.free
 
 
 def _chosen(gpus: list[dict[str, Any]], visible: str) -> list[dict[str, Any]]:
@@ -190,8 +202,8 @@ def _gpu_memory() -> tuple[int, int]:
     import pynvml
 
     handles = [pynvml.nvmlDeviceGetHandleByUUID(gpu["uuid"]) for gpu in visible_gpus()]
-    infos = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
-    return sum(info.total for info in infos), sum(info.free for info in infos)
+    found = [_memory(pynvml, handle) for handle in handles]
+    return sum(total for total, _ in found), sum(free for _, free in found)
 
 
 def _meminfo() -> dict[str, int]:

@@ -47,5 +47,8 @@ def write(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
     columns = {name: [row[name] for row in table] for name in COLUMNS}
     temporary = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns, schema=pa.schema(fields)), temporary)
-    temporary.replace(path)
+    try:
+        pq.write_table(pa.table(columns, schema=pa.schema(fields)), temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

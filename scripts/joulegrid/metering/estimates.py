@@ -95,12 +95,13 @@ def _cpu_power(hardware: dict[str, Any], cpus: float, node_cpus: int) -> Power:
     facts = cpu_facts()
     server = _server(facts)
     if server is not None:
+        each, said = _threads_per_cpu(server, facts)
         idle, full = (
-            tables.Range(*(cpus * w for w in each)) for each in (server.idle_w, server.full_w)
+            tables.Range(*(cpus * each * w for w in per)) for per in (server.idle_w, server.full_w)
         )
         text = (
-            f"{idle.mean:.3g} W idle to {full.mean:.3g} W full by load, for {cpus:g} CPUs: share "
-            f"of a whole server, memory and fans included; {server.generation}, mean of "
+            f"{idle.mean:.3g} W idle to {full.mean:.3g} W full by load, for {cpus:g} CPUs{said}: "
+            f"share of a whole server, memory and fans included; {server.generation}, mean of "
             f"{server.results} SPECpower results, of which 80% say {idle.low:.3g} to "
             f"{idle.high:.3g} W idle, {full.low:.3g} to {full.high:.3g} W full"
         )
@@ -195,3 +196,18 @@ def _server(facts: dict[str, Any]) -> tables.Server | None:
         and stepping >= server.first_stepping
     ]
     return fitting[-1] if fitting else None
+
+
+def _threads_per_cpu(server: tables.Server, facts: dict[str, Any]) -> tuple[int, str]:
+    """How many hardware threads of the servers in the table a CPU of this machine stands for, and
+    what to say of it: with SMT off, a core.
+
+    A virtual machine shows what its host wants to show; its CPUs are threads in most clouds.
+    """
+    if server.threads == 1:
+        return 1, ""
+    if "hypervisor" in facts.get("flags", "").split():
+        return 1, " (a virtual machine's, taken for threads; are they cores, it is twice that)"
+    if facts.get("siblings") == facts.get("cpu cores") is not None:
+        return server.threads, " (SMT is off: a whole core each)"
+    return 1, ""

@@ -103,8 +103,8 @@ class Meter:
         share = estimates.charged_cpus(cpus) / node_cpus
         self._cpu = estimates.cpu_power(hardware, cpus, node_cpus)
         self._ram = estimates.ram_power(hardware, 1.0 if self._counts("package") else share)
-        nvml = machine.nvml if machine else None
-        indices = nvml.indices if nvml else []
+        self._nvml = machine.nvml if machine else None
+        indices = self._nvml.indices if self._nvml else []
         cpu_w = None if self._counts("package") else self._cpu.full_w
         self._tracker = Tracker(tracking, indices, cpu_w, self._ram.full_w)
         self._beside = machine.rapl if machine else rapl.Rapl()
@@ -123,8 +123,8 @@ class Meter:
 
     @property
     def warnings(self) -> list[str]:
-        """What CodeCarbon warned of."""
-        return self._tracker.warnings
+        """What CodeCarbon warned of, and what NVML cannot say here."""
+        return [*self._tracker.warnings, *(self._nvml.warnings if self._nvml else ())]
 
     def measure(self, work: Callable[[], Result]) -> tuple[Result, Reading]:
         """Run `work` and read the energy that was used meanwhile."""

@@ -22,6 +22,12 @@ SLOWED = {
     0x80: "power brake",
 }
 
+# Where NVML never named a process of this job
+UNSEEN = (
+    "NVML does not name this job's own process on the GPU, as in a container with process numbers "
+    "of its own: whether others computed there is not known (--pid=host shows it)"
+)
+
 
 class NvmlCounters:
     """Reads the boards with these UUIDs.
@@ -39,6 +45,12 @@ class NvmlCounters:
         self.boards = {uuid: self._board(handle) for uuid, handle in self._handles.items()}
         self.indices = [self._nvml.nvmlDeviceGetIndex(h) for h in self._handles.values()]
         self._others: dict[str, int] = {}
+        self._own_was_seen = False
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be said once this job has computed on its boards."""
+        return [] if self._own_was_seen else [UNSEEN]
 
     def read(self, quick: bool = False) -> dict[str, Gpu]:
         """A sample of every board. A quick one repeats who else was on it: to tell the job's own
@@ -125,10 +137,8 @@ class NvmlCounters:
         if not any(running.values()):
             return dict.fromkeys(running, 0)
         own = {os.getpid(), *(c.pid for c in psutil.Process().children(recursive=True))}
-        return {
-            uuid: sum(pid not in own and psutil.pid_exists(pid) for pid in pids)
-            for uuid, pids in running.items()
-        }
+        self._own_was_seen |= any(own.intersection(pids) for pids in running.values())
+        return {uuid: _foreign(pids, own) for uuid, pids in running.items()}
 
     def _ask(self, function: str, *arguments: Any) -> Any:
         """An answer of NVML, None where the board does not support the question."""
@@ -136,6 +146,14 @@ class NvmlCounters:
             return getattr(self._nvml, function)(*arguments)
         except self._nvml.NVMLError:
             return None
+
+
+def _foreign(pids: list[int], own: set[int]) -> int:
+    """How many of these processes are not `own`. Numbers that do not exist here are those of
+    another namespace, as a container has one: own processes may be among them.
+    """
+    here = [pid for pid in pids if psutil.pid_exists(pid)]
+    return sum(pid not in own for pid in here) + max(len(pids) - len(here) - len(own), 0)
 
 
 def _library() -> Any:

@@ -12,6 +12,7 @@ and `gpus` (see `Gpu`, by UUID). What was not read is null.
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -126,10 +127,16 @@ class Equipment:
 
 
 def write(path: Path, equipment: Equipment, samples: Sequence[Sample]) -> None:
-    """Write a stream, compressed where the name ends in .gz."""
+    """Write a stream in one step, compressed where the name ends in .gz."""
     lines = [{"format": FORMAT, **asdict(equipment)}, *map(asdict, samples)]
-    with _open(path, "wt") as stream:
-        stream.writelines(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".part.{path.name}")
+    try:
+        with _open(temporary, "wt") as stream:
+            stream.writelines(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[Equipment, list[Sample]]:
@@ -138,11 +145,10 @@ def read(path: Path) -> tuple[Equipment, list[Sample]]:
     Raises
     ------
     InputError
-        naming the file and the line that is no sample; the last line may be cut off.
+        naming the file and the line that is no sample; the end may be cut off, of a compressed
+        file too.
     """
-    with _open(path, "rt") as stream:
-        lines = stream.read().splitlines()
-    rows = list(_parsed(path, lines))
+    rows = list(_parsed(path, _lines(path)))
     if not rows or rows[0].pop("format", None) != FORMAT:
         raise InputError(f"{path}: not a stream of samples; expected {FORMAT!r} in its first line")
     try:
@@ -157,6 +163,19 @@ def read(path: Path) -> tuple[Equipment, list[Sample]]:
 def _open(path: Path, mode: str) -> Any:
     opener: Any = gzip.open if path.suffix == ".gz" else open
     return opener(path, mode, encoding="utf-8")
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file, of one that is cut off those that can still be read."""
+    lines = []
+    try:
+        with _open(path, "rt") as stream:
+            lines.extend(stream)  # line by line: what was read before the cut stays
+    except EOFError:
+        pass
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: not a stream of samples: {error}") from None
+    return lines
 
 
 def _parsed(path: Path, lines: list[str]) -> Iterable[dict[str, Any]]:

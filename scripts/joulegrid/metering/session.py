@@ -3,6 +3,7 @@ known well enough.
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,10 @@ def measure(
         say(ended)
         require_all(taken, protocol, ended)
     finally:  # a session that cannot count is the one whose samples are wanted
-        if stream is not None and taken.meter is not None:
-            samples.write(stream, taken.meter.equipment, taken.meter.recorded)
-        if requests is not None and taken.replay is not None:
-            table.write(requests, taken.replay.rows())
+        if stream is not None and (meter := taken.meter) is not None:
+            keep(taken, stream, lambda: samples.write(stream, meter.equipment, meter.recorded))
+        if requests is not None and (replay := taken.replay) is not None:
+            keep(taken, requests, lambda: table.write(requests, replay.rows()))
     meter, windows, idle = taken.meter, taken.windows, taken.idle
     phased = [each for each in taken.able if not each.point.steady]
     told = phased and all(each.prefill and count(each.prefill, protocol) for each in phased)
@@ -83,8 +84,8 @@ def measure(
         "points": [each.facts() for each in taken.points],
         **({"replay": taken.replay.facts} if taken.replay else {}),
         **({"ended_early": ended} if ended else {}),
-        # of an engine that died nobody can ask any more
-        "memory_bytes": taken.memory_bytes if taken.death else taken.engine.memory(),
+        # an engine that died, or whose board is lost since, cannot be asked any more
+        "memory_bytes": taken.engine.memory() if ended and not taken.death else taken.memory_bytes,
         "warnings": [
             *meter.warnings,
             *taken.warnings,
@@ -94,6 +95,18 @@ def measure(
         ],
         **taken.engine.describe(),
     }
+
+
+def keep(taken: Taken, path: Path, write: Callable[[], None]) -> None:
+    """Write what is kept beside a record. Where that fails the record, or why there is none, is
+    worth more: a warning says so.
+    """
+    try:
+        write()
+    except OSError as error:
+        text = f"{path.name} is not kept: {error.strerror or error}"
+        taken.warnings.append(text)
+        say(text)
 
 
 def take(taken: Taken, spec: Spec, weights: Path) -> None:
@@ -165,6 +178,7 @@ def take_replay(taken: Taken, measured: Measured, spec: Spec) -> None:
     taken.replay = open_loop.Replay(requests)
     open_loop.measure(taken.replay, measured, taken.engine, taken.meter, spec)
     taken.warnings += latency.late(taken.replay.facts, spec["workload"]["drain_s"])
+    taken.memory_bytes = taken.engine.memory()
     if not taken.replay.overdue:  # an engine that still computes is not idle
         taken.idle["end"] = measure_idle(taken, protocol, "at the end")
 
@@ -204,7 +218,9 @@ def measure_point(taken: Taken, measured: Measured, weights: Path, spec: Spec) -
 
 def measure_idle(taken: Taken, protocol: dict[str, Any], when: str) -> dict[str, Any] | None:
     """Power in W by component with nothing to do, of GPUs that have worked after they have settled;
-    None where the protocol does not ask, or where the reading cannot be right.
+    None where the protocol does not ask, where the reading cannot be right, or where there is
+    none: a board that is lost, a counter that was reset, a sensor that gives one value. The windows
+    are measured by themselves, and a session that has them is worth more than its idle power.
     """
     seconds = protocol["idle_seconds"]
     if not seconds:
@@ -212,9 +228,13 @@ def measure_idle(taken: Taken, protocol: dict[str, Any], when: str) -> dict[str,
     if taken.engine is not None and taken.meter.equipment.gpus:
         time.sleep(SETTLE_S)
     say(f"idle for {seconds:g} s, {when}")
-    _, idle = taken.meter.measure(lambda: time.sleep(seconds))
-    if idle.wrong:
-        taken.warnings.append(f"no idle power {when}: {'; '.join(idle.wrong)}")
+    try:
+        _, idle = taken.meter.measure(lambda: time.sleep(seconds))
+        wrong = idle.wrong
+    except (InputError, OSError) as error:
+        wrong = [str(error)]
+    if wrong:
+        taken.warnings.append(f"no idle power {when}: {'; '.join(wrong)}")
         return None
     power = {name: joules / idle.seconds for name, joules in idle.energy_j.items()}
     return {"power_w": power, **({"disturbed": idle.disturbances} if idle.disturbances else {})}

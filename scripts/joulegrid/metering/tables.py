@@ -18,7 +18,8 @@ class Range(NamedTuple):
 
 class Server(NamedTuple):
     """W per hardware thread of a server at the wall, idle and full, of `results` SPECpower_ssj2008
-    results of its CPU's generation; recognized by its name and what CPUID says.
+    results of its CPU's generation; recognized by its name and what CPUID says. `threads` of each
+    core ran there.
     """
 
     vendor: str
@@ -30,6 +31,7 @@ class Server(NamedTuple):
     results: int
     idle_w: Range
     full_w: Range
+    threads: int = 2
 
 
 class Memory(NamedTuple):
@@ -81,7 +83,7 @@ SERVERS = (
     Server("GenuineIntel", 6, 173, 173, 0, "Intel Granite Rapids (Xeon 6 P)", 30,
            Range(0.584, 0.442, 0.718), Range(2.522, 1.871, 2.892)),
     Server("GenuineIntel", 6, 175, 175, 0, "Intel Sierra Forest (Xeon 6 E)", 20,
-           Range(0.691, 0.506, 0.824), Range(2.492, 2.064, 3.031)),
+           Range(0.691, 0.506, 0.824), Range(2.492, 2.064, 3.031), threads=1),
 )
 # fmt: on
 # NVIDIA's data sheets and product briefs of these boards
