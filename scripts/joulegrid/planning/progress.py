@@ -128,7 +128,8 @@ def joules_in(path: str | None) -> dict[str, float]:
             ways = record["components"]
             longer = record["elapsed_s"] / sum(part["seconds"] for part in parts)
         else:
-            parts, ways, longer = [record["cost"]], record["cost"]["basis"], 1.0
+            # a training's cost has the epochs of another one that it shares, and none that were lost
+            parts, ways, longer = [record.get("used", record["cost"])], record["cost"]["basis"], 1.0
         found: Counter[str] = Counter()
         for part in parts:
             for component, joules in part["energy_j"].items():
