@@ -12,12 +12,14 @@ import yaml
 
 from conftest import ROOT
 from joulegrid.analysis.reading import Records
+from joulegrid.analysis.recorded import Cost, Ended
 from joulegrid.analysis.recorded.making import Training
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.trained import TRAINING, sentences
 from joulegrid.analysis.variables import COMPONENTS, QUANTILES, STATUS
 from joulegrid.errors import InputError
 from joulegrid.jobs import progress
+from joulegrid.planning import taken
 from joulegrid.study import frozen, study
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
@@ -302,6 +304,19 @@ def test_what_a_training_took_that_ended_early_is_counted(with_training, tmp_pat
         assert (STATUS[row["status"]], row["reason"]) == (status, "step 3")
     assert records.spent == {"training": [(60.0, 435.0)]}, "what the other took is not known"
     assert [row["status"] for row in records.missing] == [status] * 2
+
+
+def test_a_job_took_no_less_time_than_the_epochs_of_its_processes(tmp_path, monkeypatch):
+    """Killed after 300 s, it went on for 60 s."""
+    used = {"seconds": 340.0, "energy_j": {"cpu": 30.0, "gpu": 400.0, "ram": 5.0}}
+    record = {"schema_version": 2, "id": "a", "status": "ok", "elapsed_s": 60.0, "used": used}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    monkeypatch.setattr(taken, "ROOT", tmp_path)
+    assert taken._of_other("a.json") == (340.0, 400.0, 35.0)
+    (tmp_path / "a.json").write_text(json.dumps({**record, "elapsed_s": 360.0}))
+    assert taken._of_other("a.json").seconds == 360.0
+    ended = Ended(schema_version=2, id="a", status="oom", elapsed_s=60.0, used=Cost(**used))
+    assert ended.spent == (340.0, 435.0)
 
 
 def test_what_a_reader_must_know_of_trainings_is_said():

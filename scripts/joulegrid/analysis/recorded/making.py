@@ -88,7 +88,7 @@ class Training(Made, kw_only=True):
         """Of the jobs that trained: their own epochs and the lost ones; shared ones are another
         job's.
         """
-        return Spent(self.elapsed_s, self.used.joules)
+        return self.used.of_job(self.elapsed_s)
 
 
 class Trained(Made, kw_only=True):
