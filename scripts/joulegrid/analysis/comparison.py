@@ -100,7 +100,8 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
     changes, samples_freedom = pairs.drawn_rho()
     rho_error = samples.error_of(changes, samples_freedom)
     drawn = relative.drawn_term(tree, chosen, changes, valued.where(term.energy.notnull()))
-    base_joules = joules["mean"].sel(baseline, drop=True)
+    # making is known of all components and with idling, whatever energy the study compares
+    gross = energies.per_token(energy).mean("session")
     costs = {
         "energy": joules["mean"].where(own),
         "quality": -rho,
@@ -123,7 +124,7 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
         "wins_to": _by_place(_ends, baseline, *winning),
         "meets": meets,
         "paid_off_after": decision.paid_off_after(
-            tree["weights"].making_energy, base_joules - joules["mean"], baseline
+            tree["weights"].making_energy, gross.sel(baseline, drop=True) - gross, baseline
         ),
         "pareto": _by_place(
             decision.pareto_front, baseline, *(costs[name] for name in chosen["objectives"])

@@ -79,7 +79,8 @@ RANKING = {
     "meets": Variable("1 if it meets what the study requires"),
     "paid_off_after": Variable(
         "generated tokens after which the energy of making the weights is saved",
-        comment="beyond what making those of the baseline took; infinite where nothing is saved",
+        comment="beyond what making those of the baseline took; infinite where nothing is saved; "
+        "of all components and with idling, whatever energy is compared",
     ),
     "rank": Variable(
         "rank in its place, 1 is best; shared where sessions and samples tell no difference"
