@@ -29,6 +29,8 @@ MISSING = "missing"
 DISTURBED = ".disturbed.json"
 # and of one beside the record of a replay: its requests
 REQUESTS = ".requests.parquet"
+# and of one beside the record of an lm-eval task: what was answered to each document
+SAMPLES = ".samples.jsonl.gz"
 
 Spec = dict[str, Any]
 

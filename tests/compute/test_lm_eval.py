@@ -1,5 +1,6 @@
 """Metrics out of lm-eval's results: by name and filter, with a direction that somebody said."""
 
+import gzip
 import json
 import sys
 
@@ -65,7 +66,7 @@ def test_the_samples_are_those_of_the_chosen_filter_in_the_order_of_the_document
     assert found["samples"] == {"link": "mean", "total": [0, 1], "weight": None}
 
 
-def test_a_real_task_keeps_the_answer_to_each_of_its_documents(tiny, monkeypatch):
+def test_a_real_task_keeps_the_answer_to_each_of_its_documents(tiny, monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)  # the task names its data relative to the repository
     model = AutoModelForCausalLM.from_pretrained(tiny)
     entry = {
@@ -76,7 +77,12 @@ def test_a_real_task_keeps_the_answer_to_each_of_its_documents(tiny, monkeypatch
         "fewshot": 0,
         "directions": {},
     }
-    found = evaluate(model, AutoTokenizer.from_pretrained(tiny), entry, 0)
+    beside = tmp_path / "facts.samples.jsonl.gz"
+    found = evaluate(model, AutoTokenizer.from_pretrained(tiny), entry, 0, beside)
+    with gzip.open(beside, "rt") as stream:
+        kept = [json.loads(line) for line in stream]
+    assert [row["acc"] for row in kept] == found["acc"]["samples"]["total"]
+    assert all(row["filtered_resps"] and row["doc_hash"] and "doc" not in row for row in kept)
     for metric in found.values():
         assert len(metric["samples"]["total"]) == 40
         assert value_of(metric["samples"]) == metric["value"]
@@ -198,3 +204,25 @@ def test_prompts_longer_than_the_context_are_counted(tiny, tmp_path):
         Unsupported, match=r"answers of 1280 tokens leave no room .* context of 512"
     ):
         of("essay", "exact_match")
+
+
+def test_the_documents_of_a_task_are_pinned_by_their_digest(tiny, tmp_path):
+    """Whatever the limit; data that changed are refused before anything is computed."""
+    loaded = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
+    whole = CHOICE.replace("TASK", "choose").replace("FOLDER", str(tmp_path)) + CHOOSE
+    (tmp_path / "choose.yaml").write_text(whole)
+    folder = {"path": str(tmp_path)}
+    entry = {"task": "choose", "folder": folder, "batch_size": 2, "fewshot": 0, "directions": {}}
+
+    def documents(texts, **more):
+        lines = [json.dumps({"query": text}) for text in texts]
+        (tmp_path / "long.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        return evaluate(*loaded, {**entry, "metrics": ["acc"], **more}, 0)["acc"]["documents"]
+
+    first = documents(["Is it?", "Or not?"])
+    assert len(first) == 64
+    assert documents(["Is it?", "Or not?"], limit=1) == first
+    assert documents(["Is it?", "Or not?"], sha256=first) == first
+    assert documents(["Is it?", "Or not so?"]) != first
+    with pytest.raises(InputError, match=rf"quality\.sha256: .* not {first}: .* another revision"):
+        documents(["Is it?", "Or not so?"], sha256=first)

@@ -154,6 +154,7 @@ elif script == "evaluate_quality":
     lower = {"value": value, "stderr": 0.1, "higher_is_better": False, "samples": pieces}
     answers = {"link": "mean", "total": [0, 1, 1, 0], "weight": None}
     higher = {"value": 0.5, "stderr": 0.3, "higher_is_better": True, "samples": answers}
+    higher["documents"] = "d" * 64
     record["metrics"] = {name: lower if name == "perplexity" else higher for name in names}
 elif script == "generate_texts":
     if "guide" in spec:

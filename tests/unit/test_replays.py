@@ -19,6 +19,7 @@ from joulegrid.analysis.replays import Replays, objective, within
 from joulegrid.engines import Completion, Request
 from joulegrid.errors import InputError
 from joulegrid.jobs import requests as table
+from joulegrid.jobs.weights import duplicate_beside
 from joulegrid.metering import latency
 from joulegrid.records import REQUESTS
 from joulegrid.report import latency as report
@@ -540,9 +541,9 @@ def test_what_lies_beside_a_record_is_listed_with_it(tmp_path, monkeypatch):
 
 def test_a_record_that_is_taken_over_keeps_its_requests(tmp_path):
     old, new = tmp_path / "old.json", tmp_path / "new.json"
-    table.duplicate(old, new)
+    duplicate_beside(old, new)
     assert list(tmp_path.iterdir()) == []
     table.write(old.with_suffix(REQUESTS), table.rows(ASKED, FOUND))
-    table.duplicate(old, new)
+    duplicate_beside(old, new)
     old.with_suffix(REQUESTS).unlink()
     assert within(new.with_suffix(REQUESTS), {"total_s": 4.0}) == 1

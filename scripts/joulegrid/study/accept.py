@@ -16,8 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from joulegrid.jobs import requests
-from joulegrid.jobs.weights import duplicate, is_whole
+from joulegrid.jobs.weights import duplicate, duplicate_beside, is_whole
 from joulegrid.records import ROOT, SCHEMA_VERSION, nameless, now, write_json
 from joulegrid.study.shelf import ID, MARKERS, RESULTS, Shelf
 from joulegrid.study.specs import Job, Specs
@@ -209,7 +208,7 @@ def take_over(found: list[Predecessor], reason: str, shelf: Shelf) -> None:
         if each.job.kind in MARKERS:
             _take_weights(each, shelf)
         write_json(new := ROOT / RESULTS / f"{each.job.path}.json", record)
-        requests.duplicate(ROOT / each.path, new)
+        duplicate_beside(ROOT / each.path, new)
 
 
 def _take_weights(each: Predecessor, shelf: Shelf) -> None:

@@ -23,8 +23,8 @@ class Samples(Struct):
 
 class Metric(Struct):
     """Value of a metric, its standard error, which way it is better, and its samples; `too_long`:
-    how many prompts lm-eval read the end of alone; `reason`: why there is no value, where that is
-    for a reader to know.
+    how many prompts lm-eval read the end of alone; `documents`: their digest, where lm-eval has
+    them; `reason`: why there is no value, where that is for a reader to know.
     """
 
     value: float | None
@@ -32,6 +32,7 @@ class Metric(Struct):
     higher_is_better: bool
     samples: Samples | None = None
     too_long: int = 0
+    documents: str = ""
     reason: str = ""
 
 

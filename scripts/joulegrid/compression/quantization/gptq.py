@@ -20,6 +20,8 @@ def quantize(
         group_size=entry["group_size"],
         desc_act=entry["act_order"],
         act_group_aware=False,
+        # without a GPU gptqmodel compiles a faster packer, which takes longer than packing
+        pack_impl="auto" if device == "cuda" else "original",
     )
     return gptqmodel_run.run(source, folder, calibration, device, config)
 
