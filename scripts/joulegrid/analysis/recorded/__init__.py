@@ -94,16 +94,3 @@ class Cost(Struct):
         time than the work that is counted.
         """
         return Spent(max(elapsed_s, self.seconds), self.joules)
-
-
-class Ended(Header, kw_only=True):
-    """A finding. A training that diverged, or ran out of memory, says what it took until then."""
-
-    used: Cost | None = None
-
-    @property
-    def spent(self) -> Spent | None:
-        """Of the whole job; the energy of its epochs, lost ones included. None where it is not
-        known.
-        """
-        return self.used.of_job(self.elapsed_s) if self.used else None
