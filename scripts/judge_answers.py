@@ -35,13 +35,13 @@ def judged(arguments, spec, own, baseline):
     asked, sent = requests(spec, own, baseline)
     told = json.loads(arguments.endpoint)
     with Kept(Path(arguments.output).parent / file_of(spec["judge"])) as kept:
-        there = sum(name in kept.found for name in sent)
+        there = kept.count(sent)
         try:
             with run.terminable():
                 replies = ask(spec, sent, told, kept, metered=told["local"] and there < len(sent))
         except Terminated as error:
             raise InputError(
-                f"{error}: {len(kept.found)} of {len(sent)} replies are kept; run snakemake again"
+                f"{error}: {kept.count(sent)} of {len(sent)} replies are kept; run snakemake again"
             ) from None
     found = replies["found"]
     judgments = [

@@ -55,6 +55,8 @@ def main(folder: Path) -> None:
     for text in judging.sentences(judged, quality):
         print(f"{textwrap.fill(text, WIDTH)}\n")
     print_scores(quality)
+    for name, text in evaluated.notes(storage.read_group(folder / "study.nc", "changes"))[:ROWS]:
+        print(f"{textwrap.fill(f'{name}: {text}', WIDTH)}\n")
     for text in suggestions(folder / "study.nc", datetime.now(UTC).month):
         print(f"{textwrap.fill(text, WIDTH)}\n")
     named = ", ".join(f"{axis} {attrs[f'baseline_{axis}']}" for axis in compared)

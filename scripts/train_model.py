@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from joulegrid.errors import InputError, Terminated
 from joulegrid.jobs import devices, run, weights
 from joulegrid.jobs.outcomes import outcome_from
 from joulegrid.jobs.progress import progress_of, total
@@ -19,27 +20,41 @@ def main(arguments, spec):
     why there is no training here.
     """
     made = run.begin(*PACKAGES)
+    with progress_of(arguments.weights) as progress:
+        before = progress.spent()["seconds"]
+        try:
+            with run.terminable():
+                record = trained(arguments, spec, progress)
+        except Terminated as error:
+            there, wanted = len(progress.epochs), spec["training"]["epochs"]
+            raise InputError(
+                f"{error}: {there} of {wanted} epochs are kept; run snakemake again"
+            ) from None
+        with run.sheltered():
+            run.write_record(arguments.output, spec, made, record, before)
+            progress.remove()
+
+
+def trained(arguments, spec, progress):
+    """The record; the weights are those of `arguments` then."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     memory = devices.free_memory(device == "cuda")
-    with progress_of(arguments.weights) as progress:
-        if arguments.shorter:
-            progress.take_over(Path(arguments.shorter))
-        watch = Stopwatch(Meter("machine", {"device": device}))
-        source = Path(arguments.source)
-        run.say(f"training {source} on {device}: {spec['training']}")
-        try:
-            result = outcome_from(
-                source, lambda: tune(source, progress, spec["training"], device, watch), memory
-            )
-        finally:
-            watch.close()
-        progress.lose()
-        facts = told(progress, watch.meter)
-        weights.seal(progress.kept, result)
-        weights.duplicate(progress.kept, Path(arguments.weights))
-        record = {"device": devices.describe(), **facts, **result}
-        run.write_record(arguments.output, spec, made, record)
-        progress.remove()
+    if arguments.shorter:
+        progress.take_over(Path(arguments.shorter))
+    watch = Stopwatch(Meter("machine", {"device": device}))
+    source = Path(arguments.source)
+    run.say(f"training {source} on {device}: {spec['training']}")
+    try:
+        result = outcome_from(
+            source, lambda: tune(source, progress, spec["training"], device, watch), memory
+        )
+    finally:
+        watch.close()
+    progress.lose()
+    facts = told(progress, watch.meter)
+    weights.seal(progress.kept, result)
+    weights.duplicate(progress.kept, Path(arguments.weights))
+    return {"device": devices.describe(), **facts, **result}
 
 
 def told(progress, meter):

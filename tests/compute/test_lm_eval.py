@@ -206,6 +206,21 @@ def test_prompts_longer_than_the_context_are_counted(tiny, tmp_path):
         of("essay", "exact_match")
 
 
+def test_a_task_has_its_own_number_of_examples_unless_the_study_says_another(tiny, tmp_path):
+    """As with the command; a prompt of one question fits into the context, one of two does not."""
+    (tmp_path / "long.jsonl").write_text(
+        "\n".join(json.dumps({"query": f"{n} " + "word " * 100}) for n in range(3))
+    )
+    whole = CHOICE.replace("TASK", "choose").replace("FOLDER", str(tmp_path)) + CHOOSE
+    (tmp_path / "choose.yaml").write_text(f"{whole}num_fewshot: 1\n")
+    loaded = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
+    folder = {"path": str(tmp_path)}
+    entry = {"task": "choose", "folder": folder, "batch_size": 2, "directions": {}}
+    for more, too_long in (({}, 6), ({"fewshot": 1}, 6), ({"fewshot": 0}, 0)):
+        found = evaluate(*loaded, {**entry, "metrics": ["acc"], **more}, 0)["acc"]
+        assert found["too_long"] == too_long
+
+
 def test_the_documents_of_a_task_are_pinned_by_their_digest(tiny, tmp_path):
     """Whatever the limit; data that changed are refused before anything is computed."""
     loaded = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)

@@ -262,6 +262,17 @@ def test_adapters_beyond_all_bounds_are_a_finding(two, tiny, tmp_path):
         merge(grown, tiny, tmp_path / "merged", ENTRY, "cpu")
 
 
+def test_a_tokenizer_that_names_no_end_is_a_finding(tiny, tmp_path):
+    folder = tmp_path / "endless"
+    shutil.copytree(tiny, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(folder)
+    assert AutoTokenizer.from_pretrained(folder).eos_token_id is None
+    with pytest.raises(Unsupported, match="names no end token"):
+        trained(folder, tmp_path / "run", ENTRY)
+
+
 def test_what_cannot_be_trained_is_said(tiny, tmp_path):
     with pytest.raises(Unsupported, match="float16 needs a GPU"):
         base.prepared(tiny, {**ENTRY, "precision": "float16"}, "cpu")
@@ -298,20 +309,29 @@ def test_two_jobs_never_train_the_same(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_and_says_what_was_lost(tiny, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_training_goes_on_and_says_what_was_lost(tiny, tmp_path, number):
     entry = {**ENTRY, "batch_size": 1, "accumulation": 1, "data": {**DATA, "limit": 100}}
     spec = {"kind": "training", "training": entry}
     weights, output = tmp_path / "w" / identity(spec), tmp_path / f"{identity(spec)}.json"
     command = [sys.executable, "scripts/train_model.py", "--spec", json.dumps(spec)]
     command += ["--source", tiny, "--weights", weights, "--output", output]
     part = weights.parent / f".{weights.name}.part"
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as job:
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as job:
         while not ((part / "kept/epoch-1.json").exists() and (part / "now.json").exists()):
             assert job.poll() is None, "it shall be killed in its second epoch"
             time.sleep(0.01)
-        time.sleep(0.1)
-        os.kill(job.pid, signal.SIGKILL)
+        time.sleep(0.3)
+        os.kill(job.pid, number)
+        said = job.communicate()[1]
     assert not output.exists()
+    noted = json.loads((part / "now.json").read_text())
+    if number == signal.SIGTERM:
+        message = "error: ended by SIGTERM: 1 of 2 epochs are kept; run snakemake again"
+        assert said.splitlines()[-1] == message
+        assert (job.returncode, noted["epoch"]) == (1, 2)
+        assert noted["steps"] > 0, "it was noted how far the epoch came"
     first = json.loads((part / "kept/epoch-1.json").read_text())
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -324,6 +344,7 @@ def test_a_killed_training_goes_on_and_says_what_was_lost(tiny, tmp_path):
     assert record["cost"]["energy_j"]["cpu"] == pytest.approx(joules)
     lost = sum(epoch["energy_j"].get("cpu", 0.0) for epoch in record["lost"])
     assert record["used"]["energy_j"]["cpu"] == pytest.approx(joules + lost)
+    assert record["elapsed_s"] > record["used"]["seconds"], "the time is that of both processes"
     assert not part.exists()
     _, whole = trained(tiny, tmp_path / "whole", entry)
     resumed = load_file(weights / "epoch-2/adapter_model.safetensors")

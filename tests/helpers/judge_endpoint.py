@@ -94,6 +94,10 @@ class Endpoint:
     def no_choice(self, handler, asked):
         self._send(handler, 200, json.dumps({"object": "chat.completion", "choices": []}))
 
+    def shaped(self, handler, asked):
+        """A reply of another shape than services agree on, as `self.text` has it."""
+        self._send(handler, 200, self.text)
+
     def slow(self, handler, asked):
         time.sleep(0.6)
         self.ok(handler, asked)

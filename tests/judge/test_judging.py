@@ -112,6 +112,57 @@ def test_what_is_no_verdict_is_kept_as_it_came(endpoint, ask):
     assert [again[name] for name in list(found)[:2]] == list(found.values())[:2]
 
 
+def shaped(message, **more):
+    """What an endpoint sends whose replies are of another shape."""
+    return json.dumps({"choices": [{"finish_reason": "stop", "message": message}], **more})
+
+
+PARTS = [
+    {"type": "thinking", "thinking": "Hm."},
+    {"type": "text", "text": "B. "},
+    {"type": "text", "text": "[[B>A]]"},
+]
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        (shaped({"content": PARTS}), "B. [[B>A]]"),
+        (shaped({"content": "[[A>B]] \ud83d"}), "[[A>B]] \ufffd"),
+        (shaped({"content": None}), ""),
+    ],
+)
+def test_a_reply_of_another_shape_is_kept_as_text(endpoint, ask, sent, text):
+    for _ in range(2):  # as it came, and as it was kept
+        found, _ = ask(endpoint(always="shaped", text=sent), 1)
+        (reply,) = found.values()
+        assert (reply.text, reply.finish) == (text, "stop")
+        reply.text.encode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        '{"error": {"message": "overloaded"}}',
+        '{"choices": [null]}',
+        '{"choices": ["x"]}',
+        '{"choices": {"0": "x"}}',
+        "null",
+        shaped("hi"),
+        shaped({"content": ["hi"]}),
+        shaped({"content": [{"type": "text", "text": 1}]}),
+        shaped({"content": {"text": "hi"}}),
+        shaped({"content": "hi"}, usage="none"),
+        shaped({"content": "hi"}, usage={"prompt_tokens": "1", "completion_tokens": 2}),
+        shaped({"content": "hi"}, model=7),
+    ],
+)
+def test_what_is_no_reply_is_asked_for_again_and_never_kept(endpoint, ask, tmp_path, sent):
+    with pytest.raises(InputError, match="answers to one request were no chat completions"):
+        ask(endpoint(always="shaped", text=sent), 1)
+    assert (tmp_path / "replies.jsonl").read_bytes() == b""
+
+
 @pytest.mark.parametrize(
     ("manner", "message"),
     [
@@ -167,6 +218,20 @@ def test_a_budget_is_never_exceeded_and_nothing_is_asked_twice(endpoint, ask):
     assert cost == pytest.approx(20 * each)
 
 
+def test_replies_to_an_earlier_template_are_not_counted(endpoint, tmp_path):
+    price, server = Price(read=10, written=30), endpoint()
+    told = client.Endpoint(server.url, price=price, budget_usd=1e-6)
+    dead = client.Endpoint("http://127.0.0.1:9/v1", retries=0)
+    with Kept(tmp_path / "replies.jsonl") as kept:
+        for n in range(5):
+            kept.keep(f"earlier {n}", Reply(VERDICT, "stop", 100, 10))
+        kept.keep(next(iter(requests(2))), Reply(VERDICT, "stop", 0, 0))
+        with pytest.raises(InputError, match="USD for 1 of 2 replies"):
+            ask_all(requests(2), SETTINGS, told, kept)
+        with pytest.raises(InputError, match="; 1 of 2 replies are kept"):
+            ask_all(requests(2), SETTINGS, dead, kept)
+
+
 def test_costs_of_an_endpoint_that_counts_nothing_are_not_made_up(endpoint, ask):
     with pytest.raises(InputError, match="does not say how many tokens"):
         ask(endpoint(usage=False), 2, price=Price(1, 1))
@@ -214,6 +279,9 @@ def test_a_file_of_something_else_is_named(tmp_path):
     path = tmp_path / "replies.jsonl"
     path.write_text('{"request": "a", "text": "b", "finish": "stop"}\n{"a": 1}\n')
     with pytest.raises(InputError, match=r"replies\.jsonl:2: not a reply of a judge"):
+        Kept(path)
+    path.write_text('{"request": "a", "text": ["b"], "finish": "stop"}\n')
+    with pytest.raises(InputError, match=r"replies\.jsonl:1: not a reply of a judge"):
         Kept(path)
     path.write_text('{"request": "a", "text": "b", "finish": "stop"}\n')
     with Kept(path) as kept:
@@ -332,13 +400,16 @@ def test_a_job_that_is_ended_says_what_is_kept(endpoint, job):
     server = endpoint(delay=0.3)
     own = answers({1: "o", 2: "o", 3: "o"})
     process, place = job(server.url, own, answers({1: "b", 2: "b", 3: "b"}))
+    place.parent.mkdir()
+    earlier = {"request": "of another template", "text": VERDICT, "finish": "stop"}
+    (place.parent / "replies.jsonl").write_text(json.dumps(earlier) + "\n")
     until = time.monotonic() + 30
     while time.monotonic() < until and len(server.asked) < 3:
         time.sleep(0.01)
     process.terminate()
     log = process.communicate()[0]
     assert process.returncode == 1
-    kept = (place.parent / "replies.jsonl").read_text().count("\n")
+    kept = (place.parent / "replies.jsonl").read_text().count("\n") - 1
     assert kept == len(server.asked) >= 3, "what was under way came in"
     assert log.endswith(
         f"error: ended by SIGTERM: {kept} of 6 replies are kept; run snakemake again\n"

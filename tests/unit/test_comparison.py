@@ -368,6 +368,18 @@ def test_what_making_the_baseline_took_need_not_be_saved(joules, half):
     assert found[1:] == pytest.approx([half, np.inf], nan_ok=True)
 
 
+def test_what_making_took_is_saved_out_of_all_that_generating_takes():
+    """Above an idle machine the cell saves twice as much, which no making is paid from."""
+    data = made_with([0, 2.5, 2.5])
+    energy = data["energy"].to_dataset()
+    idle = energy.idle_power.copy()
+    idle.loc[{"quantization": "half"}] = 25.0
+    data["energy"] = xr.DataTree(energy.assign(idle_power=idle))
+    gross, net = (compare(data, 0.7, BASELINE, METRICS, net=which) for which in (False, True))
+    assert at(net, "energy_per_token")[1] < at(gross, "energy_per_token")[1] - 4
+    assert at(net, "paid_off_after")[:2] == pytest.approx([0, 2.5 / 4])
+
+
 def made_with(joules):
     """The data, where making the weights of the three took so much."""
     data = DATA.copy(deep=True)

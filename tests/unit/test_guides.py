@@ -143,6 +143,23 @@ def test_guided_answers_are_judged_against_plain_ones_of_the_baseline_itself_too
     assert {key[1:] for key in found if key[0] == "arena"} == CONFIGURATIONS - {("none", "fp32")}
 
 
+def test_a_part_needs_the_plain_answers_of_the_baseline_and_the_texts_of_its_guide(study_data):
+    guided = {**GUIDED, "guide": {**GUIDE, "quantization": "nf4", "pruning": "none"}}
+    planned = made(study_data, guided=guided)
+    part = [cell for cell in planned.study.cells if cell[2:4] == ("half", "gptq4")]
+    found = {job.labels[2:]: job.path for job in jobs_of(planned, part) if job.kind == "texts"}
+    assert found.keys() == {
+        *(("half", "gptq4", task) for task in ("notes", "guided", "plain")),
+        ("none", "nf4", "notes"),
+        ("none", "fp32", "plain"),
+    }
+    whole = {job.path for job in jobs_of(planned)}
+    assert whole.issuperset(found.values())
+    (asked,) = (job for job in jobs_of(planned, part) if job.kind == "judgments")
+    assert planned.opposed(part[0].configuration, "arena").path in found.values()
+    assert asked.source.path in found.values()
+
+
 def test_a_renamed_guide_changes_nothing(study_data):
     guide = {**GUIDE, "answers": "tips"}
     before = jobs(study_data)

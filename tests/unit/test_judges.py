@@ -7,18 +7,20 @@ import math
 import os
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import xarray as xr
 
 from conftest import ROOT
 from helpers.questions import SAF
+from joulegrid.analysis import metric_changes, samples
 from joulegrid.analysis.judging import sentences
 from joulegrid.analysis.judgments import Arenas
 from joulegrid.analysis.reading import Records
 from joulegrid.analysis.variables import STATUS
 from joulegrid.errors import InputError
 from joulegrid.study import study
-from joulegrid.study.grid import Configuration
+from joulegrid.study.grid import CONFIGURATION_AXES, Configuration
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
 
@@ -147,6 +149,20 @@ def test_the_win_rate_alone_counts_unless_more_is_named(study_data):
     assert made.data["ranking"]["metrics"] == ["arena.win_rate"]
 
 
+@pytest.mark.parametrize("name", ["agreement", "first_preferred", "unreadable"])
+def test_how_a_judge_judges_ranks_nothing(study_data, name):
+    data = with_arena(study_data)
+    data["ranking"]["metrics"] = ["arena.win_rate_same_style"]
+    made = study.from_data(data, "study.yaml")
+    assert made.data["ranking"]["metrics"] == ["arena.win_rate_same_style"]
+    data["ranking"]["metrics"] = [f"arena.{name}"]
+    message = (
+        rf"ranking\.metrics: arena\.{name} says how the judge judges, .* expected arena\.win_r"
+    )
+    with pytest.raises(InputError, match=message):
+        study.from_data(data, "study.yaml")
+
+
 def configuration(quantization):
     return Configuration("tiny", "none", "none", quantization)
 
@@ -222,6 +238,36 @@ def test_the_baseline_has_half_of_the_points_on_the_same_questions(row):
     assert (rate.value, rate.stderr) == (50, 0)
     assert rate.samples.total == [50] * 4
     assert STATUS[found["status"]] == "ok"
+
+
+def test_the_win_rate_of_one_style_has_its_own_interval_against_the_baseline(row):
+    random = np.random.default_rng(0)
+    labels = ["A>>B", "A>B", "A=B", "B>A", "B>>A"]
+    pairs = [[f"[[{random.choice(labels)}]]" for _ in range(2)] for _ in range(60)]
+    pairs[7][0] = "no verdict"
+    told = replies(*pairs, lines=range(1, 61))
+    for judgment in told["judgments"]:
+        judgment["own"] = "x " * int(random.integers(1, 30))
+    own, base = (row(label, {"nf4": told})["metrics"] for label in ("nf4", "fp32"))
+    name = "arena.win_rate_same_style"
+    assert (base[name].value, base[name].stderr) == (50, 0)
+    rows = {configuration("fp32"): base[name].samples, configuration("nf4"): own[name].samples}
+    axes = dict(
+        zip(CONFIGURATION_AXES, (["tiny"], ["none"], ["none"], ["fp32", "nf4"]), strict=True)
+    )
+    values = np.array([base[name].value, own[name].value]).reshape(1, 1, 1, 2, 1)
+    quality = xr.Dataset(
+        {"quality": ((*axes, "metric"), values), "direction": ("metric", [1])},
+        coords={**axes, "metric": [name]},
+    )
+    group = samples.group(axes, {name: rows})
+    tree = xr.DataTree.from_dict({"/quality": quality, "/samples/arena": group})
+    changes = metric_changes.account(tree, {"quantization": "fp32"}).squeeze()
+    of_nf4 = changes.sel(quantization="nf4")
+    assert of_nf4.difference.item() == pytest.approx(own[name].value - 50)
+    assert of_nf4.samples.item() == 59
+    assert of_nf4.difference_ci95.item() == pytest.approx(2.0 * own[name].stderr, rel=0.1)
+    assert of_nf4.change_ci95.item() == pytest.approx(of_nf4.difference_ci95.item() / 50)
 
 
 def test_a_judge_who_says_nothing_gives_no_score(row):

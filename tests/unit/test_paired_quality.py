@@ -177,3 +177,86 @@ def test_what_came_out_as_no_number_says_so():
     found = row_of(None, records, "text", ["text.broken", "text.acc"])["metrics"]
     assert found["text.broken"].reason.startswith("it came out as no number")
     assert found["text.acc"].reason == ""
+
+
+def weighed(metric, link="mean", **samples_of):
+    """A tree with the samples of a metric, of (totals, weights) of some quantizations."""
+    found = {
+        ("m", "none", "none", label): Samples(link, list(total), list(weight))
+        for label, (total, weight) in samples_of.items()
+    }
+    means = {label: sum(total) / sum(weight) for label, (total, weight) in samples_of.items()}
+    chosen = data(*(means.get(label, np.nan) for label in ("full", "half", "low")))
+    groups = {node.path: node.to_dataset() for node in chosen.subtree}
+    groups["/quality"] = groups["/quality"].assign_coords(metric=[metric, "text.perplexity"])
+    group = samples.group(AXES, {metric: found})
+    return xr.DataTree.from_dict({**groups, f"/samples/{metric.rpartition('.')[0]}": group})
+
+
+def test_what_one_side_left_out_does_not_count_on_the_other():
+    """A question that is longer than the context of one is asked of the other."""
+    random = np.random.default_rng(0)
+    easy, hard = random.normal(10, 1, 60), random.normal(2, 1, 20)
+    full = np.concatenate([easy, hard])
+    # as good as the baseline in all that it was asked, and it was asked what is easy
+    half = np.concatenate([easy, 0 * hard])
+    asked = np.repeat([1.0, 0.0], [60, 20])
+    low = full - 1
+    ones = np.ones(80)
+    chosen = weighed(METRIC, full=(full, ones), half=(half, asked), low=(low, ones))
+    found = metric_changes.account(chosen, BASELINE).squeeze().sel(metric=METRIC)
+    of_half, of_low = found.sel(quantization="half"), found.sel(quantization="low")
+    assert of_half.difference.item() == of_half.change.item() == 0
+    assert of_half.difference_ci95.item() == pytest.approx(0, abs=1e-9)
+    assert VERDICT[int(of_half.verdict)] == "same"
+    assert of_half.samples.item() == 60
+    assert of_half.notes.item() == (
+        "facts: compared with the baseline on the 60 of 80 samples that both have"
+    )
+    assert of_low.difference.item() == pytest.approx(-1)
+    assert (of_low.samples.item(), of_low.notes.item()) == (80, "")
+    ranking = compare(chosen, 0.5, BASELINE, [METRIC]).squeeze()
+    assert ranking.quality.sel(quantization="half").item() == 0
+    assert ranking.quality_ci95.sel(quantization="half").item() == pytest.approx(0, abs=1e-9)
+    assert ranking.quality.sel(quantization="low").item() == pytest.approx(-1 / full.mean())
+
+
+def test_what_the_baseline_left_out_counts_for_nobody():
+    full, half = np.array([4.0, 6.0, 5.0, 0.0]), np.array([4.0, 6.0, 5.0, 1.0])
+    chosen = weighed(METRIC, full=(full, [1, 1, 1, 0]), half=(half, [1, 1, 1, 1]))
+    found = metric_changes.account(chosen, BASELINE).squeeze().sel(metric=METRIC)
+    assert found.difference.sel(quantization="half").item() == 0
+    nobody = weighed(METRIC, full=([4, 6, 0, 0], [1, 1, 0, 0]), half=([0, 0, 5, 1], [0, 0, 1, 1]))
+    found = metric_changes.account(nobody, BASELINE).squeeze().sel(metric=METRIC)
+    of_half = found.sel(quantization="half")
+    assert np.isnan(of_half.difference.item())
+    assert of_half.samples.item() == 0
+    assert VERDICT[int(of_half.verdict)] == "unknown"
+
+
+def test_a_metric_of_a_corpus_says_that_fewer_of_its_answers_are_an_approximation():
+    full, half = np.array([40.0, 60.0, 50.0, 90.0]), np.array([40.0, 60.0, 50.0, 0.0])
+    chosen = weighed("facts.bleu", full=(full, [1] * 4), half=(half, [1, 1, 1, 0]))
+    found = metric_changes.account(chosen, BASELINE).squeeze().sel(quantization="half")
+    told = found.sel(metric="facts.bleu").notes.item()
+    assert told.startswith("facts.bleu, to first order: compared with the baseline on the 3 of 4")
+
+
+def test_verdicts_against_the_baseline_need_no_remark():
+    """Who is judged against the baseline has no verdict on some questions; the baseline has 50."""
+    chosen = weighed(
+        "arena.win_rate", full=([50.0] * 4, [1] * 4), half=([90, 30, 0, 0], [3, 1, 0, 0])
+    )
+    found = metric_changes.account(chosen, BASELINE).squeeze().sel(metric="arena.win_rate")
+    of_half = found.sel(quantization="half")
+    assert of_half.difference.item() == pytest.approx(120 / 4 - 50)
+    assert (of_half.samples.item(), of_half.notes.item()) == (2, "")
+
+
+def test_samples_that_are_not_the_same_ones_are_compared_as_wholes():
+    """Windows of a text, of which another tokenizer makes more."""
+    chosen = weighed(METRIC, full=([2.0, 4.0], [1, 1]), half=([2.0, 4.0, 9.0], [1, 0.5, 1]))
+    found = metric_changes.account(chosen, BASELINE).squeeze().sel(metric=METRIC)
+    of_half = found.sel(quantization="half")
+    assert of_half.difference.item() == pytest.approx(15 / 2.5 - 3)
+    assert np.isnan(of_half.samples.item())

@@ -542,6 +542,8 @@ def test_tasks_of_publications_are_predicted_by_their_published_sizes():
     assert evaluating({**mmlu, "fewshot": 5}, sizes) > start + 3 * whole
     four = evaluating({**mmlu, "task": "hellaswag"}, sizes) - start
     assert four == pytest.approx(sizes.passes(4 * 10042 / 8, 8 * 100))
+    gsm8k = {"method": "lm-eval", "task": "gsm8k", "batch_size": 8}
+    assert evaluating(gsm8k, sizes) == evaluating({**gsm8k, "fewshot": 5}, sizes)
     assert evaluating({**mmlu, "folder": "own"}, sizes) is None
     assert evaluating({**mmlu, "task": "my_task"}, sizes) is None
 

@@ -103,6 +103,16 @@ def test_joules_are_said_once(tmp_path):
     assert told(done, clock=9.0)[0] == ["so far 12.3 J guess"]
 
 
+def test_a_training_took_what_its_own_jobs_used(tmp_path):
+    """Ten epochs, five of them another training's, and one that was begun in vain."""
+    basis = {"cpu": "estimated", "gpu": "measured"}
+    cost = {"seconds": 100, "energy_j": {"cpu": 10.0, "gpu": 100.0}, "basis": basis}
+    used = {"seconds": 60, "energy_j": {"cpu": 6.0, "gpu": 60.0}}
+    path = tmp_path / "training.json"
+    path.write_text(json.dumps({"cost": cost, "used": used}))
+    assert progress.joules_in(str(path)) == {"estimated": 6.0, "measured": 60.0}
+
+
 def test_the_answer_is_asked_for_where_nothing_is_to_be_done():
     message = "Nothing to be done (all requested files are present and up to date)."
     assert told([(0, None, {"msg": message}), (0, None, {"msg": "else"})], clock=0.0) == ([], 1)

@@ -499,6 +499,14 @@ def test_cells_that_no_engine_runs_are_known_before_anything_is_sent(study_data,
     assert reasons["q4", "transformers"] is None
 
 
+def test_a_task_of_lm_eval_without_examples_of_the_study_keeps_its_own(study_data):
+    by_name = {"method": "lm-eval", "task": "gsm8k", "metrics": ["exact_match,strict-match"]}
+    study_data["quality"] = {"own": by_name, "none": {**by_name, "fewshot": 0}}
+    study_data["ranking"] = {"baseline": {"quantization": "fp32"}}
+    found = study.from_data(study_data, "study.yaml").data["quality"]
+    assert [entry.get("fewshot") for entry in found.values()] == [None, 0]
+
+
 def test_a_benchmark_stands_for_its_tasks(study_data):
     study_data["benchmarks"] = {"paper": {"group": "dosquet2025", "limit": 50}}
     study_data["ranking"] = {"baseline": {"quantization": "fp32"}, "metrics": ["paper-mmlu"]}
@@ -514,7 +522,7 @@ def test_a_benchmark_stands_for_its_tasks(study_data):
     }
     assert found.data["ranking"]["metrics"] == ["paper-mmlu.acc"]
     # it is what writing the task by hand is
-    by_hand = {"method": "lm-eval", "task": "mmlu", "metrics": ["acc"], "limit": 50}
+    by_hand = {"method": "lm-eval", "task": "mmlu", "metrics": ["acc"], "limit": 50, "fewshot": 0}
     study_data["quality"] = {"m": by_hand}
     written = study.from_data(
         {**study_data, "benchmarks": {}, "ranking": {"baseline": {"quantization": "fp32"}}}, "s"

@@ -11,13 +11,17 @@ import xarray as xr
 import yaml
 
 from conftest import ROOT
+from joulegrid.analysis import dataset
 from joulegrid.analysis.reading import Records
-from joulegrid.analysis.recorded.making import Training
+from joulegrid.analysis.recorded import Cost
+from joulegrid.analysis.recorded.making import Ended, Training
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.trained import TRAINING, sentences
 from joulegrid.analysis.variables import COMPONENTS, QUANTILES, STATUS
 from joulegrid.errors import InputError
 from joulegrid.jobs import progress
+from joulegrid.planning import taken
+from joulegrid.report import trainings
 from joulegrid.study import frozen, study
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
@@ -302,6 +306,54 @@ def test_what_a_training_took_that_ended_early_is_counted(with_training, tmp_pat
         assert (STATUS[row["status"]], row["reason"]) == (status, "step 3")
     assert records.spent == {"training": [(60.0, 435.0)]}, "what the other took is not known"
     assert [row["status"] for row in records.missing] == [status] * 2
+
+
+def test_the_epochs_before_a_training_diverged_are_shown(with_training, tmp_path):
+    specs = Specs(with_training())
+    job = specs.training("tiny", "lora-e5")
+    joules = {"cpu": 30.0, "gpu": 0.0, "ram": 5.0}
+    epoch = {
+        "host": "node",
+        "basis": {"cpu": "estimated", "gpu": "absent", "ram": "estimated"},
+        "epoch": 1,
+        "seconds": 20.0,
+        "energy_j": joules,
+        "codecarbon_j": joules,
+        "training_loss": 2.5,
+        "validation_loss": 2.25,
+        "validation": {"seconds": 1.0, "energy_j": joules},
+        "tokens_per_s": 10.0,
+        "memory_bytes": {"ram": 1e9},
+    }
+    record = {"schema_version": 2, "id": job.id, "status": "diverged", "reason": "step 3"}
+    record |= {"epochs": [epoch], "used": {"seconds": 40.0, "energy_j": joules}}
+    (tmp_path / f"{job.id}.json").write_text(json.dumps(record))
+    shelf = SimpleNamespace(
+        record=lambda job: (
+            os.path.relpath(path, ROOT) if (path := tmp_path / f"{job.id}.json").exists() else None
+        )
+    )
+    tree, _ = dataset.merge(specs, shelf)
+    one = tree["training"].to_dataset().sel(model="tiny", training="lora-e5")
+    assert STATUS[int(one.status)] == "diverged"
+    assert one.validation_loss.values[:2] == pytest.approx([2.25, float("nan")], nan_ok=True)
+    assert one.energy.sel(epoch=1, component="ram").item() == 5
+    assert (one.hosts.item(), one.reason.item()) == ("node", "step 3")
+    shown = trainings.epoch_frame(tree)
+    assert shown[["line", "epoch", "joules"]].values.tolist() == [["lora-e5", 1, 35.0]]
+
+
+def test_a_job_took_no_less_time_than_the_epochs_of_its_processes(tmp_path, monkeypatch):
+    """Killed after 300 s, it went on for 60 s."""
+    used = {"seconds": 340.0, "energy_j": {"cpu": 30.0, "gpu": 400.0, "ram": 5.0}}
+    record = {"schema_version": 2, "id": "a", "status": "ok", "elapsed_s": 60.0, "used": used}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    monkeypatch.setattr(taken, "ROOT", tmp_path)
+    assert taken._of_other("a.json") == (340.0, 400.0, 35.0)
+    (tmp_path / "a.json").write_text(json.dumps({**record, "elapsed_s": 360.0}))
+    assert taken._of_other("a.json").seconds == 360.0
+    ended = Ended(schema_version=2, id="a", status="oom", elapsed_s=60.0, used=Cost(**used))
+    assert ended.spent == (340.0, 435.0)
 
 
 def test_what_a_reader_must_know_of_trainings_is_said():

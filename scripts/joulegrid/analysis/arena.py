@@ -108,13 +108,37 @@ def style_controlled(verdicts: Verdicts, own: list[str], baseline: list[str]) ->
     NaN where outcomes do not say what style makes: few questions, or style explains them all.
     """
     won, fought = verdicts.points()
-    style = style_of(own, baseline)
-    spread = style[verdicts.readable].std(axis=0) if verdicts.readable.any() else np.zeros(0)
-    varied = np.flatnonzero(spread > 0)
-    design = np.column_stack([np.ones(len(won)), style[:, varied] / spread[varied]])
+    design = _design(verdicts, own, baseline)
     times = _times_drawn(verdicts.readable)
     value = _win_rate(design, won, fought)
     return _score(float(value), _win_rate(design, times * won, times * fought))
+
+
+def style_shares(
+    verdicts: Verdicts, own: list[str], baseline: list[str], found: Score
+) -> np.ndarray:
+    """A value for every readable question, whose mean is the style-controlled win rate `found`, and
+    the standard error of whose mean is the one of its bootstrap.
+
+    A fit is no mean over questions: as with BLEU these are the jackknife's pseudo-values, here with
+    their spread brought to the bootstrap's. NaN where a fit without one question has no value.
+    """
+    won, fought = verdicts.points()
+    kept = 1 - np.eye(len(won))[verdicts.readable]
+    design = _design(verdicts, own, baseline)
+    without = _win_rate(design, kept * won, kept * fought)
+    shares = without.mean() - without
+    spread = shares.std()
+    wanted = found.error * np.sqrt(len(shares) - 1)  # of the mean, by one degree of freedom less
+    return found.value + shares * (wanted / spread if spread else 0)
+
+
+def _design(verdicts: Verdicts, own: list[str], baseline: list[str]) -> np.ndarray:
+    """A column of ones, and one for each part of style that varies, in its standard deviations."""
+    style = style_of(own, baseline)
+    spread = style[verdicts.readable].std(axis=0) if verdicts.readable.any() else np.zeros(0)
+    varied = np.flatnonzero(spread > 0)
+    return np.column_stack([np.ones(len(style)), style[:, varied] / spread[varied]])
 
 
 def style_of(own: list[str], baseline: list[str]) -> np.ndarray:

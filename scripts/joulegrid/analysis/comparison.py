@@ -92,16 +92,17 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
     if chosen["energy"] == "measured":  # sums over different components are not compared
         sessions = sessions.where(~unlike)
     phi, half, saves, error, freedom = _saving(sessions, board, baseline)
-    phi, rho = xr.broadcast(phi, relative.relative_quality(quality, baseline, metrics))
+    pairs = relative.paired(tree, baseline, metrics)
+    phi, rho = xr.broadcast(phi, pairs.rho())
     valued = relative.better_is_more(quality.quality, quality, metrics)
     roles = selected.roles(tree)
     own = roles != selected.FELL_OUT  # what fell out changes nothing of what is ranked
     term = normalisation.terms(chosen["normalisation"], phi.where(own), rho, valued, list(baseline))
-    drawn, samples_freedom = relative.resampled_quality(tree, metrics)
-    changes = relative.changes(drawn, baseline).mean("metric", skipna=False)
+    changes, samples_freedom = pairs.drawn_rho()
     rho_error = samples.error_of(changes, samples_freedom)
-    drawn = relative.drawn_term(chosen, drawn, changes, valued.where(term.energy.notnull()))
-    base_joules = joules["mean"].sel(baseline, drop=True)
+    drawn = relative.drawn_term(tree, chosen, changes, valued.where(term.energy.notnull()))
+    # making is known of all components and with idling, whatever energy the study compares
+    gross = energies.per_token(energy).mean("session")
     costs = {
         "energy": joules["mean"].where(own),
         "quality": -rho,
@@ -124,7 +125,7 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
         "wins_to": _by_place(_ends, baseline, *winning),
         "meets": meets,
         "paid_off_after": decision.paid_off_after(
-            tree["weights"].making_energy, base_joules - joules["mean"], baseline
+            tree["weights"].making_energy, gross.sel(baseline, drop=True) - gross, baseline
         ),
         "pareto": _by_place(
             decision.pareto_front, baseline, *(costs[name] for name in chosen["objectives"])

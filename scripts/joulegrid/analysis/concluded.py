@@ -16,13 +16,17 @@ SELECTION = (
 
 # dims: model, training, pruning, quantization, metric
 CHANGES = {
-    "difference": Variable("metric less that of the baseline"),
+    "difference": Variable(
+        "metric less that of the baseline, on the samples that both have",
+        comment="of whole metrics where they have no samples",
+    ),
     "difference_ci95": Variable(
         "half width of the 95 % interval of the difference, over resamples of the same samples",
         comment="NaN where the metric has no samples",
     ),
     "change": Variable(
-        "relative change of the metric for the better against the baseline",
+        "relative change of the metric for the better against the baseline, on the samples that "
+        "both have",
         comment="NaN where the baseline's is 0",
     ),
     "change_ci95": Variable(
@@ -35,6 +39,10 @@ CHANGES = {
         flags=VERDICT,
         dtype="i1",
     ),
+    "samples": Variable(
+        "samples that both have, on which they are compared", comment="NaN where there are none"
+    ),
+    "notes": text("what is to be known of comparisons on fewer samples than one of both has"),
 }
 # dims: the cell's axes
 RANKING = {
@@ -71,7 +79,8 @@ RANKING = {
     "meets": Variable("1 if it meets what the study requires"),
     "paid_off_after": Variable(
         "generated tokens after which the energy of making the weights is saved",
-        comment="beyond what making those of the baseline took; infinite where nothing is saved",
+        comment="beyond what making those of the baseline took; infinite where nothing is saved; "
+        "of all components and with idling, whatever energy is compared",
     ),
     "rank": Variable(
         "rank in its place, 1 is best; shared where sessions and samples tell no difference"

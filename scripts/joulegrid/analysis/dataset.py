@@ -174,7 +174,10 @@ def _row_of(records: Records, known: dict[str, dict[str, Any]], job: Job) -> dic
     if job.path not in known:  # many configurations are made from one model
         shape, more = trained.SHAPES.get(job.kind, (Model if job.kind == "models" else Made, None))
         known[job.path] = records.row(
-            job, shape, lambda record: {**_made(record), **(more(record) if more else {})}
+            job,
+            shape,
+            lambda record: {**_made(record), **(more(record) if more else {})},
+            trained.of_ended,
         )
     return known[job.path]
 

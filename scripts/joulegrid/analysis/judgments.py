@@ -19,6 +19,8 @@ from joulegrid.study.specs import Specs
 NO_VERDICT = ("refused", "length", "content_filter")
 UNREAD = "replies of the judge have no verdict: no question has one in both orders"
 BASELINE = 50.0
+# Of these a baseline has 50; the other metrics say how the judge judges
+WIN_RATES = ("win_rate", "win_rate_same_style")
 
 
 class Arenas:
@@ -29,8 +31,8 @@ class Arenas:
         self._read: dict[tuple[str, Configuration], dict[str, Any]] = {}
 
     def row(self, configuration: Configuration, task: str) -> dict[str, Any]:
-        """Metrics by their names in the dataset, notes, status, id and reason; the baseline has 50
-        by definition, of the same questions.
+        """Metrics by their names in the dataset, notes, status, id and reason; the baseline has win
+        rates of 50 by definition, of the same questions.
         """
         names = [f"{task}.{name}" for name in METHODS["quality"][ARENA].metrics]
         entry = self.specs.study.data["quality"][task]
@@ -40,8 +42,9 @@ class Arenas:
         found = [self.judged(c, task).get("metrics", {}).get(names[0]) for c in others]
         sizes = [len(m.samples.total) for m in found if m is not None and m.samples]
         samples = Samples("mean", [BASELINE] * max(sizes), None) if sizes else None
+        own = Metric(BASELINE, 0.0, True, samples)
         return {
-            "metrics": {names[0]: Metric(BASELINE, 0.0, True, samples)},
+            "metrics": {f"{task}.{name}": own for name in WIN_RATES},
             "notes": "the baseline",
             "status": STATUS.index("ok"),
             "names": names,
@@ -61,11 +64,15 @@ def _extracted(record: Judgments, task: str) -> dict[str, Any]:
     own, baseline = ([getattr(j, w) for j in record.judgments] for w in ("own", "baseline"))
     won = arena.score(verdicts)
     same = arena.style_controlled(verdicts, own, baseline)
+    alike = None
+    if math.isfinite(same.error):
+        shares = arena.style_shares(verdicts, own, baseline, same)
+        alike = _by_question(record, verdicts, shares, 1.0) if np.isfinite(shares).all() else None
     asked = 2 * len(record.judgments)
     why = "" if verdicts.readable.any() else f"{verdicts.unreadable} of {asked} {UNREAD}"
     metrics = {
         "win_rate": _metric(won.value, won.error, samples=_samples(record, verdicts), why=why),
-        "win_rate_same_style": _metric(same.value, same.error),
+        "win_rate_same_style": _metric(same.value, same.error, samples=alike),
         "agreement": _metric(verdicts.agreement()),
         "first_preferred": _metric(verdicts.first_preferred()),
         "unreadable": _metric(verdicts.unreadable / asked, higher=False),
@@ -94,14 +101,23 @@ def _metric(
 
 
 def _samples(record: Judgments, verdicts: Verdicts) -> Samples | None:
-    """One for each question of the task; one without two verdicts weighs nothing."""
     won, fought = verdicts.points()
     if not fought.any():
         return None
+    readable = verdicts.readable
+    return _by_question(record, verdicts, 100 * won[readable], fought[readable])
+
+
+def _by_question(
+    record: Judgments, verdicts: Verdicts, totals: np.ndarray, weights: np.ndarray | float
+) -> Samples:
+    """A sample for each question of the task, of what the readable ones have; one without two
+    verdicts weighs nothing.
+    """
     at = {line: n for n, line in enumerate(record.lines)}
-    places = [at[judgment.line] for judgment in record.judgments]
+    places = np.array([at[judgment.line] for judgment in record.judgments])[verdicts.readable]
     total, weight = np.zeros(len(at)), np.zeros(len(at))
-    total[places], weight[places] = 100 * won, fought
+    total[places], weight[places] = totals, weights
     return Samples("mean", total.tolist(), weight.tolist())
 
 

@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 from msgspec import MsgspecError
 from msgspec.json import Decoder
 
-from joulegrid.analysis.recorded import Ended
-from joulegrid.analysis.recorded.making import Made, Model, Trained, Training
+from joulegrid.analysis.recorded.making import Ended, Made, Model, Trained, Training
 from joulegrid.analysis.recorded.quality import Evaluation, Judgments, Texts
 from joulegrid.analysis.recorded.session import Session
 from joulegrid.analysis.variables import STATUS
@@ -53,10 +52,15 @@ class Records:
         self.spent: dict[str, list[tuple[float, float]]] = {}
 
     def row(
-        self, job: Job, shape: type[Shape], extract: Callable[[Shape], dict[str, Any]]
+        self,
+        job: Job,
+        shape: type[Shape],
+        extract: Callable[[Shape], dict[str, Any]],
+        of_ended: Callable[[Ended], dict[str, Any]] = lambda _: {},
     ) -> dict[str, Any]:
         """Status, id, reason and, of a record that is ok, what `extract` takes out of it; that may
-        have a status of its own. Of what is known not to fit no record is missing.
+        have a status of its own. Of a finding it is what `of_ended` takes out of it. Of what is
+        known not to fit no record is missing.
 
         A record that is not what a job writes is damaged, wherever that shows: `shape` holds all
         that is taken out of it, and what has another one is not read.
@@ -70,14 +74,17 @@ class Records:
             reason = _why_not(path)
         else:
             try:
-                record, found = _decoded(content, shape)
+                record = _decoded(content, shape)
                 if record.schema_version != SCHEMA_VERSION:
                     reason = f"made by another joulegrid (schema version {record.schema_version})"
                 elif record.id != job.id:
                     reason = MISPLACED
                 else:
                     kept = _reasons(record.accepted) if record.accepted is not None else None
-                    row = extract(found) if found is not None else {"reason": record.reason}
+                    if isinstance(record, Ended):
+                        row = {"reason": record.reason, **of_ended(record)}
+                    else:
+                        row = extract(record)
                     if (spent := record.spent) is not None:
                         self.spent.setdefault(job.kind, []).append(spent)
                     status = row.pop("status", record.status)
@@ -138,8 +145,8 @@ def _content(path: str) -> bytes:
 _decoder = cache(Decoder)
 
 
-def _decoded(content: bytes, shape: type[Shape]) -> tuple[Shape | Ended, Shape | None]:
-    """A record, and again one that is ok, with all that `shape` holds."""
+def _decoded(content: bytes, shape: type[Shape]) -> Shape | Ended:
+    """A record that is ok, with all that `shape` holds, or a finding."""
     try:
         record = _decoder(shape).decode(content)
     except MsgspecError:
@@ -150,10 +157,10 @@ def _decoded(content: bytes, shape: type[Shape]) -> tuple[Shape | Ended, Shape |
             DIVERGED,
         ):
             raise
-        return ended, None
+        return ended
     if record.status != OK:
         raise ValueError(f"the record of a finding has the values of a result: {record.status}")
-    return record, record
+    return record
 
 
 def _reasons(accepted: dict[str, Any]) -> str:

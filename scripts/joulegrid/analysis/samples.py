@@ -2,7 +2,7 @@
 configurations that answered the same samples.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -17,6 +17,9 @@ from joulegrid.study.grid import CONFIGURATION_AXES
 
 # Resamples behind an interval, and their seed
 DRAWS, SEED = 1000, 0
+# Metrics of a whole corpus, whose samples are pseudo-values: over fewer of them it is the metric to
+# first order
+OF_CORPUS = ("bleu", "chrf")
 Found = dict[tuple[str, ...], Samples]
 
 
@@ -81,16 +84,74 @@ def resampled(tree: xr.DataTree, metrics: Sequence[str]) -> xr.Dataset | None:
     Returns
     -------
     `quality` over configuration axes, metric and draw, NaN where a metric has no samples there;
-    `freedom`, the samples less one, over configuration axes and metric. None if no metric has any.
+    `freedom`, the samples that count less one, over configuration axes and metric. None if no
+    metric has any.
     """
+    found = [_draws(each, task) for task, each in _samples_of(tree, metrics)]
+    return xr.concat(found, "metric").reindex(metric=list(metrics)) if found else None
+
+
+def paired(tree: xr.DataTree, metrics: Sequence[str], own: dict[str, str]) -> xr.Dataset | None:
+    """Metrics of every configuration and of its baseline on the samples that both have.
+
+    Parameters
+    ----------
+    own
+        the labels of the baseline on the axes of configurations.
+
+    Returns
+    -------
+    Over configuration axes and metric: `value` and `base` of configuration and baseline; `shared`,
+    how many samples both have, and `of`, how many either has, NaN where there are none;
+    `drawn` and `drawn_base` (also over `draw`) and `freedom`, see `resampled`. None if no metric
+    has any samples.
+    """
+    found = [_pairs(each, task, own) for task, each in _samples_of(tree, metrics)]
+    return xr.concat(found, "metric").reindex(metric=list(metrics)) if found else None
+
+
+def _samples_of(tree: xr.DataTree, metrics: Sequence[str]) -> Iterator[tuple[str, xr.Dataset]]:
+    """Task and samples of every metric that has some."""
     tasks = tree["samples"].children if "samples" in tree.children else {}
-    found = []
     for metric in metrics:
         # labels of tasks may hold dots themselves
         for name, task in tasks.items():
             if metric.startswith(f"{name}.") and metric in task.metric.values:
-                found.append(_draws(task.to_dataset().sel(metric=metric), str(name)))
-    return xr.concat(found, "metric").reindex(metric=list(metrics)) if found else None
+                yield str(name), task.to_dataset().sel(metric=metric)
+
+
+def _pairs(samples: xr.Dataset, task: str, own: dict[str, str]) -> xr.Dataset:
+    """One metric of a task, see `paired`. Where configuration and baseline have not so many samples
+    each, such as windows of a text by tokenizers of their own, none is left out: they are not the
+    same ones.
+    """
+    sizes = ["total", "weight"]
+    mine = samples[sizes]
+    base = mine.sel(own, drop=True).broadcast_like(mine).transpose(*samples.total.dims)
+    alike = mine.total.count("sample") == base.total.count("sample")
+    one, other = mine.weight > 0, base.weight > 0
+    alone = (one != other) & alike
+    both = [each.where(~alone, 0).assign(link=samples.link) for each in (mine, base)]
+    drawn, drawn_base = (_draws(each, task) for each in both)
+    known = alike & (mine.total.count("sample") > 0)
+    return xr.Dataset(
+        {
+            "value": _value(both[0]),
+            "base": _value(both[1]),
+            "shared": (one & other).sum("sample").where(known),
+            "of": (one | other).sum("sample").where(known),
+            "drawn": drawn.quality,
+            "drawn_base": drawn_base.quality,
+            "freedom": drawn.freedom,
+        }
+    )
+
+
+def _value(samples: xr.Dataset) -> xr.DataArray:
+    """One metric, NaN where no sample counts."""
+    weight = samples.weight.sum("sample")
+    mean = samples.total.sum("sample") / weight.where(weight > 0)
+    return np.exp(mean) if LINKS[int(samples.link)] == "exp" else mean
 
 
 def _draws(samples: xr.Dataset, task: str) -> xr.Dataset:
@@ -106,10 +167,12 @@ def _draws(samples: xr.Dataset, task: str) -> xr.Dataset:
         with np.errstate(invalid="ignore"):
             mean = (total[rows, :n] @ times) / (weight[rows, :n] @ times)
         values[rows] = np.exp(mean) if LINKS[int(samples.link)] == "exp" else mean
+    counting = (weight > 0).sum(axis=1)
+    freedom = np.where(counting > 1, counting - 1.0, np.nan)
     return xr.Dataset(
         {
             "quality": ((*axes, "draw"), values.reshape(*shape[:-1], DRAWS)),
-            "freedom": (axes, np.where(count > 1, count - 1.0, np.nan).reshape(shape[:-1])),
+            "freedom": (axes, freedom.reshape(shape[:-1])),
         },
         coords={axis: samples[axis] for axis in axes} | {"metric": samples.metric},
     )

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from msgspec.json import decode
 
-from joulegrid.analysis.recorded.making import Epoch, Made, Trained, Training
+from joulegrid.analysis.recorded.making import Ended, Epoch, Made, Trained, Training
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import (
     ACCEPTED,
@@ -140,11 +141,34 @@ class _ByEpoch(list):
 
 def training_row(record: Training) -> Row:
     """What the record of a training says, by the names of the group's variables."""
-
-    def of(value: Callable[[Epoch], Any]) -> _ByEpoch:
-        return _ByEpoch(value(epoch) for epoch in record.epochs)
-
     lost, data = record.lost, record.data
+    return {
+        **_of_epochs(record.epochs),
+        "lost_energy": [sum(part.energy_j.get(c, 0.0) for part in lost) for c in COMPONENTS],
+        "lost_duration": sum(part.seconds for part in lost),
+        "interruptions": float(len(lost)),
+        "initial_loss": record.validation_loss,
+        "trainable_parameters": record.trainable_parameters,
+        "training_samples": data.training_samples,
+        "validation_samples": data.validation_samples,
+        "tokens": data.tokens,
+        "answer_tokens": data.answer_tokens,
+        "sample_tokens": data.sample_tokens,
+        "counted": ", ".join(f"{count} {reason}" for reason, count in data.counted.items()),
+        "device": ", ".join(gpu.name for gpu in record.device.gpus) or record.device.cpu,
+    }
+
+
+def of_ended(record: Ended) -> Row:
+    """What that of a training says that diverged or ran out of memory: the epochs before."""
+    epochs = decode(record.epochs, type=list[Epoch])
+    return _of_epochs(epochs) if epochs else {}
+
+
+def _of_epochs(epochs: list[Epoch]) -> Row:
+    def of(value: Callable[[Epoch], Any]) -> _ByEpoch:
+        return _ByEpoch(value(epoch) for epoch in epochs)
+
     basis = of(lambda e: [BASIS.index(getattr(e.basis, c)) for c in COMPONENTS])
     basis.fill = TRAINING["basis"].fill
     return {
@@ -161,19 +185,7 @@ def training_row(record: Training) -> Row:
         "disturbed": of(lambda e: float(bool(e.disturbed))),
         "shared": of(lambda e: float(e.shared_with is not None)),
         "basis": basis,
-        "lost_energy": [sum(part.energy_j.get(c, 0.0) for part in lost) for c in COMPONENTS],
-        "lost_duration": sum(part.seconds for part in lost),
-        "interruptions": float(len(lost)),
-        "initial_loss": record.validation_loss,
-        "trainable_parameters": record.trainable_parameters,
-        "training_samples": data.training_samples,
-        "validation_samples": data.validation_samples,
-        "tokens": data.tokens,
-        "answer_tokens": data.answer_tokens,
-        "sample_tokens": data.sample_tokens,
-        "counted": ", ".join(f"{count} {reason}" for reason, count in data.counted.items()),
-        "hosts": ", ".join(dict.fromkeys(epoch.host for epoch in record.epochs)),
-        "device": ", ".join(gpu.name for gpu in record.device.gpus) or record.device.cpu,
+        "hosts": ", ".join(dict.fromkeys(epoch.host for epoch in epochs)),
     }
 
 

@@ -268,8 +268,8 @@ WEIGHTS = {
     "making_energy": Variable(
         "energy of training, pruning and quantizing",
         "J",
-        comment="of a training all its epochs with their validation, shared ones too; not what was "
-        "lost by interruptions",
+        comment="of a training all its epochs with their validation, shared ones too; not "
+        "validating before the first step, nor what was lost by interruptions",
     ),
     "making_disturbed": text("what disturbed pruning and quantizing, or was read wrongly then"),
     "accepted": ACCEPTED,

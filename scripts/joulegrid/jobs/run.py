@@ -99,18 +99,22 @@ def conclude(
     run(stamped, *options, optional=(*optional, "stamp"))
 
 
-def write_record(path: str, spec: Spec, made: dict[str, Any], facts: dict[str, Any]) -> None:
+def write_record(
+    path: str, spec: Spec, made: dict[str, Any], facts: dict[str, Any], before_s: float = 0.0
+) -> None:
     """Write the record of a job to `path`, which must be named after the id of `spec`.
 
     Parameters
     ----------
     made
         provenance, taken before the work began.
+    before_s
+        what processes of this job took that were killed before, as far as it is known.
     """
     own = identity(spec)
     if Path(path).stem != own:
         raise InputError(f"{path}: the spec that was given has the id {own}; run snakemake again")
-    elapsed = round(time.monotonic() - BEGAN, 3)
+    elapsed = round(before_s + time.monotonic() - BEGAN, 3)
     write_json(path, {**made, "id": own, "spec": spec, "elapsed_s": elapsed, **facts})
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import openai
-from openai.types.chat import ChatCompletion
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletion, ChatCompletionMessage
 
 from joulegrid.errors import InputError
 from joulegrid.jobs.run import say
@@ -108,9 +109,9 @@ def ask_all(
         try:
             found |= _together(asking, missing, endpoint.concurrency)
         except Spent:
-            raise InputError(asking.spent_message(len(kept.found), len(requests))) from None
+            raise InputError(asking.spent_message(kept.count(requests), len(requests))) from None
         except openai.OpenAIError as error:
-            there = f"{len(kept.found)} of {len(requests)} replies are kept"
+            there = f"{kept.count(requests)} of {len(requests)} replies are kept"
             raise InputError(f"{asking.explained(error)}; {there}: run snakemake again") from None
     refused = [reply for reply in found.values() if reply.finish == REFUSED]
     if requests and len(refused) == len(requests):
@@ -232,15 +233,32 @@ def _reply_of(answer: Any) -> Reply:
     ValueError
         where it is none.
     """
-    if not isinstance(answer, ChatCompletion) or not answer.choices:
+    if not isinstance(answer, ChatCompletion) or not isinstance(answer.choices, list):
         raise ValueError
-    choice, usage = answer.choices[0], answer.usage
-    if choice.message is None:
+    message = getattr(next(iter(answer.choices), None), "message", None)
+    if not isinstance(message, ChatCompletionMessage):
+        raise ValueError
+    usage = answer.usage
+    if not isinstance(usage, CompletionUsage | None):
         raise ValueError
     return Reply(
-        choice.message.content or "",
-        choice.finish_reason or "",
+        _text_of(message.content),
+        answer.choices[0].finish_reason or "",
         usage.prompt_tokens if usage else None,
         usage.completion_tokens if usage else None,
         answer.model,
     )
+
+
+def _text_of(content: Any) -> Any:
+    """The text of a message, also where a service sends it in parts; those of other kinds, such as
+    what a judge thinks before it answers, are no part of it.
+    """
+    if not isinstance(content, list):
+        return content or ""
+    if not all(isinstance(part, dict) for part in content):
+        raise ValueError
+    texts = [part.get("text") for part in content if part.get("type") == "text"]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError
+    return "".join(texts)

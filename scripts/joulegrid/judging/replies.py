@@ -3,7 +3,9 @@
 import fcntl
 import json
 import os
+import re
 import threading
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +14,8 @@ from joulegrid.errors import InputError
 
 # Why a reply ended: by itself, at the most tokens, by a filter; or the endpoint refused the request
 STOP, LENGTH, FILTER, REFUSED = "stop", "length", "content_filter", "refused"
+# Half a character, which JSON can name and UTF-8 cannot hold: no record with one could be read
+HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class Reply:
         as the endpoint counts them; None where it does not.
     model
         the model that the endpoint says it was.
+
+    Raises
+    ------
+    ValueError
+        where one of them is of another type: an endpoint may send anything.
     """
 
     text: str
@@ -34,6 +43,24 @@ class Reply:
     tokens_read: int | None = None
     tokens_written: int | None = None
     model: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse other types, and put a sign in the place of half a character."""
+        for name, kinds in KINDS.items():
+            value = getattr(self, name)
+            if type(value) not in kinds:
+                raise ValueError(f"{name}: {value!r}")
+            if isinstance(value, str):
+                object.__setattr__(self, name, HALF.sub("\ufffd", value))
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "text": (str,),
+    "finish": (str,),
+    "tokens_read": (int, type(None)),
+    "tokens_written": (int, type(None)),
+    "model": (str, type(None)),
+}
 
 
 class Kept:
@@ -79,6 +106,11 @@ class Kept:
                     "request is asked again"
                 ) from None
         return found
+
+    def count(self, requests: Iterable[str]) -> int:
+        """How many of these requests have a reply; the file holds those to other templates too."""
+        with self._lock:
+            return sum(name in self.found for name in requests)
 
     def keep(self, request: str, reply: Reply) -> None:
         """Write a reply down before anything else is done with it."""

@@ -157,7 +157,8 @@ def merging(sizes: Sizes) -> float:
 
 class Task(NamedTuple):
     """A task of lm-eval: how many tasks it consists of, questions of all of them, what is read for
-    one (choices, or 1), and tokens read and written for each of these.
+    one (choices, or 1), tokens read and written for each of these, and the examples in a prompt
+    where a study does not say how many.
     """
 
     parts: int
@@ -165,6 +166,7 @@ class Task(NamedTuple):
     requests: int
     tokens: float
     new_tokens: float
+    fewshot: int = 0
 
 
 @cache
@@ -193,7 +195,8 @@ def evaluating(entry: dict[str, Any], sizes: Sizes) -> float | None:
     else:
         return None
     count = math.ceil(min(task.questions, task.parts * most) * task.requests / batch)
-    reading = sizes.passes(count, batch * task.tokens * (1 + entry["fewshot"]))
+    shots = entry.get("fewshot", task.fewshot)
+    reading = sizes.passes(count, batch * task.tokens * (1 + shots))
     writing = sizes.passes(count * ANSWERED * task.new_tokens, batch)
     return loading_s(sizes) + reading + writing
 

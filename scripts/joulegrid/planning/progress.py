@@ -128,7 +128,9 @@ def joules_in(path: str | None) -> dict[str, float]:
             ways = record["components"]
             longer = record["elapsed_s"] / sum(part["seconds"] for part in parts)
         else:
-            parts, ways, longer = [record["cost"]], record["cost"]["basis"], 1.0
+            cost = record["cost"]
+            # of a training it has the epochs that another one trained, and none that were lost
+            parts, ways, longer = [record.get("used", cost)], cost["basis"], 1.0
         found: Counter[str] = Counter()
         for part in parts:
             for component, joules in part["energy_j"].items():

@@ -116,4 +116,4 @@ def _of_other(path: str | None) -> Spent | None:
     if cost is None:
         return Spent(record.elapsed_s, None, None)
     gpu = cost.energy_j.get("gpu", 0.0)
-    return Spent(record.elapsed_s, gpu, cost.joules - gpu)
+    return Spent(cost.of_job(record.elapsed_s).seconds, gpu, cost.joules - gpu)

@@ -82,7 +82,7 @@ class Tasks(TaskManager):
     def load(self, task_list: Any) -> Any:
         """Asked by lm-eval before it computes: other documents than the study's end it here."""
         loaded = super().load(task_list)
-        self.documents = digest_of(loaded["tasks"], self.entry["fewshot"])
+        self.documents = digest_of(loaded["tasks"], self.entry.get("fewshot"))
         wanted = self.entry.get("sha256", self.documents)
         if wanted != self.documents:
             raise InputError(
@@ -132,7 +132,7 @@ def evaluate(
             model=reader,
             tasks=[entry["task"]],
             task_manager=manager,
-            num_fewshot=entry["fewshot"],
+            num_fewshot=entry.get("fewshot"),
             limit=entry.get("limit"),
             log_samples=True,
             random_seed=seed,

@@ -25,9 +25,9 @@ def signatures(tree: xr.DataTree) -> list[tuple[str, str]]:
     return [(metric, "; ".join(map(str, said))) for metric, said in texts.items() if said]
 
 
-def notes(quality: xr.Dataset) -> list[tuple[str, str]]:
-    """Configuration and what was counted of its answers, each once."""
-    found = quality.notes
+def notes(group: xr.Dataset) -> list[tuple[str, str]]:
+    """Configuration and what the notes of the group quality, or changes, say of it, each once."""
+    found = group.notes
     rows = found.transpose(*CONFIGURATION_AXES, "metric")
     varying = [axis for axis in CONFIGURATION_AXES if rows.sizes[axis] > 1] or ["quantization"]
     told: dict[tuple[str, str], None] = {}

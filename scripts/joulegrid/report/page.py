@@ -127,7 +127,10 @@ def render(
             *steadiness.making(tree["weights"].to_dataset()),
         ],
         signatures=evaluated.signatures(tree),
-        notes=evaluated.notes(tree["quality"].to_dataset()),
+        notes=[
+            *evaluated.notes(tree["quality"].to_dataset()),
+            *evaluated.notes(tree["changes"].to_dataset()),
+        ],
         failed=failed.without_result(tree),
         answered=evaluated.answered(tree),
         judged=evaluated.judged(tree),

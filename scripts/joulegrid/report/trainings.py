@@ -50,6 +50,8 @@ def _epochs(one: xr.Dataset) -> list[dict[str, Any]]:
         }
         for n, epoch in enumerate(trained.epoch.values)
     ]
+    if not np.isfinite(one.initial_loss):  # of one that diverged later it is not known
+        return rows
     before = {"epoch": 0, "joules": 0.0, "validation_loss": float(one.initial_loss)}
     return [{**before, "basis": rows[0]["basis"], "note": "before training"}, *rows]
 

@@ -67,6 +67,23 @@ def _dangling_names(data: dict[str, Any]) -> list[str]:
     for name in data["ranking"]["metrics"]:
         if name not in known and name not in data["quality"]:
             lines.append(f"ranking.metrics: no metric {name!r}; {nearest(name, known)}")
+    return [*lines, *_about_judges(data)]
+
+
+def _about_judges(data: dict[str, Any]) -> list[str]:
+    """Metrics in the ranking that say how a judge judges: the baseline has none of them, and
+    nothing could be compared.
+    """
+    lines = []
+    for label, task in data["quality"].items():
+        known = method("quality", task)
+        ranked = [name for name in known.metrics if name not in known.of_no_configuration]
+        lines += [
+            f"ranking.metrics: {label}.{name} says how the judge judges, and the baseline has none "
+            f"of it; expected {' or '.join(f'{label}.{each}' for each in ranked)}"
+            for name in sorted(known.of_no_configuration)
+            if f"{label}.{name}" in data["ranking"]["metrics"]
+        ]
     return lines
 
 

@@ -45,6 +45,8 @@ class Method:
         whether these count in the ranking unless the study says so (metric).
     beside
         those of `metrics` that do not either, since they say how good the others are (quality).
+    of_no_configuration
+        those of `beside` that no ranking may name: the baseline has none of them (quality).
     asks
         keys of the task that concern it alone (metric).
     bits
@@ -59,6 +61,7 @@ class Method:
     metrics: tuple[str, ...] = ()
     ranked: bool = True
     beside: frozenset[str] = frozenset()
+    of_no_configuration: frozenset[str] = frozenset()
     asks: frozenset[str] = frozenset()
     bits: int | None = None
 
@@ -82,7 +85,8 @@ _ASKING = frozenset(
         "local",
     }
 )
-_ABOUT_JUDGE = ("win_rate_same_style", "agreement", "first_preferred", "unreadable")
+_SAME_STYLE = "win_rate_same_style"
+_ABOUT_JUDGE = ("agreement", "first_preferred", "unreadable")
 _WITH_VLLM = ("transformers", "vllm")  # what vLLM loads of each, and where: study/loadable.py
 
 METHODS: dict[str, dict[str, Method]] = {
@@ -125,8 +129,9 @@ METHODS: dict[str, dict[str, Method]] = {
         "arena": Method(
             environment=JUDGE,
             running=_ASKING,
-            metrics=("win_rate", *_ABOUT_JUDGE),
-            beside=frozenset(_ABOUT_JUDGE),
+            metrics=("win_rate", _SAME_STYLE, *_ABOUT_JUDGE),
+            beside=frozenset((_SAME_STYLE, *_ABOUT_JUDGE)),
+            of_no_configuration=frozenset(_ABOUT_JUDGE),
         ),
     },
     # of the texts that the quality method generation makes

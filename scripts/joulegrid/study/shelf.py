@@ -13,7 +13,7 @@ from pathlib import Path
 
 from joulegrid.jobs.weights import is_whole
 from joulegrid.records import ROOT
-from joulegrid.study import judges
+from joulegrid.study import guides, judges
 from joulegrid.study.grid import Cell, Configuration
 from joulegrid.study.infeasible import is_kept_back
 from joulegrid.study.methods import ARENA, GENERATION, tasks_of
@@ -54,13 +54,13 @@ def sent(jobs: Iterable[Job], infeasible: Collection[tuple[str, ...]]) -> list[J
 
 def jobs_of(specs: Specs, cells: Iterable[Cell] | None = None) -> Iterator[Job]:
     """Every job of a study that leaves a record, or of some of its cells and of the answers that
-    theirs are judged against; those of cells that no engine runs are left out.
+    theirs are judged against or hold as a guide's; those of cells that no engine runs are left out.
     """
     study = specs.study if cells is None else specs.study.of_cells(cells)
     sessions = study.data["protocol"]["sessions"]
     seen: dict[str, Job] = {}
-    opposed = _opposed(study)
-    for configuration in [*study.configurations, *(each for each, _ in opposed)]:
+    beside = _beside(study)
+    for configuration in [*study.configurations, *(each for each, _ in beside)]:
         seen |= {job.path: job for job in specs.made_from(configuration)}
     yield from seen.values()
     runnable = [cell for cell in study.cells if study.unsupported(cell) is None]
@@ -79,20 +79,27 @@ def jobs_of(specs: Specs, cells: Iterable[Cell] | None = None) -> Iterator[Job]:
             yield specs.texts(configuration, task)
             for metric in entry["metrics"]:
                 yield specs.scores(configuration, task, metric)
-    for configuration, task in opposed:
+    for configuration, task in beside:
         yield specs.texts(configuration, task)
 
 
-def _opposed(study: Study) -> list[tuple[Configuration, str]]:
+def _beside(study: Study) -> list[tuple[Configuration, str]]:
     """Configurations that are not those of the study's cells, but whose answers these are judged
-    against, and the task that they answer.
+    against or have in their prompts, and the task that they answer; those that answers are judged
+    against have no guide.
     """
     own = set(study.configurations)
-    found = [
-        (judges.opponent(entry, configuration), entry["answers"])
+    opposed = [
+        (judges.opponent(entry, configuration), judges.against(entry))
         for entry in tasks_of(ARENA, study.data).values()
         for configuration in study.configurations
     ]
+    guiding = [
+        guides.of(entry, configuration)
+        for entry in tasks_of(GENERATION, study.data).values()
+        for configuration in study.configurations
+    ]
+    found = [*opposed, *(each for each in guiding if each is not None)]
     return list(dict.fromkeys(each for each in found if each[0] not in own))
 
 

@@ -9,7 +9,7 @@ import torch
 from bitsandbytes.nn import Linear4bit
 
 from joulegrid.engines.prompts import encoder
-from joulegrid.errors import Diverged, InputError
+from joulegrid.errors import Diverged, InputError, Unsupported
 from joulegrid.texts.rows import REFUSE, Sample
 
 # A label that counts in no loss
@@ -22,7 +22,17 @@ def tokens_of(sample: Sample, tokenizer: Any, entry: dict[str, Any]) -> Tokens:
 
     The prompt stands in the model's chat template where it has one and the entry does not say
     otherwise. With `loss: answers` the labels of the prompt are ignored.
+
+    Raises
+    ------
+    Unsupported
+        where the tokenizer names no end.
     """
+    if tokenizer.eos_token_id is None:
+        raise Unsupported(
+            "the tokenizer names no end token (eos_token), by which a model learns where an answer "
+            "ends"
+        )
     asked = encoder(tokenizer, entry["chat"])(sample.prompt)
     answered = tokenizer(sample.answer, add_special_tokens=False)["input_ids"]
     answered = [*answered, tokenizer.eos_token_id]

@@ -20,7 +20,7 @@ from transformers import (
     set_seed,
 )
 
-from joulegrid.errors import Diverged
+from joulegrid.errors import Diverged, Terminated
 from joulegrid.jobs.devices import peak_memory
 from joulegrid.jobs.progress import Progress
 from joulegrid.jobs.run import say
@@ -85,7 +85,11 @@ def tune(
     )
     trainer.remove_callback(PrinterCallback)
     if len(progress.epochs) < entry["epochs"]:
-        trainer.train(resume_from_checkpoint=str(progress.last) if progress.last else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(progress.last) if progress.last else None)
+        except Terminated:
+            epochs.note_last()
+            raise
     batches = math.ceil(len(data.training) / entry["batch_size"])
     return {
         "data": data.facts,
@@ -137,13 +141,14 @@ class _Epochs(TrainerCallback):
         self.data, self.validate = data, validate
         self.losses: list[float] = []
         self.reading: dict[str, Any] = {}
-        self.number, self.noted = 0, 0.0
+        self.number, self.noted, self.under_way = 0, 0.0, False
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.number, self.losses = round(state.epoch or 0) + 1, []
         for board in range(torch.cuda.device_count()):
             torch.cuda.reset_peak_memory_stats(board)
         self.watch.start()
+        self.under_way = True
         self._note()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -157,6 +162,7 @@ class _Epochs(TrainerCallback):
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._note()
+        self.under_way = False
         self.reading = self.watch.stop()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -177,6 +183,11 @@ class _Epochs(TrainerCallback):
             f"epoch {self.number}: training loss {facts['training_loss']:.4f}, validation loss "
             f"{loss:.4f}, {seconds:.1f} s, {sum(facts['energy_j'].values()):.0f} J"
         )
+
+    def note_last(self) -> None:
+        """Say what the epoch took that ends before its end."""
+        if self.under_way:
+            self._note()
 
     def _note(self) -> None:
         self.noted = time.monotonic()

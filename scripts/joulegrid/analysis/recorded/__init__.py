@@ -89,15 +89,8 @@ class Cost(Struct):
         """Of all components."""
         return sum(self.energy_j.values())
 
-
-class Ended(Header, kw_only=True):
-    """A finding. A training that diverged, or ran out of memory, says what it took until then."""
-
-    used: Cost | None = None
-
-    @property
-    def spent(self) -> Spent | None:
-        """Of the whole job; the energy of its epochs, lost ones included. None where it is not
-        known.
+    def of_job(self, elapsed_s: float) -> Spent:
+        """It for a job of several processes, the last of which took `elapsed_s` or more: not less
+        time than the work that is counted.
         """
-        return Spent(self.elapsed_s, self.used.joules) if self.used else None
+        return Spent(max(elapsed_s, self.seconds), self.joules)

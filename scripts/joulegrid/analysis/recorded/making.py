@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from joulegrid.analysis.recorded import Components, Cost, Count, Device, Header, Memory, Spent
 
@@ -60,6 +60,23 @@ class Epoch(Struct, kw_only=True):
     shared_with: str | None = None
 
 
+class Ended(Header, kw_only=True):
+    """A finding. A training that diverged, or ran out of memory, says what it took until then, and
+    has the epochs before, each an `Epoch`.
+    """
+
+    used: Cost | None = None
+    # read where it is known whose they are: a record of another joulegrid may have others
+    epochs: Raw = Raw(b"[]")
+
+    @property
+    def spent(self) -> Spent | None:
+        """Of the whole job; the energy of its epochs, lost ones included. None where it is not
+        known.
+        """
+        return self.used.of_job(self.elapsed_s) if self.used else None
+
+
 class Data(Struct):
     """What a training was told."""
 
@@ -88,7 +105,7 @@ class Training(Made, kw_only=True):
         """Of the jobs that trained: their own epochs and the lost ones; shared ones are another
         job's.
         """
-        return Spent(self.elapsed_s, self.used.joules)
+        return self.used.of_job(self.elapsed_s)
 
 
 class Trained(Made, kw_only=True):
