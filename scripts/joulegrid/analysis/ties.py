@@ -43,14 +43,24 @@ def ranks(
     means[known] = np.nanmean(scores[:, known], axis=0)
     least = honest_difference(scores[:, known], board[:, known])
     quality = _Quality(drawn, freedom, known) if drawn is not None and known.size > 1 else None
-    order = known[np.argsort(-means[known], kind="stable")]
-    leader, rank = None, 1
-    for place, cell in enumerate(order, 1):
-        if leader is None or _is_better(
+    there = np.isfinite(scores)
+    sessions = int(there.any(axis=1).sum())
+    whole = there.sum(axis=0) == sessions
+
+    def better(leader: int, cell: int) -> bool:
+        apart = means[leader] - means[cell]
+        if whole[leader] and whole[cell] and apart <= least / sqrt(sessions):
+            return False  # as most neighbours; what follows takes longer
+        return _is_better(
             _difference(scores[:, [leader, cell]], board[:, [leader, cell]]),
             least,
             quality.margins(leader, cell) if quality else (0.0, 0.0),
-        ):
+        )
+
+    order = known[np.argsort(-means[known], kind="stable")]
+    leader, rank = None, 1
+    for place, cell in enumerate(order, 1):
+        if leader is None or better(leader, cell):
             leader, rank = cell, place
         found[cell] = rank
     return found
