@@ -112,6 +112,7 @@ def of_machines(plan: planning.Plan, shares: list[planning.Share]) -> list[str]:
 def in_total(plan: planning.Plan) -> list[str]:
     """Sessions and all other jobs, and what they need of disks and network."""
     found = ["in total:", *(spent(plan.total, plan) if plan.total.hours.median else [])]
+    found += [f"    {plan.today}"] if plan.today else []
     beside = [kind for kind, made in plan.efforts.items() if made.predicted and not made.host_kwh]
     if plan.total.host_kwh and beside:
         found.append(
@@ -141,7 +142,9 @@ def spent(takes: Takes, plan: planning.Plan) -> list[str]:
         f"    {text(takes.gpu_kwh)} kWh of the GPUs; of CPU and memory "
         + (f"{text(takes.host_kwh)} kWh" if takes.host_kwh else "nothing is known"),
     ]
-    found += [f"    {zone}: {text(grams)} g CO2e" for zone, grams in takes.grams.items()]
+    found += [
+        f"    {zone.replace('_', ' ')}: {text(grams)} g CO2e" for zone, grams in takes.grams.items()
+    ]
     found += [
         f"    {zone}, begun when it was best a day before: {text(grams)} g; at the best start "
         f"within a day, which nobody knows before: {text(takes.best_start[zone])} g"

@@ -5,6 +5,7 @@ jobs, disk, wall time, money, CO2e, energy of hosts.
 import csv
 import json
 import math
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -361,6 +362,37 @@ def test_wall_time_is_bound_by_sum_and_chain():
     # Graham: no more than 12/4 + 3/4 · 4
     assert bill.wall(total, chain, 4) == pytest.approx((2, 3, 6))
     assert bill.wall(total, chain, 1000)[:2] == (2, 3)
+
+
+def test_what_a_run_emits_that_begins_now_where_the_cluster_stands(data, tmp_path):
+    """The forecast halves from the sixth hour on: each session is shorter than an hour."""
+    first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    hours = [
+        f"{first + timedelta(hours=n):%Y-%m-%dT%H:00},{100 if n < 6 else 50}" for n in range(40)
+    ]
+    forecast, site = tmp_path / "f.csv", tmp_path / "site.yaml"
+    forecast.write_text("\n".join(["time,g", *hours]))
+    site.write_text(f"hardware: {{}}\nforecast: {forecast}\n")
+    said = plan.of_study(
+        Specs(study.from_data(data, "test")), "results", 1, sites.data_of(str(site))
+    )
+    grams = said.shares[0].takes.grams
+    assert said.today == f"site today, after the forecast {forecast}"
+    assert grams["site_begun_now"].median == pytest.approx(
+        100 * said.shares[0].takes.gpu_kwh.median
+    )
+    assert grams["site_best_of_next_24_h"].median == pytest.approx(
+        grams["site_begun_now"].median / 2
+    )
+    # too short a forecast is said, and promises nothing
+    forecast.write_text("\n".join(["time,g", *hours[:4]]))
+    said = plan.of_study(
+        Specs(study.from_data(data, "test")), "results", 1, sites.data_of(str(site))
+    )
+    assert (
+        f"nothing is said of site today: {forecast} is no forecast of the next 25 h" in said.today
+    )
+    assert "site_begun_now" not in said.shares[0].takes.grams
 
 
 def test_prices_by_gpu_and_node(data, tmp_path):

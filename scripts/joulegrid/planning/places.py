@@ -11,6 +11,8 @@ COMPUTE_REACHED, SINGLE_REACHED, BANDWIDTH_REACHED, POWER_REACHED = 0.4, 0.7, 0.
 LAUNCH_S = 0.85e-3  # per layer and pass, the median of factors.TRANSFORMERS
 # Of CPUs, per core and in all; nominal
 CORE_FLOP_S, CPU_BYTES_S, CPU_LAUNCH_S = 2e10, 2e10, 0.2e-3
+# Kinds of jobs whose weights others wait for, in this order
+MAKING = ("models", "training", "trained", "pruned", "weights")
 # What Snakemake calls the rules whose resources a site file gives
 STAGES = {
     "training": "train_model",

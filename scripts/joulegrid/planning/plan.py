@@ -4,6 +4,7 @@ What a run would make is asked of the functions that the rules ask (`Shelf.to_ma
 agree. What cannot be predicted is counted.
 """
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from joulegrid.planning import (
     open_cells,
     taken,
     takes,
+    today,
     verdicts,
 )
 from joulegrid.planning.bill import Grid
@@ -104,6 +106,8 @@ class Plan(NamedTuple):
         path of a job that makes weights -> why it is expected to run out of memory.
     part
         what was asked for, where all of it is of a part of the study; empty of a whole study.
+    today
+        what CO2e of jobs that begin now rests on; empty where the site file says nothing of it.
     """
 
     study: str
@@ -122,6 +126,7 @@ class Plan(NamedTuple):
     doubtful: dict[str, str]
     open: Open | None = None
     part: str = ""
+    today: str = ""
 
 
 class Facts(NamedTuple):
@@ -207,6 +212,7 @@ def of_study(
         doubtful_making.of_jobs(study, running, site, model_of),
         opened,
         part.words if part else "",
+        rates.today.said if rates.today else "",
     )
 
 
@@ -235,7 +241,8 @@ def _rates(study: Study, at_a_time: int, site: dict[str, Any] | None) -> Rates:
     zones = resolve(study.zones, study.source)
     key = "intensity_g_per_kwh"
     yearly = {zone: each[key] for zone, each in zones.items() if key in each}
-    return Rates(yearly, Grid(zones, ROOT), sites.prices_of(site), at_a_time)
+    hours = today.of_site(study, site, datetime.now(UTC))
+    return Rates(yearly, Grid(zones, ROOT), sites.prices_of(site), at_a_time, hours)
 
 
 def _machine(study: Study, label: str, known: taken.Taken, site: dict[str, Any] | None) -> Machine:

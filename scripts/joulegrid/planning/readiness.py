@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from joulegrid.planning.making import Effort
+from joulegrid.planning.places import MAKING
 from joulegrid.planning.ranges import Range, together
-from joulegrid.planning.takes import MAKING
 from joulegrid.study import trainings
 from joulegrid.study.grid import Cell
 

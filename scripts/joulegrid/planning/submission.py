@@ -111,7 +111,7 @@ def planned(
                 "cluster runs several of them at the same time"
             )
     skipped = int(start.timestamp() % 3600) // STEP_S
-    series, name = _series(study, data, source)
+    series, name = series_of_site(study, data, source)
     hours = math.ceil((skipped + steps) / STEPS_PER_HOUR)
     known = outlook(series, start, hours, name)
     shift = shifted(found, known, skipped, steps)
@@ -158,7 +158,7 @@ def _check_options(site: Site, found: Sequence[Round], source: str) -> None:
             )
 
 
-def _series(study: Study, data: Mapping[str, Any], source: str) -> tuple[xr.DataArray, str]:
+def series_of_site(study: Study, data: Mapping[str, Any], source: str) -> tuple[xr.DataArray, str]:
     """The intensity that the site file names, or that of the study in the zone of the site."""
     if "forecast" in data:
         name = str(data["forecast"])

@@ -129,6 +129,7 @@ def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
         **({"only": plan.part} if plan.part else {}),
         "jobs_at_a_time": plan.at_a_time,
         "currency": plan.currency,
+        **({"today": plan.today} if plan.today else {}),
         "jobs": tables["jobs.tsv"],
         "hardware": tables["plan.tsv"],
         "total": tables["total.tsv"],

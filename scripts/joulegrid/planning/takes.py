@@ -7,14 +7,13 @@ from joulegrid.planning import bill, host, ranges
 from joulegrid.planning.bill import Grid, Work, added, added_by, emitted, money
 from joulegrid.planning.host import Power
 from joulegrid.planning.making import Effort
-from joulegrid.planning.places import STAGES
+from joulegrid.planning.places import MAKING, STAGES
 from joulegrid.planning.ranges import NOTHING, Forecast, Range, times, together
+from joulegrid.planning.today import Today
 from joulegrid.study.sites import Prices
 from joulegrid.units import J_PER_KWH
 
 PER_HOUR = 3600.0
-# Kinds of jobs that others wait for, in the order of making
-MAKING = ("models", "training", "trained", "pruned", "weights")
 GramsOfZones = dict[str, Range]
 
 
@@ -64,12 +63,15 @@ class Rates(NamedTuple):
         the zones with a series.
     at_a_time
         how many jobs run at once.
+    today
+        the hours to come where the cluster stands, where the site file says that.
     """
 
     intensities: dict[str, float]
     grid: Grid
     prices: Prices | None
     at_a_time: int
+    today: Today | None = None
 
 
 class Machine(NamedTuple):
@@ -179,8 +181,10 @@ def _grams(
     known = together(each for each in kwh if each is not None)
     if known == NOTHING:  # of no energy that is known nothing is said, least of all that it is 0
         return {}, {}, {}
+    works = list(works)
     starts = rates.grid.starts(works)
-    yearly = {zone: times(known, pue * grams) for zone, grams in rates.intensities.items()}
+    today = rates.today.intensities(works) if rates.today else {}
+    yearly = {z: times(known, pue * grams) for z, grams in (rates.intensities | today).items()}
     now, yesterday, best = (
         emitted(known, pue, starts, when) for when in ("now", "yesterday", "foresight")
     )

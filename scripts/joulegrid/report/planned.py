@@ -35,16 +35,16 @@ def as_asked(plan: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns
     -------
-    `part` of the study, empty of all of it; `jobs`, a row of `JOBS` per kind; `headings`, and
-    `rows` per hardware entry and in total: name, `counts` and `takes` as texts, what it
-    `rests_on`. Nothing where there was no plan.
+    `part` of the study, empty of all of it; `today`, what CO2e of jobs begun now rests on; `jobs`,
+    a row of `JOBS` per kind; `headings`, and `rows` per hardware entry and in total: name, `counts`
+    and `takes` as texts, what it `rests_on`. Nothing where there was no plan.
     """
     if not plan.get("hardware"):
         return {}
     total = {row["quantity"]: row for row in plan["total"]}
     zones = [name for name in total if name.startswith(ZONE) and not name.endswith(OTHER_STARTS)]
     names = {name: heading for name, heading in TAKES.items() if name in total}
-    names |= {zone: f"g CO₂e in {zone.removeprefix(ZONE)}" for zone in zones}
+    names |= {zone: f"g CO₂e in {zone.removeprefix(ZONE).replace('_', ' ')}" for zone in zones}
     names |= {"money": plan["currency"]} if "money" in total else {}
     rows = [
         {
@@ -63,6 +63,7 @@ def as_asked(plan: Mapping[str, Any]) -> dict[str, Any]:
     }
     return {
         "part": plan.get("only", ""),
+        "today": plan.get("today", ""),
         "jobs": [[row[key] for key in JOBS] for row in plan["jobs"]],
         "headings": list(names.values()),
         "rows": [*rows, in_total],

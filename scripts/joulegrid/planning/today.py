@@ -1,0 +1,90 @@
+"""What jobs emit that begin now where the cluster stands, and at the best start of the hours to
+come, as far as these are known.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from joulegrid.analysis.begin import SLACK
+from joulegrid.errors import InputError
+from joulegrid.planning.bill import Work
+from joulegrid.planning.outlook import outlook
+from joulegrid.planning.submission import series_of_site
+from joulegrid.study.study import Study
+
+AT_ONCE, LATER = "{}_begun_now", f"{{}}_best_of_next_{SLACK}_h"
+
+
+class Today:
+    """The hours to come where a cluster stands.
+
+    Parameters
+    ----------
+    place
+        a zone of the study, or `site` where the site file names a forecast alone.
+    series, name
+        see `outlook.outlook`.
+    now
+        with its time zone.
+    """
+
+    def __init__(self, place: str, series: xr.DataArray, name: str, now: datetime) -> None:
+        self._place, self._series, self._name, self._now = place, series, name, now
+        self.said = ""
+        """What the last intensities rest on, or why there are none."""
+
+    def intensities(self, jobs: Iterable[Work]) -> dict[str, float]:
+        """Mean g/kWh of jobs by their energy: all of them begun now, and each by itself at the
+        start within `SLACK` hours that is expected to be best. Empty where too little is known.
+        """
+        shares: dict[int, float] = {}
+        for hours, kwh in jobs:
+            whole = max(math.ceil(hours), 1)
+            shares[whole] = shares.get(whole, 0.0) + kwh
+        total = sum(shares.values())
+        if not total:
+            return {}
+        ahead = SLACK + max(shares)
+        try:
+            known = outlook(self._series, self._now, ahead, self._name)
+        except InputError:
+            self.said = (
+                f"nothing is said of {self._place} today: {self._name} is no forecast of the next "
+                f"{ahead} h, and has too few days of this month for a usual one"
+            )
+            return {}
+        self.said = f"{self._place} today, after {known.rests_on}"
+        means = {hours: _means(known.expected, hours) for hours in shares}
+        now = sum(kwh * means[hours][0] for hours, kwh in shares.items()) / total
+        best = sum(kwh * means[hours].min() for hours, kwh in shares.items()) / total
+        return {AT_ONCE.format(self._place): float(now), LATER.format(self._place): float(best)}
+
+
+def _means(expected: np.ndarray[Any, np.dtype[np.float64]], hours: int) -> Any:
+    """Mean g/kWh of a job of so many hours, by the hour that it begins in, the last one `SLACK`
+    hours from now.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(expected, hours)
+    return windows[: SLACK + 1].mean(axis=1)
+
+
+def of_site(study: Study, site: Mapping[str, Any] | None, now: datetime) -> Today | None:
+    """None where the site file names neither a forecast nor a zone with a series.
+
+    Raises
+    ------
+    InputError
+        where what it names cannot be read.
+    """
+    if site is None:
+        return None
+    place = site.get("zone", "site")
+    if "forecast" not in site and "series" not in study.zones.get(place, {}):
+        return None
+    series, name = series_of_site(study, site, str(study.data.get("site")))
+    return Today(place, series, name, now)
