@@ -320,6 +320,7 @@ NOT_REACHED = {
             "joulegrid.planning.tables",
             "joulegrid.planning.taken",
             "joulegrid.planning.takes",
+            "joulegrid.planning.today",
             "joulegrid.planning.verdicts",
         ),
         "before the run: no result comes from it",
