@@ -26,7 +26,11 @@ def signatures(tree: xr.DataTree) -> list[tuple[str, str]]:
 
 
 def notes(group: xr.Dataset) -> list[tuple[str, str]]:
-    """Configuration and what the notes of the group quality, or changes, say of it, each once."""
+    """Configuration and what the notes of the group quality, or changes, say of it, each once;
+    none in a dataset of before they were there.
+    """
+    if "notes" not in group:
+        return []
     found = group.notes
     rows = found.transpose(*CONFIGURATION_AXES, "metric")
     varying = [axis for axis in CONFIGURATION_AXES if rows.sizes[axis] > 1] or ["quantization"]
