@@ -29,8 +29,9 @@ from joulegrid.training.base import prepared
 from joulegrid.training.batches import collator, mean_loss, padding_of, sound
 from joulegrid.training.data import Data, load
 
-# How long a training computes before it writes down again what its epoch took so far
-NOTED_EVERY_S = 5.0
+# How long a training computes before it writes down again what its epoch took so far: seconds, and
+# the share of a long epoch, of which all samples are gone through for it
+NOTED_EVERY_S, NOTED_EVERY_SHARE = 5.0, 0.02
 
 
 def tune(
@@ -141,14 +142,14 @@ class _Epochs(TrainerCallback):
         self.data, self.validate = data, validate
         self.losses: list[float] = []
         self.reading: dict[str, Any] = {}
-        self.number, self.noted, self.under_way = 0, 0.0, False
+        self.number, self.begun, self.noted, self.under_way = 0, 0.0, 0.0, False
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.number, self.losses = round(state.epoch or 0) + 1, []
         for board in range(torch.cuda.device_count()):
             torch.cuda.reset_peak_memory_stats(board)
         self.watch.start()
-        self.under_way = True
+        self.under_way, self.begun = True, time.monotonic()
         self._note()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -157,7 +158,8 @@ class _Epochs(TrainerCallback):
             self.losses.append(logs["loss"])
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if time.monotonic() - self.noted >= NOTED_EVERY_S:
+        now = time.monotonic()
+        if now - self.noted >= max(NOTED_EVERY_S, NOTED_EVERY_SHARE * (now - self.begun)):
             self._note()
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
