@@ -534,6 +534,11 @@ def test_a_benchmark_stands_for_its_tasks(study_data):
     ("entry", "message"),
     [
         ({"group": "dosquet"}, "benchmarks.paper.group: no group 'dosquet'; .*'dosquet2025'"),
+        (
+            {"group": "dosquet2025", "sha256": {"mmul": "0"}},
+            "benchmarks.paper.sha256.mmul: the group has no such task; .*'mmlu'",
+        ),
+        ({"group": "dosquet2025", "sha256": "0"}, "expected a mapping, TASK: DIGEST"),
         ({"group": "dosquet2025", "limits": 1}, "benchmarks.paper.limits: unknown key"),
         ({"group": "dosquet2025", "limit": "x"}, "quality.paper-mmlu.limit: got 'x'"),
         ({"group": "dosquet2025", "folder": "config/tsks"}, "paper-mmlu.folder: no such folder"),

@@ -36,6 +36,30 @@ def part(whole, **labels):
     return tree
 
 
+def test_a_study_without_samples_stands_beside_one_that_has_some(whole):
+    """Its models compute none, say."""
+    one, other = part(whole, quantization=["fp32", "nf4"]), part(whole, quantization=["gptq4"])
+    del other["samples"]
+    found = combination.combine({"one": one, "other": other})
+    changes = found["changes"].to_dataset().sel(metric="facts.acc")
+    assert changes.samples.sel(quantization="nf4").max() > 0
+    assert not (changes.samples.sel(quantization="gptq4") > 0).any()
+    # and a task of one study alone, without the label of the baseline
+    del one["samples"].children["facts"]
+    other = part(whole, quantization=["gptq4"])
+    assert "facts" in combination.combine({"one": one, "other": other})["samples"].children
+
+
+def test_one_task_of_other_documents_is_not_combined(whole):
+    other = part(whole, quantization=["gptq4"])
+    quality = other["quality"].to_dataset()
+    signature = quality.signature.where(quality.metric != "facts.acc", "documents " + "e" * 64)
+    other["quality"] = xr.DataTree(quality.assign(signature=signature))
+    one = part(whole, quantization=["fp32", "nf4"])
+    with pytest.raises(InputError, match=r"documents of metric facts.acc: documents is .*ddd"):
+        combination.combine({"one": one, "other": other})
+
+
 def test_a_study_that_was_taken_apart_is_the_same_when_combined(whole):
     parts = {
         "one": part(whole, quantization=["fp32", "nf4"], hardware=["here", "there"]),

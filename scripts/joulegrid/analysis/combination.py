@@ -13,6 +13,7 @@ import xarray as xr
 
 from joulegrid.analysis import carbon, comparison, facts, metric_changes, published, samples
 from joulegrid.analysis.dataset import ALL_CELLS
+from joulegrid.analysis.evaluations import DOCUMENTS
 from joulegrid.analysis.trained import TRAINING
 from joulegrid.analysis.variables import (
     ENERGY,
@@ -23,6 +24,7 @@ from joulegrid.analysis.variables import (
 )
 from joulegrid.errors import InputError
 from joulegrid.records import written_by
+from joulegrid.study.grid import CONFIGURATION_AXES
 from joulegrid.study.study import Study
 
 TABLES: dict[str, Mapping[str, Variable]] = {
@@ -61,7 +63,7 @@ def combine(trees: Mapping[str, xr.DataTree]) -> xr.DataTree:
         )
         for name in TABLES
     }
-    groups |= _samples(trees.values())
+    groups |= _samples(trees.values(), groups["/quality"])
     attributes = {
         "Conventions": "CF-1.12",
         "title": " + ".join(tree.attrs["title"] for tree in trees.values()),
@@ -114,7 +116,18 @@ def _definitions(source: str, tree: xr.DataTree) -> dict[str, dict[str, dict[str
         **json.loads(tree.attrs["definitions"]),
         **accounted,
         "device of hardware": _devices(tree["energy"].to_dataset()),
+        "documents of metric": _documents(tree["quality"].to_dataset()),
     }
+
+
+def _documents(quality: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """The digest of the documents that a metric of lm-eval is of, where a study has one."""
+    found = {}
+    for metric in quality.metric.values.tolist():
+        texts = {*quality.signature.sel(metric=metric).values.ravel()} - {""}
+        if len(texts) == 1 and (text := str(texts.pop())).startswith(DOCUMENTS):
+            found[metric] = {"documents": text.removeprefix(DOCUMENTS)}
+    return found
 
 
 def _devices(energy: xr.Dataset) -> dict[str, dict[str, Any]]:
@@ -250,13 +263,14 @@ def _directions(parts: list[xr.Dataset], labels: Mapping[str, list[Any]]) -> xr.
     return found.fillna(1).astype("i1").assign_attrs(parts[0].direction.attrs)
 
 
-def _samples(trees: Iterable[xr.DataTree]) -> dict[str, xr.Dataset]:
-    """The samples of every task of the studies."""
+def _samples(trees: Iterable[xr.DataTree], quality: xr.Dataset) -> dict[str, xr.Dataset]:
+    """The samples of every task of the studies, over the configurations of all."""
+    axes = {axis: quality[axis].values for axis in CONFIGURATION_AXES}
     found: dict[str, list[xr.Dataset]] = {}
     for tree in trees:
         for task, node in (tree["samples"].children if "samples" in tree.children else {}).items():
             found.setdefault(f"/samples/{task}", []).append(node.to_dataset())
-    return {path: samples.united(parts) for path, parts in found.items()}
+    return {path: samples.united(parts).reindex(axes) for path, parts in found.items()}
 
 
 JOINED: dict[str, dict[str, Callable[..., xr.DataArray]]] = {

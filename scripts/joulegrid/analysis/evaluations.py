@@ -20,6 +20,8 @@ from joulegrid.study.job import Job
 from joulegrid.study.methods import ARENA, GENERATION, METHODS
 from joulegrid.study.specs import Specs
 
+# Begins the signature of a metric of lm-eval: the digest of the documents follows
+DOCUMENTS = "documents "
 # Data that changed on the hub, or another cache
 UNLIKE = (
     "its documents are not the same for all configurations (`documents` of the records): values "
@@ -133,4 +135,7 @@ def _metrics(record: Evaluation, task: str, names: list[str]) -> dict[str, Any]:
             metric.reason = NO_NUMBER
     cut = max((metric.too_long for metric in found.values()), default=0)
     notes = f"{task}: {cut} prompts longer than the context, read from their end" if cut else ""
-    return {"metrics": found, "signature": record.signature, "notes": notes}
+    signature = record.signature or next(
+        (DOCUMENTS + metric.documents for metric in found.values() if metric.documents), ""
+    )
+    return {"metrics": found, "signature": signature, "notes": notes}

@@ -110,9 +110,12 @@ def link_files(files: list[Path], folder: Path) -> None:
 
 
 def duplicate_beside(record: Path, other: Path) -> None:
-    """Put the tables beside a record, if there are some, beside another too."""
+    """Put the tables beside a record, if there are some, beside another too, in the place of what
+    an earlier one left there.
+    """
     for ending in (REQUESTS, SAMPLES):
         if record.with_suffix(ending).is_file():
+            other.with_suffix(ending).unlink(missing_ok=True)
             link_or_copy(record.with_suffix(ending), other.with_suffix(ending))
 
 

@@ -27,8 +27,10 @@ from joulegrid.records import ROOT
 # used
 SPLITTER = ("llama_index.core", "tokenizers/punkt_tab/english")
 FOLDER = "_static/nltk_cache"
-# Of what lm-eval logs of a document: its text, and the prompts made of it
+# Of what lm-eval logs of a document: its text, and the prompts made of it. Its target is a choice
+# or a reference, but all of the text where that is what is rated
 LEFT_OUT = ("doc", "arguments")
+MOST_OF_TARGET = 200
 
 
 class Reader(HFLM):
@@ -169,6 +171,8 @@ def keep(file: Path, samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> None
         for task, rows in samples.items():
             for row in rows:
                 told = {key: value for key, value in row.items() if key not in LEFT_OUT}
+                if len(str(told.get("target", ""))) > MOST_OF_TARGET:
+                    del told["target"]
                 stream.write(json.dumps({"task": task, **told}, default=str) + "\n")
     temporary.replace(file)
 

@@ -12,8 +12,9 @@ from joulegrid.study.validation import nearest
 from joulegrid.study.yaml import read_yaml
 
 FOLDER = "config/benchmarks"
-# What an entry may say for all of its tasks
+# What an entry may say for all of its tasks, and for each by its name in the group
 KEYS = ("limit", "batch_size", "fewshot", "folder")
+PINS = "sha256"
 
 
 def expand(data: dict[str, Any], source: str) -> dict[str, Any]:
@@ -49,14 +50,25 @@ def _tasks(entry: Any, at: str) -> dict[str, dict[str, Any]]:
     """The tasks of a group, with what the entry says of all of them."""
     if not isinstance(entry, dict) or "group" not in entry:
         raise InputError(f"{at}: expected a mapping with the key group, such as {{group: NAME}}")
-    own = {key: value for key, value in entry.items() if key != "group"}
+    own = {key: value for key, value in entry.items() if key not in ("group", PINS)}
     wrong = [key for key in own if key not in KEYS]
     if wrong:
-        raise InputError(f"{at}.{wrong[0]}: unknown key; {nearest(wrong[0], ('group', *KEYS))}")
+        known = ("group", *KEYS, PINS)
+        raise InputError(f"{at}.{wrong[0]}: unknown key; {nearest(wrong[0], known)}")
     groups = {path.stem: path for path in sorted((ROOT / FOLDER).glob("*.yaml"))}
     if entry["group"] not in groups:
         raise InputError(
             f"{at}.group: no group {entry['group']!r}; {nearest(entry['group'], groups)}"
         )
     tasks = read_yaml(groups[entry["group"]])["tasks"]
-    return {name: {"method": "lm-eval", **task, **own} for name, task in tasks.items()}
+    pins = entry.get(PINS, {})
+    if not isinstance(pins, dict):
+        raise InputError(f"{at}.{PINS}: expected a mapping, TASK: DIGEST")
+    if unknown := [name for name in pins if name not in tasks]:
+        raise InputError(
+            f"{at}.{PINS}.{unknown[0]}: the group has no such task; {nearest(unknown[0], tasks)}"
+        )
+    return {
+        name: {"method": "lm-eval", **task, **own} | ({PINS: pins[name]} if name in pins else {})
+        for name, task in tasks.items()
+    }
