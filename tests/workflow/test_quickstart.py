@@ -18,7 +18,7 @@ SHORTER = {
     "  here: {device: cpu}\n": "  here: {device: cpu, threads: 1}\n",
     "  sessions: 3\n": "  sessions: 2\n",
     "  min_seconds: 2\n": "  min_seconds: 0.5\n",
-    "  max_windows: 3\n": "  max_windows: 1\n",
+    "  max_windows: 2\n": "  max_windows: 1\n",
     "  idle_seconds: 1\n": "  idle_seconds: 0.2\n",
 }
 
