@@ -18,6 +18,7 @@ from joulegrid.planning.cells import judged, measured_first
 from joulegrid.planning.effort import (
     COLUMN_S,
     Sizes,
+    evaluated_in,
     evaluating,
     loading_s,
     quantizing,
@@ -578,6 +579,46 @@ def test_tasks_of_publications_are_predicted_by_their_published_sizes():
     assert evaluating(gsm8k, sizes) == evaluating({**gsm8k, "fewshot": 5}, sizes)
     assert evaluating({**mmlu, "folder": "own"}, sizes) is None
     assert evaluating({**mmlu, "task": "my_task"}, sizes) is None
+
+
+READ = {"method": "lm-eval", "task": "mmlu", "batch_size": 8}
+GPTQ4 = {"method": "gptq", "bits": 4, "group_size": 128}
+
+
+@pytest.mark.parametrize(
+    "entry", [GPTQ4, {"method": "bitsandbytes-4bit"}, {"method": "gguf", "type": "Q8_0"}]
+)
+def test_quality_of_quantized_weights_takes_as_long_as_what_it_computes_in(entry):
+    """A100: 40 % of 312 TFLOP/s in 16 bits, 70 % of 19.5 in 32. V100: bfloat16 is emulated."""
+
+    def seconds(gpu, dtype):
+        place = place_of("quality", None, {"h": {"device": "cuda", "gpu": gpu}})
+        sizes = Sizes(llama_13b(), place)
+        loaded = evaluated_in({**entry, "compute_dtype": dtype}, sizes)
+        return evaluating(READ, loaded) - loading_s(sizes)
+
+    half, single = (seconds("A100-SXM4", dtype) for dtype in ("bfloat16", "float32"))
+    assert single / half == pytest.approx(0.4 * 312 / (0.7 * 19.5), rel=0.02)
+    assert seconds("V100-SXM2", "bfloat16") > 6 * seconds("V100-SXM2", "float16")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"method": "full"}, {"method": "lora"}, {"method": "qlora", "precision": "nf4"}],
+)
+def test_training_in_emulated_bfloat16_is_slow(entry, tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text((json.dumps({"q": "x" * 391}) + "\n") * 100)
+    entry |= {"data": {"file": str(path), "validation": 0.1}, "batch_size": 10}
+    entry |= {"sequence_length": 512, "packing": False, "chat": False}
+    key = "compute_dtype" if entry["method"] == "qlora" else "precision"
+    place = place_of("training", None, {"h": {"device": "cuda", "gpu": "V100-SXM2"}})
+    sizes = Sizes(llama_13b(), place)
+    half, emulated = (
+        training({**entry, key: dtype}, 1, sizes) - loading_s(sizes)
+        for dtype in ("float16", "bfloat16")
+    )
+    assert emulated > 6 * half
 
 
 def test_training_shares_of_epochs_and_tokens(tmp_path):

@@ -283,6 +283,9 @@ def test_every_board_can_be_computed_with():
         assert {device.idle_is, device.loaded_idle_is} <= {"measured", "assumed"}
 
 
+GGUF = {"method": "gguf", "type": "Q4_K_M"}
+
+
 @pytest.mark.parametrize(
     ("entry", "engine", "capability", "bits", "kernel"),
     [
@@ -295,6 +298,9 @@ def test_every_board_can_be_computed_with():
         ({"method": "fp8"}, "vllm", (8, 0), 8, "marlin"),
         ({"method": "fp8"}, "transformers", (8, 0), 16, "emulated"),
         ({"method": "gguf", "type": "Q4_K_M"}, "llamacpp", None, 4.89, "k-quants"),
+        (GGUF | {"compute_dtype": "float32"}, "transformers", (8, 0), 32, "dense-32"),
+        (GGUF | {"compute_dtype": "bfloat16"}, "transformers", (8, 0), 16, "dense"),
+        (GGUF | {"compute_dtype": "bfloat16"}, "transformers", (7, 0), 16, "emulated-16"),
         ({"method": "gguf", "type": "Q8_0"}, "llamacpp", None, 8.5, "gguf"),
     ],
 )

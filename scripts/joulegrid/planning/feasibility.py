@@ -11,6 +11,7 @@ from joulegrid.planning.formats import (
     FP8_FROM,
     MARLIN_FROM,
     Format,
+    computes_in,
     emulates,
     of,
 )
@@ -146,13 +147,11 @@ def slower(
     if kind == "bitsandbytes-4bit" and at_once > 1:
         found.append("bitsandbytes unpacks 4-bit weights for more than one sequence at a time")
     if kind == "gguf" and name == "transformers":
-        found.append("transformers unpacks GGUF to 16 bits: its memory and time, not those of GGUF")
+        found.append(
+            f"transformers unpacks GGUF to {computes_in(quantization)}: its memory and time, not "
+            "those of GGUF"
+        )
     return found
-
-
-def computes_in(quantization: dict[str, Any]) -> str:
-    """The floating-point type of a cast, or of the rest of the computation."""
-    return quantization.get("dtype") or quantization.get("compute_dtype") or ""
 
 
 def format_of(
