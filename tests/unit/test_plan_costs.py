@@ -396,6 +396,54 @@ def test_what_a_run_emits_that_begins_now_where_the_cluster_stands(data, tmp_pat
     assert "site_begun_now" not in said.shares[0].takes.grams
 
 
+def plan_by_forecast(data, tmp_path, lines):
+    forecast, site = tmp_path / "f.csv", tmp_path / "site.yaml"
+    if lines:
+        forecast.write_text("\n".join(["time,g", *lines]))
+    site.write_text(f"hardware: {{}}\nforecast: {forecast}\n")
+    return plan.of_study(
+        Specs(study.from_data(data, "test")), "results", 1, sites.data_of(str(site))
+    )
+
+
+def forecast_lines(hours, later=0, step=1):
+    first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    times = (first + timedelta(hours=later + step * n) for n in range(hours))
+    return [f"{time:%Y-%m-%dT%H:00},100" for time in times]
+
+
+def test_no_total_is_said_of_jobs_of_which_some_are_longer_than_the_forecast(data, tmp_path):
+    """Sessions on one entry are short; on the other there is a replay of ten hours."""
+    data["hardware"]["slow"] = {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 80}
+    data["workload"]["day"] = replay(duration_s=36000)
+    data["grid"] = {"exclude": [{"hardware": "a100", "workload": "day"}]}
+    said = plan_by_forecast(data, tmp_path, forecast_lines(26))
+    known = {each.hardware: "site_begun_now" in each.takes.grams for each in said.shares}
+    assert known == {"a100": True, "slow": False}
+    assert not [name for name in said.total.grams if name.startswith("site")]
+    assert said.today.startswith("site today, after the forecast")
+    assert "not of all jobs, nor in total" in said.today
+    said = plan_by_forecast(data, tmp_path, forecast_lines(100))
+    assert "site_begun_now" in said.total.grams
+    assert "nor in total" not in said.today
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([], "forecast: no such file"),
+        (forecast_lines(9, step=24), "expected a value for each hour"),
+        (forecast_lines(99, later=5), "expected this hour in it"),
+    ],
+)
+def test_why_nothing_is_said_of_today(data, tmp_path, lines, words):
+    said = plan_by_forecast(data, tmp_path, lines)
+    assert said.today.startswith("nothing is said of site today: ")
+    assert words in said.today
+    assert "too few days" not in said.today
+    assert said.total.gpu_kwh.median > 0
+
+
 def test_prices_by_gpu_and_node(data, tmp_path):
     site = tmp_path / "site.yaml"
     site.write_text(

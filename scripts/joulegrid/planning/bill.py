@@ -74,12 +74,10 @@ def added(found: Iterable[Range | None]) -> Range | None:
 
 
 def added_by(found: Iterable[Mapping[str, Range]]) -> dict[str, Range]:
-    """Ranges by name, together."""
-    parts: dict[str, list[Range]] = {}
-    for each in found:
-        for name, values in each.items():
-            parts.setdefault(name, []).append(values)
-    return {name: together(values) for name, values in parts.items()}
+    """Ranges by name, together, of names that all have: a sum of some would pass for all."""
+    parts = list(found)
+    shared = [name for name in (parts[0] if parts else ()) if all(name in each for each in parts)]
+    return {name: together(each[name] for each in parts) for name in shared}
 
 
 class Grid:
