@@ -396,6 +396,16 @@ def test_what_a_run_emits_that_begins_now_where_the_cluster_stands(data, tmp_pat
     assert "site_begun_now" not in said.shares[0].takes.grams
 
 
+def test_the_series_of_a_zone_is_read_once(tmp_path, monkeypatch):
+    (tmp_path / "s.csv").write_text("\n".join(["time,g", *forecast_lines(200)]))
+    read, real = [], bill.read_series
+    monkeypatch.setattr(bill, "read_series", lambda *asked: read.append(asked) or real(*asked))
+    grid = bill.Grid({"DE": {"series": {"path": "s.csv"}, "basis": None}}, tmp_path)
+    for hours in (1, 5, 30):
+        assert grid.starts([bill.Work(hours, 1.0)])["DE"].now == pytest.approx(100)
+    assert len(read) == 1
+
+
 def plan_by_forecast(data, tmp_path, lines):
     forecast, site = tmp_path / "f.csv", tmp_path / "site.yaml"
     if lines:
