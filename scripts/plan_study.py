@@ -13,7 +13,7 @@ from joulegrid.planning import cells, sharing, submission, tables
 from joulegrid.planning import plan as planning
 from joulegrid.planning.ranges import times
 from joulegrid.planning.takes import Takes
-from joulegrid.planning.words import text
+from joulegrid.planning.words import text, zone
 from joulegrid.study import only, sites
 from joulegrid.study.conclusions import study_of
 from joulegrid.study.specs import Specs
@@ -142,13 +142,11 @@ def spent(takes: Takes, plan: planning.Plan) -> list[str]:
         f"    {text(takes.gpu_kwh)} kWh of the GPUs; of CPU and memory "
         + (f"{text(takes.host_kwh)} kWh" if takes.host_kwh else "nothing is known"),
     ]
+    found += [f"    {zone(name)}: {text(grams)} g CO2e" for name, grams in takes.grams.items()]
     found += [
-        f"    {zone.replace('_', ' ')}: {text(grams)} g CO2e" for zone, grams in takes.grams.items()
-    ]
-    found += [
-        f"    {zone}, begun when it was best a day before: {text(grams)} g; at the best start "
-        f"within a day, which nobody knows before: {text(takes.best_start[zone])} g"
-        for zone, grams in takes.best_yesterday.items()
+        f"    {name}, begun when it was best a day before: {text(grams)} g; at the best start "
+        f"within a day, which nobody knows before: {text(takes.best_start[name])} g"
+        for name, grams in takes.best_yesterday.items()
     ]
     return [*found, *([f"    {text(takes.money)} {plan.currency}"] if takes.money else [])]
 

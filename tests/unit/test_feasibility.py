@@ -16,6 +16,7 @@ NF4 |= {"compute_dtype": "float16"}
 GPTQ4 = {"method": "gptq", "bits": 4, "group_size": 128, "compute_dtype": "float16"}
 GPTQ4 |= {"act_order": False}
 FP8 = {"method": "fp8", "scheme": "dynamic", "compute_dtype": "float16"}
+GGUF = {"method": "gguf", "type": "Q8_0", "compute_dtype": "float32"}
 TRANSFORMERS = {"method": "transformers", "batch_size": 1}
 VLLM = {"method": "vllm", "max_num_seqs": 256}
 GPU = {"device": "cuda"}
@@ -176,7 +177,7 @@ def test_what_a_board_or_engine_cannot(quantization, engine, device, words):
         (GPTQ4, "transformers", "A30", 1, ""),
         (NF4, "transformers", "A30", 8, "unpacks 4-bit weights"),
         (NF4, "transformers", "A30", 1, ""),
-        ({"method": "gguf", "type": "Q8_0"}, "transformers", "A30", 1, "to 16 bits"),
+        (GGUF, "transformers", "A30", 1, "unpacks GGUF to float32"),
     ],
 )
 def test_what_runs_slower_than_its_format_promises(quantization, engine, device, at_once, words):

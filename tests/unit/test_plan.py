@@ -125,6 +125,12 @@ def test_vllm_has_no_more_memory_than_it_is_given(data):
     found = by_labels(judged(study.from_data(data, "test"), {}))
     said = found["mistral-7b", "fp16", "small", "vllm"].doubtful
     assert "50% of it usable by gpu_memory_utilization" in said
+    # what ran has the last word, of engines that are given as much
+    place, run = ("mistral-7b", "fp16", "small", "vllm"), Run(60.0, None, 100.0, 100.0)
+    made = study.from_data(data, "test")
+    after = by_labels(judged(made, {found[place].cell: [run]}))
+    assert not after[place].doubtful
+    assert after[place].session is not None
     assert not found["mistral-7b", "fp16", "small", "transformers"].doubtful
 
 

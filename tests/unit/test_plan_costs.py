@@ -18,6 +18,7 @@ from joulegrid.planning.cells import judged, measured_first
 from joulegrid.planning.effort import (
     COLUMN_S,
     Sizes,
+    evaluated_in,
     evaluating,
     loading_s,
     quantizing,
@@ -395,6 +396,64 @@ def test_what_a_run_emits_that_begins_now_where_the_cluster_stands(data, tmp_pat
     assert "site_begun_now" not in said.shares[0].takes.grams
 
 
+def test_the_series_of_a_zone_is_read_once(tmp_path, monkeypatch):
+    (tmp_path / "s.csv").write_text("\n".join(["time,g", *forecast_lines(200)]))
+    read, real = [], bill.read_series
+    monkeypatch.setattr(bill, "read_series", lambda *asked: read.append(asked) or real(*asked))
+    grid = bill.Grid({"DE": {"series": {"path": "s.csv"}, "basis": None}}, tmp_path)
+    for hours in (1, 5, 30):
+        assert grid.starts([bill.Work(hours, 1.0)])["DE"].now == pytest.approx(100)
+    assert len(read) == 1
+
+
+def plan_by_forecast(data, tmp_path, lines):
+    forecast, site = tmp_path / "f.csv", tmp_path / "site.yaml"
+    if lines:
+        forecast.write_text("\n".join(["time,g", *lines]))
+    site.write_text(f"hardware: {{}}\nforecast: {forecast}\n")
+    return plan.of_study(
+        Specs(study.from_data(data, "test")), "results", 1, sites.data_of(str(site))
+    )
+
+
+def forecast_lines(hours, later=0, step=1):
+    first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    times = (first + timedelta(hours=later + step * n) for n in range(hours))
+    return [f"{time:%Y-%m-%dT%H:00},100" for time in times]
+
+
+def test_no_total_is_said_of_jobs_of_which_some_are_longer_than_the_forecast(data, tmp_path):
+    """Sessions on one entry are short; on the other there is a replay of ten hours."""
+    data["hardware"]["slow"] = {"device": "cuda", "gpu": "A100-SXM4", "gpu_memory_gb": 80}
+    data["workload"]["day"] = replay(duration_s=36000)
+    data["grid"] = {"exclude": [{"hardware": "a100", "workload": "day"}]}
+    said = plan_by_forecast(data, tmp_path, forecast_lines(26))
+    known = {each.hardware: "site_begun_now" in each.takes.grams for each in said.shares}
+    assert known == {"a100": True, "slow": False}
+    assert not [name for name in said.total.grams if name.startswith("site")]
+    assert said.today.startswith("site today, after the forecast")
+    assert "not of all jobs, nor in total" in said.today
+    said = plan_by_forecast(data, tmp_path, forecast_lines(100))
+    assert "site_begun_now" in said.total.grams
+    assert "nor in total" not in said.today
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([], "forecast: no such file"),
+        (forecast_lines(9, step=24), "expected a value for each hour"),
+        (forecast_lines(99, later=5), "expected this hour in it"),
+    ],
+)
+def test_why_nothing_is_said_of_today(data, tmp_path, lines, words):
+    said = plan_by_forecast(data, tmp_path, lines)
+    assert said.today.startswith("nothing is said of site today: ")
+    assert words in said.today
+    assert "too few days" not in said.today
+    assert said.total.gpu_kwh.median > 0
+
+
 def test_prices_by_gpu_and_node(data, tmp_path):
     site = tmp_path / "site.yaml"
     site.write_text(
@@ -578,6 +637,46 @@ def test_tasks_of_publications_are_predicted_by_their_published_sizes():
     assert evaluating(gsm8k, sizes) == evaluating({**gsm8k, "fewshot": 5}, sizes)
     assert evaluating({**mmlu, "folder": "own"}, sizes) is None
     assert evaluating({**mmlu, "task": "my_task"}, sizes) is None
+
+
+READ = {"method": "lm-eval", "task": "mmlu", "batch_size": 8}
+GPTQ4 = {"method": "gptq", "bits": 4, "group_size": 128}
+
+
+@pytest.mark.parametrize(
+    "entry", [GPTQ4, {"method": "bitsandbytes-4bit"}, {"method": "gguf", "type": "Q8_0"}]
+)
+def test_quality_of_quantized_weights_takes_as_long_as_what_it_computes_in(entry):
+    """A100: 40 % of 312 TFLOP/s in 16 bits, 70 % of 19.5 in 32. V100: bfloat16 is emulated."""
+
+    def seconds(gpu, dtype):
+        place = place_of("quality", None, {"h": {"device": "cuda", "gpu": gpu}})
+        sizes = Sizes(llama_13b(), place)
+        loaded = evaluated_in({**entry, "compute_dtype": dtype}, sizes)
+        return evaluating(READ, loaded) - loading_s(sizes)
+
+    half, single = (seconds("A100-SXM4", dtype) for dtype in ("bfloat16", "float32"))
+    assert single / half == pytest.approx(0.4 * 312 / (0.7 * 19.5), rel=0.02)
+    assert seconds("V100-SXM2", "bfloat16") > 6 * seconds("V100-SXM2", "float16")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"method": "full"}, {"method": "lora"}, {"method": "qlora", "precision": "nf4"}],
+)
+def test_training_in_emulated_bfloat16_is_slow(entry, tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text((json.dumps({"q": "x" * 391}) + "\n") * 100)
+    entry |= {"data": {"file": str(path), "validation": 0.1}, "batch_size": 10}
+    entry |= {"sequence_length": 512, "packing": False, "chat": False}
+    key = "compute_dtype" if entry["method"] == "qlora" else "precision"
+    place = place_of("training", None, {"h": {"device": "cuda", "gpu": "V100-SXM2"}})
+    sizes = Sizes(llama_13b(), place)
+    half, emulated = (
+        training({**entry, key: dtype}, 1, sizes) - loading_s(sizes)
+        for dtype in ("float16", "bfloat16")
+    )
+    assert emulated > 6 * half
 
 
 def test_training_shares_of_epochs_and_tokens(tmp_path):

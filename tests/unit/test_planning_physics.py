@@ -11,6 +11,7 @@ from joulegrid.planning.architecture import known_models
 from joulegrid.planning.devices import devices, matching
 from joulegrid.planning.factors import KERNELS
 from joulegrid.planning.formats import HALF, Format
+from joulegrid.planning.groups import group_of
 from joulegrid.planning.posterior import Case, Row, defaults, expected, fit
 from joulegrid.planning.prediction import Machine, Workload
 
@@ -283,6 +284,9 @@ def test_every_board_can_be_computed_with():
         assert {device.idle_is, device.loaded_idle_is} <= {"measured", "assumed"}
 
 
+GGUF = {"method": "gguf", "type": "Q4_K_M"}
+
+
 @pytest.mark.parametrize(
     ("entry", "engine", "capability", "bits", "kernel"),
     [
@@ -295,6 +299,9 @@ def test_every_board_can_be_computed_with():
         ({"method": "fp8"}, "vllm", (8, 0), 8, "marlin"),
         ({"method": "fp8"}, "transformers", (8, 0), 16, "emulated"),
         ({"method": "gguf", "type": "Q4_K_M"}, "llamacpp", None, 4.89, "k-quants"),
+        (GGUF | {"compute_dtype": "float32"}, "transformers", (8, 0), 32, "dense-32"),
+        (GGUF | {"compute_dtype": "bfloat16"}, "transformers", (8, 0), 16, "dense"),
+        (GGUF | {"compute_dtype": "bfloat16"}, "transformers", (7, 0), 16, "emulated-16"),
         ({"method": "gguf", "type": "Q8_0"}, "llamacpp", None, 8.5, "gguf"),
     ],
 )
@@ -302,6 +309,19 @@ def test_bits_and_kernels_of_formats(entry, engine, capability, bits, kernel):
     found = formats.of(entry, engine, capability)
     assert found.bits == pytest.approx(bits, abs=1e-3)
     assert found.kernel == kernel
+
+
+def test_gguf_errs_with_what_runs_it():
+    """llama.cpp is told no type to compute in; transformers unpacks to what a cast is, too."""
+    entry = GGUF | {"compute_dtype": "float32"}
+
+    def kernel(engine, entry):
+        form = formats.of(entry, engine, (8, 0))
+        return group_of("a100", {"method": engine}, entry, form)[2]
+
+    assert kernel("llamacpp", entry) == "k-quants"
+    cast = {"method": "cast", "dtype": "float32"}
+    assert kernel("transformers", entry) == kernel("transformers", cast)
 
 
 def test_every_format_has_a_kernel_that_is_known():

@@ -69,13 +69,19 @@ def test_the_plan_as_it_was_asked_last():
             {"quantity": "gpu_kwh", "unit": "kWh", "low": None, "median": None, "high": None},
             {"quantity": "gco2e_BE", "unit": "g", "low": 900, "median": 1234, "high": 2000},
             {"quantity": "gco2e_BE_best_start", "unit": "g", "low": 1, "median": 1, "high": 1},
+            {"quantity": "gco2e_US_CAL_begun_now", "unit": "g", "low": 1, "median": 2, "high": 3},
         ],
     }
     told = as_asked(plan)
-    assert told["headings"] == ["hours", "kWh of the GPUs", "g CO₂e in BE"]
+    assert told["headings"] == [
+        "hours",
+        "kWh of the GPUs",
+        "g CO₂e in BE",
+        "g CO₂e in US_CAL begun now",
+    ]
     one, _, total = told["rows"]
-    assert one["takes"] == ["2 (1 to 4)", "–", "–"]
+    assert one["takes"] == ["2 (1 to 4)", "–", "–", "–"]
     assert total["counts"] == [8, 2, 2, 8, 2, 0, 6]
-    assert total["takes"] == ["4 (2.5 to 7)", "–", "1,230 (900 to 2,000)"]
+    assert total["takes"] == ["4 (2.5 to 7)", "–", "1,230 (900 to 2,000)", "2 (1 to 3)"]
     assert told["jobs"] == [["energy", 8, 2, 0, 6]]
     assert as_asked({}) == {}

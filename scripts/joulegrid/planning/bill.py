@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import xarray as xr
+
 from joulegrid.analysis.begin import SLACK
 from joulegrid.analysis.intensity import best_start, is_hourly, read_series
 from joulegrid.planning import ranges
@@ -74,12 +76,10 @@ def added(found: Iterable[Range | None]) -> Range | None:
 
 
 def added_by(found: Iterable[Mapping[str, Range]]) -> dict[str, Range]:
-    """Ranges by name, together."""
-    parts: dict[str, list[Range]] = {}
-    for each in found:
-        for name, values in each.items():
-            parts.setdefault(name, []).append(values)
-    return {name: together(values) for name, values in parts.items()}
+    """Ranges by name, together, of names that all have: a sum of some would pass for all."""
+    parts = list(found)
+    shared = [name for name in (parts[0] if parts else ()) if all(name in each for each in parts)]
+    return {name: together(each[name] for each in parts) for name in shared}
 
 
 class Grid:
@@ -96,7 +96,7 @@ class Grid:
     def __init__(self, zones: Mapping[str, dict[str, Any]], root: Path) -> None:
         self._zones = {code: zone for code, zone in zones.items() if "series" in zone}
         self._root = root
-        self._of = cache(self._starts)
+        self._of, self._series = cache(self._starts), cache(self._read)
 
     def starts(self, jobs: Iterable[Work]) -> dict[str, Starts]:
         """Zone -> intensities of jobs each of which begins by itself, by their energy.
@@ -123,9 +123,12 @@ class Grid:
         weighted = [[kwh / total * value for value in starts] for starts, kwh in rows]
         return Starts(*(sum(values) for values in zip(*weighted, strict=True)))
 
-    def _starts(self, code: str, hours: int) -> Starts | None:
+    def _read(self, code: str) -> xr.DataArray:
         zone = self._zones[code]
-        series = read_series(self._root / zone["series"]["path"], zone["basis"])
+        return read_series(self._root / zone["series"]["path"], zone["basis"])
+
+    def _starts(self, code: str, hours: int) -> Starts | None:
+        series = self._series(code)
         if not is_hourly(series):
             return None
         best = best_start(series, hours, SLACK)

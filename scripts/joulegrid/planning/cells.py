@@ -11,11 +11,10 @@ from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.asked import Asked, asked, case_of, least_asked
 from joulegrid.planning.calibration import Calibrated, Measured, believed, calibrated
 from joulegrid.planning.devices import ANY_CPU, matching, processor
-from joulegrid.planning.feasibility import format_of, slower, untold, why_not
+from joulegrid.planning.feasibility import format_of, slower, untold, usable, why_not
 from joulegrid.planning.groups import Group, group_of
 from joulegrid.planning.infeasible import MASKS
-from joulegrid.planning.limits import limits
-from joulegrid.planning.memory import USABLE
+from joulegrid.planning.limits import Limited, limits
 from joulegrid.planning.posterior import Case, defaults
 from joulegrid.planning.prediction import Machine
 from joulegrid.planning.ranges import Forecast, Range, forecast
@@ -172,7 +171,7 @@ def _judged(
     model_of: Callable[[str], Architecture | None],
     points_of: Callable[[str], list[Asked]],
     answers: Mapping[tuple[str, str], float],
-    limit_of: Mapping[Group, float],
+    limit_of: Mapping[Limited, float],
 ) -> Judged:
     hardware, workload = (
         study.data["hardware"][cell.hardware],
@@ -198,7 +197,7 @@ def _judged(
     largest = max(boards, key=lambda board: board.memory, default=None)
     board, allowed = (boards[0] if boards else processor(hardware.get("cpu", ""))), at_once(engine)
     form, kind = format_of(quantization, engine, board), method_name("engine", engine)
-    limit = limit_of.get((cell.hardware, kind, form.kernel if form else ""), USABLE)
+    limit = limit_of.get((cell.hardware, kind, form.kernel if form else "", usable(engine)))
     tokens_in, under_way = least_asked(points, allowed)
     entries = quantization, engine, hardware, workload
     known = model if pruning["method"] in KNOWN_SIZES else None

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.factors import KERNELS
-from joulegrid.planning.formats import HALF, SINGLE, Format, of
+from joulegrid.planning.formats import HALF, SINGLE, Format, computed_in, computes_in, of
 from joulegrid.planning.meter import LOAD_BYTES_PER_S, START_S
 from joulegrid.planning.places import Place
 from joulegrid.planning.sizes import BYTES_PER_TOKEN, tokens_of
@@ -124,22 +124,22 @@ def _samples_of(entry: dict[str, Any]) -> tuple[int, float]:
     return samples(json.dumps(entry["data"], sort_keys=True))
 
 
-def trained_in(entry: dict[str, Any]) -> Format:
+def trained_in(entry: dict[str, Any], capability: tuple[int, int] | None = None) -> Format:
     """The format that a training computes with: all weights lie there in 32 bits, a frozen base in
-    its precision.
+    its precision. `capability` is that of the board, None of a CPU.
     """
     precision, kind = entry["precision"], entry["method"]
     if kind == "qlora":
         base = {"method": "llm-int8" if precision == "int8" else "bitsandbytes-4bit"}
         form = of(base, "transformers", None) or HALF["bfloat16"]
-        return replace(form, dtype="fp32") if entry["compute_dtype"] == "float32" else form
-    form = HALF.get(precision, SINGLE)
+        return computed_in(form, entry["compute_dtype"], capability)
+    form = computed_in(HALF.get(precision, SINGLE), precision, capability)
     return replace(form, bits=SINGLE.bits) if kind == "full" else form
 
 
 def training(entry: dict[str, Any], epochs: int, sizes: Sizes) -> float:
     """Seconds of so many epochs, each validated."""
-    sizes = sizes._replace(form=trained_in(entry))
+    sizes = sizes._replace(form=trained_in(entry, sizes.place.capability))
     work = FULL if entry["method"] == "full" else ADAPTERS
     work *= UNPACKING if entry["method"] == "qlora" else 1.0
     rows, tokens = samples_of_training(entry)
@@ -179,6 +179,17 @@ def tasks() -> dict[str, Task]:
             row["task"]: Task(*(int(row[field]) for field in Task._fields))
             for row in csv.DictReader(stream)
         }
+
+
+def evaluated_in(entry: dict[str, Any], sizes: Sizes) -> Sizes:
+    """The same in the format in which the quality of a quantization is evaluated, by transformers;
+    of ready-made weights in 16 bits, as only their files tell. INT8 and FP8 are multiplied as such.
+    """
+    capability = sizes.place.capability
+    form = of(entry, "transformers", capability) or sizes.form
+    if form.dtype not in ("int8", "fp8"):
+        form = computed_in(form, computes_in(entry), capability)
+    return sizes._replace(form=form)
 
 
 def evaluating(entry: dict[str, Any], sizes: Sizes) -> float | None:

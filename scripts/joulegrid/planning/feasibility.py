@@ -1,6 +1,5 @@
 """What cannot run, and what runs slower than its bits promise, decided before anything is sent."""
 
-import math
 from typing import Any
 
 from joulegrid.planning.architecture import Architecture
@@ -11,6 +10,7 @@ from joulegrid.planning.formats import (
     FP8_FROM,
     MARLIN_FROM,
     Format,
+    computes_in,
     emulates,
     of,
 )
@@ -35,7 +35,7 @@ def why_not(
     device: Device | None,
     tokens_in: float,
     sequences: float,
-    allowed: float = USABLE,
+    allowed: float | None = None,
 ) -> str | None:
     """Why a cell cannot run, None where it may.
 
@@ -51,7 +51,7 @@ def why_not(
     tokens_in, sequences
         of a prompt; and how many are in flight.
     allowed
-        the share of the board's memory that it may need, if its engine entry does not give it less.
+        the share of the board's memory that it may need, learned of what was tried; None: `usable`.
     """
     reason = not_loadable(engine, quantization, hardware, workload)
     if reason or device is None:
@@ -61,8 +61,17 @@ def why_not(
         return reason
     boards = hardware.get("gpus", 1)
     need = need_of(model, quantization, engine, workload, device, boards, tokens_in, sequences)
-    given = engine.get("gpu_memory_utilization", math.inf)
-    return too_large(need, device, boards, allowed, given) if need else None
+    share = usable(engine)
+    given = allowed in (None, share) and share < USABLE
+    words = "by gpu_memory_utilization" if given else ""
+    return too_large(need, device, boards, allowed or share, words) if need else None
+
+
+def usable(engine: dict[str, Any]) -> float:
+    """The share of a board's memory that a cell may need before anything was tried: all that is
+    usable, if its engine entry does not give it less.
+    """
+    return min(USABLE, engine.get("gpu_memory_utilization", USABLE))
 
 
 def need_of(
@@ -84,22 +93,20 @@ def need_of(
 
 
 def too_large(
-    need: Need, device: Device, boards: int, allowed: float, given: float = math.inf
+    need: Need, device: Device, boards: int, allowed: float, said_by: str = ""
 ) -> str | None:
-    """A sentence where the boards do not hold it, of whose memory a share is `allowed`, and one is
-    `given` to the engine.
+    """A sentence where the boards do not hold it, of whose memory a share is `allowed`; `said_by`
+    is what says that, where no trial does.
     """
-    has, share = device.memory * boards, min(allowed, given)
-    if need.total <= has * share * (1 + 1e-9):
+    has = device.memory * boards
+    if need.total <= has * allowed * (1 + 1e-9):
         return None
     parts = [f"{name} {value / GIGA:.1f}" for name, value in need._asdict().items() if value > 5e7]
     boards_of = device.name if boards == 1 else f"{boards} × {device.name}"
-    learned = "" if allowed == USABLE else ", as was tried there"
-    if given < allowed:
-        learned = " by gpu_memory_utilization"
+    why = f" {said_by}" if said_by else "" if allowed == USABLE else ", as was tried there"
     return (
         f"needs {need.total / GIGA:.0f} GB ({', '.join(parts)}), {boards_of} has "
-        f"{has / GIGA:.0f} GB, {share:.0%} of it usable{learned}"
+        f"{has / GIGA:.0f} GB, {allowed:.0%} of it usable{why}"
     )
 
 
@@ -146,13 +153,11 @@ def slower(
     if kind == "bitsandbytes-4bit" and at_once > 1:
         found.append("bitsandbytes unpacks 4-bit weights for more than one sequence at a time")
     if kind == "gguf" and name == "transformers":
-        found.append("transformers unpacks GGUF to 16 bits: its memory and time, not those of GGUF")
+        found.append(
+            f"transformers unpacks GGUF to {computes_in(quantization)}: its memory and time, not "
+            "those of GGUF"
+        )
     return found
-
-
-def computes_in(quantization: dict[str, Any]) -> str:
-    """The floating-point type of a cast, or of the rest of the computation."""
-    return quantization.get("dtype") or quantization.get("compute_dtype") or ""
 
 
 def format_of(

@@ -86,10 +86,10 @@ def of(
     marlin = capability is not None and capability >= MARLIN_FROM
     if engine == "transformers":  # others choose by themselves
         marlin = marlin and _by_marlin(quantization)
-    if kind == "cast":
-        if capability is not None and emulates(quantization, engine, capability):
-            return replace(HALF["bfloat16"], kernel=EMULATED)
-        return HALF.get(quantization["dtype"], SINGLE)
+    if kind == "cast" or (kind == "gguf" and engine == "transformers"):  # unpacked while loading
+        dtype = computes_in(quantization)
+        board = None if engine == "llamacpp" else capability  # its kernels choose by themselves
+        return computed_in(HALF.get(dtype, SINGLE), dtype, board)
     if kind == "llm-int8":
         return Format(8.0, "llm-int8", "int8")
     if kind == "bitsandbytes-4bit":  # one scale for 64 weights: 8 bits doubly quantized, else 32
@@ -103,14 +103,31 @@ def of(
     if kind == "fp8":
         return _fp8(engine, capability)
     if kind == "gguf":
-        return _gguf(quantization["type"], engine)
+        return _gguf(quantization["type"])
     return None
 
 
 def emulates(quantization: Mapping[str, Any], engine: str, capability: tuple[int, int]) -> bool:
     """Whether a board computes in bfloat16 without having it."""
-    dtype = quantization.get("dtype") or quantization.get("compute_dtype")
-    return capability < BF16_FROM and dtype == "bfloat16" and engine != "llamacpp"
+    if engine == "llamacpp":
+        return False
+    return capability < BF16_FROM and computes_in(quantization) == "bfloat16"
+
+
+def computes_in(quantization: Mapping[str, Any]) -> str:
+    """The floating-point type of a cast, or of the rest of the computation."""
+    return quantization.get("dtype") or quantization.get("compute_dtype") or ""
+
+
+def computed_in(form: Format, dtype: str, capability: tuple[int, int] | None) -> Format:
+    """A format whose products are computed in a floating-point type: in 32 bits outside tensor
+    cores, in bfloat16 at the slowness of its emulation on boards without it.
+    """
+    if dtype == "float32":
+        return replace(form, dtype="fp32")
+    if dtype == "bfloat16" and capability is not None and capability < BF16_FROM:
+        return replace(form, kernel=EMULATED)
+    return form
 
 
 def _by_marlin(quantization: Mapping[str, Any]) -> bool:
@@ -148,9 +165,7 @@ def _fp8(engine: str, capability: tuple[int, int] | None) -> Format:
     return Format(8.0, "marlin") if engine == "vllm" else Format(16.0, "emulated")
 
 
-def _gguf(kind: str, engine: str) -> Format:
-    if engine == "transformers":  # dequantized while loading
-        return HALF["bfloat16"]
+def _gguf(kind: str) -> Format:
     bits = GGUF_BITS.get(kind, 16.0)
     plain = bits >= GGUF_BITS["Q8_0"]
     return Format(bits, "gguf" if plain else "k-quants", "fp16", min(bits + 2.0, 16.0))

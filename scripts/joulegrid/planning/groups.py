@@ -38,6 +38,7 @@ def group_of(
     asked = []
     if engine["method"] == "transformers" and quantization.get("kernel", "auto") != "auto":
         asked.append(quantization["kernel"])
-    if quantization.get("compute_dtype") == "float32":
-        asked.append("float32")
+    # llama.cpp chooses by itself, and a kernel that is of 32 bits says so
+    if engine["method"] != "llamacpp" and form.dtype != "fp32":
+        asked += ["float32"] * (quantization.get("compute_dtype") == "float32")
     return hardware, " ".join([engine["method"], *levers]), " ".join([form.kernel, *asked])

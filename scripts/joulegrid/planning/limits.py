@@ -10,16 +10,17 @@ from typing import NamedTuple
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.asked import Asked, least_asked
 from joulegrid.planning.devices import matching
-from joulegrid.planning.feasibility import format_of, need_of
-from joulegrid.planning.groups import Group
+from joulegrid.planning.feasibility import format_of, need_of, usable
 from joulegrid.planning.infeasible import MASKS, NEAR
-from joulegrid.planning.memory import USABLE
 from joulegrid.study.grid import Cell
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
 from joulegrid.study.study import Study
 
 JUST_BELOW = 1e-6
+# hardware entry, engine, kernel, and the share of the memory that may be needed untried: cells of
+# vLLM that are given less of it have a limit of their own
+Limited = tuple[str, str, str, float]
 
 
 class Filled(NamedTuple):
@@ -27,7 +28,7 @@ class Filled(NamedTuple):
     of one size alone.
     """
 
-    group: Group
+    group: Limited
     share: float
     sure: bool
 
@@ -37,7 +38,7 @@ def limits(
     tried: Iterable[tuple[Cell, bool]],
     sizes_of: Callable[[str], Architecture | None],
     points_of: Callable[[str], list[Asked]],
-) -> dict[Group, float]:
+) -> dict[Limited, float]:
     """Group -> the share of the memory that a cell may need, where some were tried.
 
     A cell that ran allows what it needed. One that ran out of memory near the limit forbids as
@@ -48,7 +49,7 @@ def limits(
     tried
         cells on GPUs, and whether they ran; those that did not ran out of GPU memory.
     """
-    ran, failed = dict[Group, float](), dict[Group, float]()
+    ran, failed = dict[Limited, float](), dict[Limited, float]()
     for cell, did in tried:
         found = _filled(study, cell, sizes_of, points_of)
         if found is None:
@@ -56,9 +57,9 @@ def limits(
         if did:
             ran[found.group] = max(found.share, ran.get(found.group, 0.0))
         elif found.sure and found.share > NEAR:
-            failed[found.group] = min(found.share, failed.get(found.group, USABLE + JUST_BELOW))
+            failed[found.group] = min(found.share, failed.get(found.group, 1.0))
     return {
-        group: max(ran.get(group, 0.0), min(USABLE, failed.get(group, 1.0) - JUST_BELOW))
+        group: max(ran.get(group, 0.0), min(group[-1], failed.get(group, 1.0) - JUST_BELOW))
         for group in {**ran, **failed}
     }
 
@@ -85,6 +86,6 @@ def _filled(
     form = format_of(quantization, engine, boards[0])  # as its group is named
     if need is None or form is None:
         return None
-    group = cell.hardware, method_name("engine", engine), form.kernel
+    group = cell.hardware, method_name("engine", engine), form.kernel, usable(engine)
     alike = all(board.memory == largest.memory for board in boards)
     return Filled(group, need.total / (largest.memory * number), alike)

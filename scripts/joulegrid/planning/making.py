@@ -15,7 +15,6 @@ from joulegrid.planning import effort
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.bill import Work
 from joulegrid.planning.effort import Sizes
-from joulegrid.planning.formats import of
 from joulegrid.planning.places import Place, place_of
 from joulegrid.planning.ranges import NOTHING, Range, product, spread, times, together
 from joulegrid.planning.taken import Spent
@@ -184,8 +183,7 @@ class _Known:
         if job.kind == "weights":
             return effort.quantizing(self._data["quantization"][labels[3]], sizes)
         if job.kind in ("quality", "texts"):
-            form = of(self._data["quantization"][labels[3]], "transformers", place.capability)
-            sizes = sizes._replace(form=form or sizes.form)  # of ready-made weights in 16 bits
+            sizes = effort.evaluated_in(self._data["quantization"][labels[3]], sizes)
             known = effort.evaluating if job.kind == "quality" else effort.answering
             return known(self._data["quality"][labels[4]], sizes)
         return None

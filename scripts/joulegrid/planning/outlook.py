@@ -20,6 +20,10 @@ ERROR, ERROR_HOURS, DRAWS = 0.12, 24.0, 200
 LEAST_DAYS = 20
 
 
+class TooShort(InputError):
+    """A series that holds neither the hours to come nor enough of the past."""
+
+
 class Outlook(NamedTuple):
     """What is known of the hours to come, the first of which is the one that is now.
 
@@ -58,11 +62,11 @@ def outlook(series: xr.DataArray, now: datetime, hours: int, name: str) -> Outlo
     Raises
     ------
     InputError
-        where the series is not hourly, a forecast does not reach so far, or a past has too few days
-        of the month.
+        where the series is not hourly or begins later; `TooShort` where a forecast does not reach
+        so far, or a past has too few days of the month.
     """
     if not is_hourly(series):
-        raise InputError(f"{name}: a deadline needs a value for each hour")
+        raise InputError(f"{name}: expected a value for each hour")
     full = hourly(series)
     first = np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "h")
     begin, end = full.time.values[0], full.time.values[-1] + HOUR
@@ -71,7 +75,7 @@ def outlook(series: xr.DataArray, now: datetime, hours: int, name: str) -> Outlo
     if begin > first:
         raise InputError(f"{name}: begins at {_text(begin)} UTC only; expected this hour in it")
     if end < first + hours * HOUR:
-        raise InputError(
+        raise TooShort(
             f"{name}: ends at {_text(end)} UTC, before the deadline ({_text(first + hours * HOUR)} "
             "UTC, in whole hours); expected a longer forecast, or an earlier deadline"
         )
@@ -100,7 +104,7 @@ def _past(full: xr.DataArray, first: np.datetime64, hours: int, name: str) -> Ou
     begins = np.flatnonzero(alike[: max(len(at) - hours + 1, 0)])
     month = MONTHS[int(_month(first)) - 1]
     if np.isnan(expected).any() or len(begins) < LEAST_DAYS:
-        raise InputError(
+        raise TooShort(
             f"{name}: ends at {_text(at[-1] + HOUR)} UTC, so that it is no forecast, and of "
             f"{month} it holds {len(begins)} days with as many hours behind them as there are to "
             f"the deadline; expected {LEAST_DAYS} or more, or a forecast, or an earlier deadline"

@@ -9,7 +9,6 @@ from joulegrid.errors import InputError
 from joulegrid.planning import effort
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.effort import Sizes
-from joulegrid.planning.formats import of
 from joulegrid.planning.places import STAGES, place_of
 from joulegrid.study.methods import ARENA, GENERATION, Weights, method
 
@@ -57,8 +56,7 @@ def _seconds(data: dict[str, Any], stage: str, sizes: Sizes) -> Iterator[float |
         yield from (effort.scoring(task) for task in _tasks(data, GENERATION))
     else:
         for entry in data["quantization"].values():
-            form = of(entry, "transformers", sizes.place.capability) or sizes.form
-            loaded = sizes._replace(form=form)
+            loaded = effort.evaluated_in(entry, sizes)
             yield from (_evaluated(task, loaded) for task in data["quality"].values())
 
 

@@ -147,6 +147,12 @@ def all_together(
     hours = together(each.hours for each in everything)
     used = [kwh for each in parts for kwh in (each.gpu_kwh, each.host_kwh)]
     beside = _grams(used, pue, [work for each in parts for work in each.works], rates)
+    grams = [
+        (each.grams, each.best_yesterday, each.best_start)
+        for each in sessions
+        if _known([each.gpu_kwh, each.host_kwh]) != NOTHING
+    ]
+    grams += [beside] if _known(used) != NOTHING else []
     paid = rates.prices.stage_hour if rates.prices else {}
     costs = [
         times(each.hours, paid[STAGES[kind]])
@@ -165,11 +171,16 @@ def all_together(
         bill.wall(hours, together(chain), rates.at_a_time),
         together(each.gpu_kwh for each in everything),
         added(each.host_kwh for each in everything),
-        added_by([*(each.grams for each in sessions), beside[0]]),
-        added_by([*(each.best_yesterday for each in sessions), beside[1]]),
-        added_by([*(each.best_start for each in sessions), beside[2]]),
+        added_by(now for now, _, _ in grams),
+        added_by(yesterday for _, yesterday, _ in grams),
+        added_by(best for _, _, best in grams),
         added([*(each.money for each in sessions), *costs]),
     )
+
+
+def _known(kwh: Iterable[Range | None]) -> Range:
+    """Of some energies those that are known, together."""
+    return together(each for each in kwh if each is not None)
 
 
 def _grams(
@@ -178,7 +189,7 @@ def _grams(
     """CO2e of some energies: of all zones; and of those with a series at two better starts of each
     of the jobs.
     """
-    known = together(each for each in kwh if each is not None)
+    known = _known(kwh)
     if known == NOTHING:  # of no energy that is known nothing is said, least of all that it is 0
         return {}, {}, {}
     works = list(works)

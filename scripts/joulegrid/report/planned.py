@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from joulegrid.analysis.variables import BASIS
-from joulegrid.planning.words import text
+from joulegrid.planning.words import text, zone
 from joulegrid.study.grid import CELL_AXES
 
 # heading, key of what was said
@@ -44,7 +44,7 @@ def as_asked(plan: Mapping[str, Any]) -> dict[str, Any]:
     total = {row["quantity"]: row for row in plan["total"]}
     zones = [name for name in total if name.startswith(ZONE) and not name.endswith(OTHER_STARTS)]
     names = {name: heading for name, heading in TAKES.items() if name in total}
-    names |= {zone: f"g CO₂e in {zone.removeprefix(ZONE).replace('_', ' ')}" for zone in zones}
+    names |= {name: f"g CO₂e in {zone(name.removeprefix(ZONE))}" for name in zones}
     names |= {"money": plan["currency"]} if "money" in total else {}
     rows = [
         {
