@@ -246,6 +246,22 @@ def test_a_model_that_keeps_up(tiny, tmp_path):
     assert point["lengths"]["tokens_read"] == found["tokens_read"].to_pylist()
 
 
+def test_requests_of_an_earlier_try_are_gone_where_its_own_are_not_kept(
+    tiny, tmp_path, monkeypatch
+):
+    """They would be read as those of the record."""
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "x.requests.parquet"
+    table.write(path, table.rows([Request("of an earlier try", 3)], {}))
+    monkeypatch.setattr(pq, "write_table", fails)
+    record = session.measure(spec_of(rate_per_s=3), tiny, requests=path)
+    assert "x.requests.parquet is not kept: No space left on device" in record["warnings"]
+    assert not path.exists()
+
+
 def test_a_model_that_falls_behind(tiny, tmp_path, monkeypatch):
     """Two requests take 50 ms at least, on however fast a machine; ten times as many come."""
     path, real = tmp_path / "x.requests.parquet", transformers.generate

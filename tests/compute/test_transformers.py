@@ -1,5 +1,6 @@
 """The engine of transformers: static batches, arrivals, exact lengths, answers that end."""
 
+from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -51,6 +52,21 @@ def test_requests_run_when_they_have_arrived(pair):
     assert max(c.done_s for c in others) < 0.3 <= late.started_s < late.first_token_s
     alone = pair.run([replace(request, arrival_s=0.0) for request in asked], at_once=1)
     assert len({completion.done_s for completion in alone}) == 4
+
+
+def test_a_large_batch_is_put_together_in_one_pass(pair):
+    """Every prompt is looked at once or twice, not once for each that joins after it."""
+    looked = []
+
+    class Prompt(list):
+        def __len__(self):
+            looked.append(1)
+            return super().__len__()
+
+    large, count = replace(pair, batch_size=500), 500
+    prompts, asked = [Prompt([5, 6])] * count, [Request("one", 2, False)] * count
+    assert large._arrived(deque(range(count)), asked, prompts, None, 0.0) == list(range(count))
+    assert len(looked) <= 2 * count
 
 
 def test_prompts_are_cut_and_repeated_to_the_tokens_asked_for(pair):

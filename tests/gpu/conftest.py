@@ -1,9 +1,10 @@
 """What the tests on a GPU share: the board, random models of real shapes, and where results go.
 
 `make test-gpu`, or `python3 -m pytest tests/gpu` in any Python with torch for CUDA, transformers
-and nvidia-ml-py; what needs psutil, codecarbon or bitsandbytes is skipped where they are not there,
-and the end of the output says so. Samples and a table, which grows with each test, are written
-below GPU_KIT_OUT, or build/gpu.
+and nvidia-ml-py. Reading the sensors takes psutil as well, loading a model to run it accelerate,
+sessions both and codecarbon, int8 and nf4 bitsandbytes: what needs one that is not there is
+skipped, and the end of the output says so. Samples and a table, which grows with each test, are
+written below GPU_KIT_OUT, or build/gpu.
 
 On a machine with several GPUs the first one that is visible is used.
 """

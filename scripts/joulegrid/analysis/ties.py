@@ -24,7 +24,9 @@ def ranks(
     From the best downwards, a cell shares the rank of the best one above it that is not better for
     sure; otherwise its rank is its place. For sure is: by Student's t of both at 95 %, and by
     Tukey's honest significant difference of all cells together, since of many pairs of twins some
-    always differ. Where there are not two sessions to compare, the score alone decides.
+    always differ. Two cells without two sessions to compare are held to Tukey's alone, by what the
+    sessions of other cells tell; where no cell has two, the score alone decides, but for what
+    samples of quality hold back.
 
     Parameters
     ----------

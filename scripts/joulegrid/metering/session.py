@@ -4,6 +4,7 @@ known well enough.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,9 @@ def measure(
         where no point can run; of some that cannot, the record says it.
     """
     taken, protocol, ended = Taken(memory=memory), spec["protocol"], None
+    for path in filter(None, (stream, requests)):
+        with suppress(OSError):  # an earlier try's are not this one's, should its own not be kept
+            path.unlink(missing_ok=True)
     try:
         with terminable():
             take(taken, spec, weights)

@@ -78,12 +78,14 @@ class Engine:
         the longest prompt goes with the longest answer.
         """
         context = context_of(self.model.config)
-        batch = [waiting.popleft()]
+        batch: list[int] = []
+        prompt, answer = 0, 0  # tokens of the longest
         while waiting and len(batch) < min(at_once or self.batch_size, self.batch_size):
-            together = [*batch, waiting[0]]
-            longest = max(len(prompts[n]) for n in together)
-            longest += max(requests[n].new_tokens for n in together)
-            if requests[waiting[0]].arrival_s > now_s or (context and longest > context):
+            number = waiting[0]
+            prompt = max(prompt, len(prompts[number]))
+            answer = max(answer, requests[number].new_tokens)
+            too_long = context and prompt + answer > context
+            if batch and (requests[number].arrival_s > now_s or too_long):
                 break
             batch.append(waiting.popleft())
         return batch
