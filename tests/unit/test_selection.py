@@ -217,4 +217,4 @@ def test_the_published_study_and_its_small_form():
     small = data | read_yaml(ROOT / "config/studies/mini/tran2025.yaml")
     found = study.from_data(small, "mini")
     sizes = [len(found.loops.first), len(found.loops.cells(found.loops.most()))]
-    assert sizes == [3 + 6, 3 + 6 + 2 * 4]
+    assert sizes == [3 + 6, 3 + 6 + 2 * 2]
