@@ -10,6 +10,8 @@ import platform
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -96,6 +98,20 @@ def write_json(path: str | Path, record: dict[str, Any]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def in_one_step(path: Path) -> Iterator[Path]:
+    """A place to write a file to, with the same ending, that takes the place of `path` at the end
+    of the block: a reader never sees half of it, and none is left where the block fails.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".part.{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @cache

@@ -489,8 +489,9 @@ def test_prices_name_what_the_site_has(tmp_path):
         sites.data_of(str(site))
 
 
-def test_the_best_start_is_the_cleanest_hour_of_the_series(data, tmp_path):
-    """30 days of 100 g/kWh with one hour of 10 g/kWh a day."""
+@pytest.fixture
+def one_clean_hour(data, tmp_path):
+    """The study in a zone of 30 days of 100 g/kWh with one hour of 10 g/kWh a day."""
     lines = [
         f"2024-01-{day:02}T{hour:02}:00:00Z,{10 if hour == 3 else 100}"
         for day in range(1, 31)
@@ -499,6 +500,11 @@ def test_the_best_start_is_the_cleanest_hour_of_the_series(data, tmp_path):
     series = tmp_path / "series.csv"
     series.write_text("time,g\n" + "\n".join(lines) + "\n")
     data["carbon"] = {"zones": {"Z": {"series": str(series), "source": "made up"}}}
+    return data
+
+
+def test_the_best_start_is_the_cleanest_hour_of_the_series(one_clean_hour):
+    data = one_clean_hour
     data["hardware"]["a100"]["pue"] = 1.5
     takes = plan.of_study(Specs(study.from_data(data, "test")), "results").shares[0].takes
     assert takes.longest_hours.median < 1
@@ -508,16 +514,9 @@ def test_the_best_start_is_the_cleanest_hour_of_the_series(data, tmp_path):
     assert takes.best_yesterday["Z"].median == pytest.approx(15 * takes.gpu_kwh.median)
 
 
-def test_every_job_has_a_best_start_of_its_own(data, tmp_path):
-    """One clean hour a day: it is all of a short session, and an eighth of a long replay."""
-    lines = [
-        f"2024-01-{day:02}T{hour:02}:00:00Z,{10 if hour == 3 else 100}"
-        for day in range(1, 31)
-        for hour in range(24)
-    ]
-    series = tmp_path / "series.csv"
-    series.write_text("time,g\n" + "\n".join(lines) + "\n")
-    data["carbon"] = {"zones": {"Z": {"series": str(series), "source": "made up"}}}
+def test_every_job_has_a_best_start_of_its_own(one_clean_hour):
+    """The clean hour is all of a short session, and an eighth of a long replay."""
+    data = one_clean_hour
     data["workload"]["long"] = replay(duration_s=7.8 * 3600)
     made = study.from_data(data, "test")
     found = plan.of_study(Specs(made), "results")

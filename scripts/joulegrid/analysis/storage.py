@@ -9,7 +9,7 @@ from xarray.backends import NetCDF4DataStore
 
 from joulegrid.analysis import describe
 from joulegrid.errors import InputError
-from joulegrid.records import SCHEMA_VERSION
+from joulegrid.records import SCHEMA_VERSION, in_one_step
 
 
 def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
@@ -41,10 +41,8 @@ def write(tree: xr.DataTree, path: Path) -> None:
     """Write the tree as NetCDF-4, compressed, each group with what it is, in one step: a reader
     never sees half a file.
     """
-    temporary = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
     later = _Later()
-    with netCDF4.Dataset(temporary, "w") as file:
+    with in_one_step(path) as temporary, netCDF4.Dataset(temporary, "w") as file:
         for node in tree.subtree:
             store = NetCDF4DataStore(file, group=node.path, mode="a")
             dataset = node.to_dataset(inherit=False)
@@ -53,7 +51,6 @@ def write(tree: xr.DataTree, path: Path) -> None:
             dataset.dump_to_store(store, encoding=_encoding(dataset), writer=later)
         for variable, values in later:
             variable[...] = values
-    temporary.replace(path)
 
 
 def read(path: Path) -> xr.DataTree:

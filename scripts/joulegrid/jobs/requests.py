@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from joulegrid.records import in_one_step
+
 # name -> (type in Arrow, what it is); seconds count from the begin of the replay
 COLUMNS = {
     "request": ("int64", "position in the order of arrival, from 0"),
@@ -45,10 +47,5 @@ def write(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
 
     fields = [pa.field(name, pa.type_for_alias(kind)) for name, (kind, _) in COLUMNS.items()]
     columns = {name: [row[name] for row in table] for name in COLUMNS}
-    temporary = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with in_one_step(path) as temporary:
         pq.write_table(pa.table(columns, schema=pa.schema(fields)), temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from joulegrid.errors import InputError
+from joulegrid.records import in_one_step
 
 FORMAT = "joulegrid samples 1"
 
@@ -129,14 +130,8 @@ class Equipment:
 def write(path: Path, equipment: Equipment, samples: Sequence[Sample]) -> None:
     """Write a stream in one step, compressed where the name ends in .gz."""
     lines = [{"format": FORMAT, **asdict(equipment)}, *map(asdict, samples)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".part.{path.name}")
-    try:
-        with _open(temporary, "wt") as stream:
-            stream.writelines(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with in_one_step(path) as temporary, _open(temporary, "wt") as stream:
+        stream.writelines(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines)
 
 
 def read(path: Path) -> tuple[Equipment, list[Sample]]:

@@ -82,6 +82,15 @@ def added_by(found: Iterable[Mapping[str, Range]]) -> dict[str, Range]:
     return {name: together(each[name] for each in parts) for name in shared}
 
 
+def by_whole_hours(jobs: Iterable[Work]) -> dict[int, float]:
+    """Hours that jobs take, begun ones counted whole -> kWh of those that take so many."""
+    shares: dict[int, float] = {}
+    for hours, kwh in jobs:
+        whole = max(math.ceil(hours), 1)
+        shares[whole] = shares.get(whole, 0.0) + kwh
+    return shares
+
+
 class Grid:
     """The zones of a study that have an hourly series.
 
@@ -106,10 +115,7 @@ class Grid:
         InputError
             where a series cannot be read.
         """
-        shares: dict[int, float] = {}
-        for hours, kwh in jobs:
-            whole = max(math.ceil(hours), 1)
-            shares[whole] = shares.get(whole, 0.0) + kwh
+        shares = by_whole_hours(jobs)
         found = {code: self._mean(code, shares) for code in self._zones}
         return {code: starts for code, starts in found.items() if starts is not None}
 

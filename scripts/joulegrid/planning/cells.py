@@ -135,11 +135,10 @@ def judged(
 
     def told(each: Judged) -> Judged:
         each = replace(each, measured=len(measured.get(each.cell, ())))
-        if each.group is None:
+        if each.group is None or each.case is None:
             return each
         group = each.group
-        device = each.case.machine.device if each.case else ANY_CPU
-        if device == ANY_CPU and not beliefs[group].rows:
+        if each.case.machine.device == ANY_CPU and not beliefs[group].rows:
             unknown = "no session on this CPU is there to go by"
             return replace(each, case=None, untold=each.case, points=(), unknown=unknown)
         labels = each.cell.workload, (each.cell.model, each.cell.workload) in answers

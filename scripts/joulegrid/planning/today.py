@@ -2,7 +2,6 @@
 come, as far as these are known.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cache
@@ -13,7 +12,7 @@ import xarray as xr
 
 from joulegrid.analysis.begin import SLACK
 from joulegrid.errors import InputError
-from joulegrid.planning.bill import Work
+from joulegrid.planning.bill import Work, by_whole_hours
 from joulegrid.planning.outlook import TooShort, outlook
 from joulegrid.planning.submission import series_of_site
 from joulegrid.study.study import Study
@@ -58,10 +57,7 @@ class Today:
         """Mean g/kWh of jobs by their energy: all of them begun now, and each by itself at the
         start within `SLACK` hours that is expected to be best. Empty where too little is known.
         """
-        shares: dict[int, float] = {}
-        for hours, kwh in jobs:
-            whole = max(math.ceil(hours), 1)
-            shares[whole] = shares.get(whole, 0.0) + kwh
+        shares = by_whole_hours(jobs)
         total = sum(shares.values())
         if not total:
             return {}

@@ -21,7 +21,7 @@ from lm_eval.tasks import TaskManager
 
 from joulegrid.errors import InputError, Unsupported
 from joulegrid.quality.samples import behind
-from joulegrid.records import ROOT
+from joulegrid.records import ROOT, in_one_step
 
 # A package that carries NLTK's sentence splitter, with which IFEval counts; no other file of it is
 # used
@@ -165,16 +165,16 @@ def keep(file: Path, samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> None
 
     Not the documents themselves, which their hashes name: their owners say what may be copied.
     """
-    temporary = file.with_name(f".{file.name}.part")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with gzip.open(temporary, "wt", encoding="utf-8") as stream:
+    with (
+        in_one_step(file) as temporary,
+        gzip.open(temporary, "wt", encoding="utf-8") as stream,
+    ):
         for task, rows in samples.items():
             for row in rows:
                 told = {key: value for key, value in row.items() if key not in LEFT_OUT}
                 if len(str(told.get("target", ""))) > MOST_OF_TARGET:
                     del told["target"]
                 stream.write(json.dumps({"task": task, **told}, default=str) + "\n")
-    temporary.replace(file)
 
 
 @contextmanager
