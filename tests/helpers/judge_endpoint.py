@@ -5,17 +5,20 @@ import json
 import threading
 import time
 
+PATIENCE_S = 60
 VERDICT = "B is more to the point. [[B>A]]"
 
 
 class Endpoint:
     """Answers chat completions; `manners` says how the n-th request is treated: a name of the
-    methods below, "ok" where there is none.
+    methods below, "ok" where there is none. It answers nobody before `together` requests were
+    there at once, however long they take to come.
     """
 
-    def __init__(self, manners=(), usage=True, always=None, text=VERDICT, delay=0.0):
+    def __init__(self, manners=(), usage=True, always=None, text=VERDICT, delay=0.0, together=1):
         self.manners, self.always, self.usage = list(manners), always, usage
-        self.text, self.delay = text, delay
+        self.text, self.delay, self.closed = text, delay, threading.Event()
+        self._gathered, self._together = threading.Event(), together
         self.asked, self.keys, self.most, self._now = [], set(), 0, 0
         self.lock = threading.Lock()
         endpoint = self
@@ -29,6 +32,9 @@ class Endpoint:
                     endpoint.keys.add(self.headers["Authorization"])
                     endpoint._now += 1
                     endpoint.most = max(endpoint.most, endpoint._now)
+                    if endpoint.most >= endpoint._together:
+                        endpoint._gathered.set()
+                endpoint._gathered.wait(PATIENCE_S)
                 time.sleep(endpoint.delay)
                 planned = dict(enumerate(endpoint.manners))
                 manner = endpoint.always or planned.get(number, "ok")
@@ -49,6 +55,7 @@ class Endpoint:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self):
+        self.closed.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -98,9 +105,9 @@ class Endpoint:
         """A reply of another shape than services agree on, as `self.text` has it."""
         self._send(handler, 200, self.text)
 
-    def slow(self, handler, asked):
-        time.sleep(0.6)
-        self.ok(handler, asked)
+    def silent(self, handler, asked):
+        """No reply for as long as a client waits."""
+        self.closed.wait(PATIENCE_S)
 
     def refuses(self, handler, asked):
         self._send(handler, 400, json.dumps({"error": {"message": "prompt is too long"}}))

@@ -64,8 +64,8 @@ def ask(tmp_path):
 
 
 def test_what_a_judge_is_asked(endpoint, ask):
-    server = endpoint()
-    found, cost = ask(server, 6)
+    server = endpoint(together=3, delay=0.1)
+    found, cost = ask(server, 6, timeout_s=60)
     assert [r.text for r in found.values()] == [VERDICT] * 6
     assert cost is None
     sent = server.asked[0]
@@ -73,7 +73,7 @@ def test_what_a_judge_is_asked(endpoint, ask):
     assert {key: sent[key] for key in SETTINGS} == SETTINGS
     assert SETTINGS["temperature"] == 0
     assert [m["role"] for m in sent["messages"]] == ["system", "user"]
-    assert 1 < server.most <= 3
+    assert server.most == 3
     assert {r.model for r in found.values()} == {"umpire-2026"}
     one, other = (
         Comparison(1, "Why {question}?", "MINE {answer_b}", "BASE").messages(TEMPLATE, first)[1]
@@ -93,8 +93,8 @@ def test_what_passes_is_tried_again(endpoint, ask, manner):
 
 
 def test_silence_is_tried_again(endpoint, ask):
-    server = endpoint("slow")
-    found, _ = ask(server, 1, timeout_s=0.2)
+    server = endpoint("silent")
+    found, _ = ask(server, 1, timeout_s=2)
     assert len(found) == 1
     assert len(server.asked) == 2
 
