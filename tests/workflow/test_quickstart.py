@@ -45,7 +45,7 @@ def ranking(quickstart):
 
 
 def test_every_cell_is_measured_and_ranked(ranking):
-    assert len(ranking) == 6
+    assert len(ranking) == 5
     assert set(ranking["status"]) == {"ok"}
     # best first; cells that two sessions cannot tell apart share a rank
     assert ranking["rank"].iloc[0] == 1
@@ -62,7 +62,7 @@ def test_quality_orders_as_the_methods_do(ranking):
     assert 10 < full < 40
     assert perplexity["none", "bf16"] == pytest.approx(full, rel=0.02)
     assert perplexity["none", "int8"] == pytest.approx(full, rel=0.05)
-    for lossy in (("none", "nf4"), ("none", "gptq4"), ("mag30", "fp32")):
+    for lossy in (("none", "nf4"), ("mag30", "fp32")):
         assert 1.02 * full < perplexity[lossy] < 3 * full
     # four choices: chance is 0.25
     assert ranking["facts.acc"]["none", "fp32"] > 0.6
@@ -78,16 +78,15 @@ def test_masks_sizes_and_kernels_are_recorded(quickstart):
 
         assert of("sparsity", "mag30", "fp32") == pytest.approx(0.3, abs=1e-3)
         assert of("parameters", "none", "fp32") == 134_515_008
-        assert of("size", "none", "gptq4") < 0.25 * of("size", "none", "fp32")
-        assert of("making_energy", "none", "gptq4") > 0
+        assert of("making_energy", "mag30", "fp32") > 0
         weights = tree["energy"].weights_size.sel(pruning="none").isel(session=0).squeeze()
-        assert float(
-            weights.sel(quantization="bf16") / weights.sel(quantization="fp32")
-        ) == pytest.approx(0.5, rel=0.01)
+        share = weights / weights.sel(quantization="fp32")
+        assert float(share.sel(quantization="bf16")) == pytest.approx(0.5, rel=0.01)
+        assert float(share.sel(quantization="nf4")) < 0.35
     record = json.loads(
-        next((quickstart / "results/energy").glob("*/none/none/gptq4/**/*.json")).read_text()
+        next((quickstart / "results/energy").glob("*/none/none/int8/**/*.json")).read_text()
     )
-    assert record["kernels"]["TorchAtenLinear"] == 210
+    assert record["kernels"]["Linear8bitLt"] == 210
     assert {c["basis"] for c in record["components"].values()} <= {
         "measured",
         "estimated",
