@@ -31,8 +31,9 @@ def energy_quality(frame: pd.DataFrame, is_plane: bool = True) -> alt.Chart:
     """Energy against quality, with 95 % intervals and the Pareto front of each place.
 
     A front over other objectives than these two is no line here: its points are full ones.
-    The axes span the points; an interval that goes beyond is cut off. Where energies differ by more
-    than ten times the axis is logarithmic. Points of the front are named, the others on request.
+    The axes span the points and their intervals; one that is wider than all points lie apart is cut
+    off, as it is where energies differ by more than ten times and the axis is logarithmic. Points
+    of the front are named, the others on request.
     """
     x = alt.X("energy_per_token:Q", title=ENERGY_TITLE, scale=_spanning(frame))
     y = alt.Y(
@@ -94,14 +95,19 @@ def is_wide(frame: pd.DataFrame) -> bool:
 
 
 def _spanning(frame: pd.DataFrame) -> alt.Scale:
-    """A scale over the points with some room, logarithmic where they differ much."""
+    """A scale over points and intervals with some room, logarithmic where they differ much."""
     if not len(frame):
         return alt.Scale()
-    least, most = frame.energy_per_token.min(), frame.energy_per_token.max()
+    energies, margins = frame.energy_per_token, frame.energy_per_token_ci95.fillna(0.0)
+    least, most = energies.min(), energies.max()
     if is_wide(frame):
         return alt.Scale(type="log", domain=[least / 1.3, most * 1.5], nice=False)
-    room = 0.12 * (most - least) or 0.1 * most or 1.0
-    return alt.Scale(domain=[least - room, most + 1.5 * room], nice=False, zero=False)
+    apart = most - least or abs(most) or 1.0
+    room = 0.12 * apart
+    low = max((energies - margins).min(), least - apart, min(least, 0.0))
+    high = min((energies + margins).max(), most + apart)
+    domain = [min(low, least - room), max(high, most + 1.5 * room)]
+    return alt.Scale(domain=domain, nice=False, zero=False)
 
 
 def _legend(frame: pd.DataFrame) -> Any:
