@@ -73,9 +73,8 @@ def place_of(kind: str, site: dict[str, Any] | None, hardware: dict[str, Any]) -
         return _board(first.get("gpu", ""), first.get("gpus", 1), first.get("gpu_memory_gb"))
     resources = {**site["default"], **site["stages"].get(STAGES[kind], {})}
     if "gres" in resources:
-        parts = resources["gres"].split(":")
-        number = parts[-1]
-        return _board(parts[1], int(number) if number.isdigit() else 1) if len(parts) > 2 else None
+        asked = _boards_in(resources["gres"])
+        return _board(*asked) if asked else None
     return _cpus(resources.get("cpus_per_task", 1))
 
 
@@ -98,14 +97,22 @@ def boards_of(
         named = [(matching(e["gpu"], e.get("gpu_memory_gb")), e.get("gpus", 1)) for e in entries]
     else:
         resources = {**site["default"], **site["stages"].get(STAGES[kind], {})}
-        parts = str(resources.get("gres", "")).split(":")
-        if len(parts) != 3 or not parts[2].isdigit():
+        asked = _boards_in(resources.get("gres", ""))
+        if asked is None:
             return None
-        named = [(matching(parts[1]), int(parts[2]))]
+        named = [(matching(asked[0]), asked[1])]
     boards = [board for found, _ in named for board in found]
     if not all(found for found, _ in named) or any(b.memory_kind == "LPDDR" for b in boards):
         return None
     return boards, max(count for _, count in named)
+
+
+def _boards_in(gres: str) -> tuple[str, int] | None:
+    """Model and number of the boards of a gres such as gpu:a100:2; None where it names no model."""
+    match gres.split(":"):
+        case [_, model, number]:
+            return model, int(number)
+    return None
 
 
 def _board(words: str, count: int, memory_gb: float | None = None) -> Place | None:
