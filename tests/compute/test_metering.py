@@ -391,6 +391,32 @@ def test_a_driver_that_is_loaded_anew_ends_the_session_with_its_reason(monkeypat
         boards.read()
 
 
+def test_a_board_without_a_counter_that_is_lost_is_said_to_be_lost(monkeypatch):
+    """Else its power would be missing, and the reason a gap between samples."""
+
+    class Lost(RuntimeError):
+        value = 15
+
+    class Reloaded(FakeNvml):
+        def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+            raise Lost("GPU is lost") if is_lost else RuntimeError("Not Supported")
+
+        def nvmlDeviceGetPowerUsage(self, handle):
+            if is_lost:
+                raise Lost("GPU is lost")
+            return 60_000
+
+    is_lost = False
+    monkeypatch.setattr(nvml, "_library", Reloaded)
+    boards = nvml.NvmlCounters(["GPU-mine"])
+    assert boards.read()["GPU-mine"].power_w == 60
+    is_lost = True
+    with pytest.raises(InputError, match=r"answers no more \(driver reloaded\?\): GPU is lost"):
+        boards.read()
+    with pytest.raises(InputError, match="answers no more"):
+        nvml.NvmlCounters(["GPU-mine"])
+
+
 def test_an_error_while_sampling_ends_the_window():
     class Lost(MachineSensors):
         def read(self, quick=False):
@@ -402,13 +428,16 @@ def test_an_error_while_sampling_ends_the_window():
         sampler._thread.join(5)
 
 
-def test_a_clock_that_is_set_back_changes_no_reading(monkeypatch):
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_changes_no_reading(monkeypatch, hours):
     """NTP and suspended machines: only monotonic clocks are read."""
     meter = Meter("machine", {**CPU, "cpu_power_w": 10, "ram_power_w": 5})
     real, began = time.time, time.monotonic()
-    monkeypatch.setattr(time, "time", lambda: real() - 3600 * (time.monotonic() - began > 0.2))
+    monkeypatch.setattr(
+        time, "time", lambda: real() + 3600 * hours * (time.monotonic() - began > 0.2)
+    )
     _, reading = meter.measure(lambda: time.sleep(0.5))
-    assert 0.5 <= reading.seconds < 60, "no hour was taken off"
+    assert 0.5 <= reading.seconds < 60
     assert reading.energy_j["ram"] == pytest.approx(5 * reading.seconds)
     assert reading.codecarbon_j["ram"] == pytest.approx(5 * reading.seconds, rel=0.5)
 

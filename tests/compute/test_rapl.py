@@ -75,7 +75,9 @@ def test_a_package_that_stands_still_is_no_measurement():
     """0 J would be the best configuration of all; within less than 1 s it may be one reading."""
     with pytest.raises(InputError, match=r"RAPL package-0: its counter stood still for 2\.0 s"):
         joules(INTEL, (0, 200), (1, 200), (2, 200))
-    assert joules(INTEL, (0, 200), (1, 200), (2, 201)) == 1
+    with pytest.raises(InputError, match=r"stood still for 3\.0 s"):
+        joules(INTEL, (0, 200), (1, 240), (2, 280), (3, 280), (4, 280), (5, 280))
+    assert joules(INTEL, (0, 200), (0.9, 200), (2, 201)) == 1
     assert joules(INTEL, (0, 200), (0.5, 200)) == 0
 
 

@@ -100,12 +100,18 @@ def _zone_j(name: str, zone: Zone, samples: Sequence[Sample]) -> float:
                 "a suspended machine, or a driver that was loaded anew)? That is no measurement"
             )
         joules += step
-    seconds = samples[-1].t_s - samples[0].t_s
-    if zone.domain == "package" and joules == 0 and seconds >= STILL_S:
+    still = _stood_still_s(name, samples)
+    if zone.domain == "package" and still >= STILL_S:
         raise InputError(
-            f"RAPL {name}: its counter stood still for {seconds:.1f} s: that is no measurement"
+            f"RAPL {name}: its counter stood still for {still:.1f} s: that is no measurement"
         )
     return joules
+
+
+def _stood_still_s(name: str, samples: Sequence[Sample]) -> float:
+    """The longest time over which a zone's counter was always the same."""
+    same = (list(group) for _, group in groupby(samples, lambda sample: sample.zones[name]))
+    return max(group[-1].t_s - group[0].t_s for group in same)
 
 
 def integral_j(times: Sequence[float], watts: Sequence[float]) -> float:

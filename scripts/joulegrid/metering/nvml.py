@@ -5,6 +5,8 @@ from one of them: a position is no identity.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -21,6 +23,10 @@ SLOWED = {
     0x40: "hardware thermal slowdown",
     0x80: "power brake",
 }
+
+# nvmlReturn_t (nvml.h) that say of any question that the board, or the driver, is gone: not
+# initialized, driver not loaded, GPU is lost, reset required
+GONE = (1, 9, 15, 16)
 
 # Where NVML never named a process of this job
 UNSEEN = (
@@ -42,8 +48,9 @@ class NvmlCounters:
     def __init__(self, uuids: list[str]):
         self._nvml = _library()
         self._handles = {uuid: self._handle(uuid) for uuid in uuids}
-        self.boards = {uuid: self._board(handle) for uuid, handle in self._handles.items()}
-        self.indices = [self._nvml.nvmlDeviceGetIndex(h) for h in self._handles.values()]
+        with self._answering():
+            self.boards = {uuid: self._board(handle) for uuid, handle in self._handles.items()}
+            self.indices = [self._nvml.nvmlDeviceGetIndex(h) for h in self._handles.values()]
         self._others: dict[str, int] = {}
         self._own_was_seen = False
 
@@ -61,10 +68,15 @@ class NvmlCounters:
         InputError
             where a board answers no more: the driver was unloaded, or the board fell off the bus.
         """
-        try:
+        with self._answering():
             if not quick or not self._others:
                 self._others = self._processes_of_others()
             return {uuid: self._sample(uuid, handle) for uuid, handle in self._handles.items()}
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
         except self._nvml.NVMLError as error:
             raise InputError(f"the GPU answers no more (driver reloaded?): {error}") from None
 
@@ -144,7 +156,9 @@ class NvmlCounters:
         """An answer of NVML, None where the board does not support the question."""
         try:
             return getattr(self._nvml, function)(*arguments)
-        except self._nvml.NVMLError:
+        except self._nvml.NVMLError as error:
+            if getattr(error, "value", None) in GONE:
+                raise
             return None
 
 
