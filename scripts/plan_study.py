@@ -113,10 +113,10 @@ def in_total(plan: planning.Plan) -> list[str]:
     """Sessions and all other jobs, and what they need of disks and network."""
     found = ["in total:", *(spent(plan.total, plan) if plan.total.hours.median else [])]
     found += [f"    {plan.today}"] if plan.today else []
-    beside = [kind for kind, made in plan.efforts.items() if made.predicted and not made.host_kwh]
+    beside = tables.host_unknown(plan)
     if plan.total.host_kwh and beside:
         found.append(
-            f"    without CPU and memory of {', '.join(beside)}, which were not run here yet"
+            f"    without CPU and memory of {', '.join(beside)}, of which nothing is known here yet"
         )
     for name, known in (("written", plan.written), ("fetched from the hub", plan.fetched)):
         if known.number:

@@ -565,6 +565,19 @@ def test_energy_of_the_host_is_shown_apart(data):
     assert takes.grams["BE"].median == pytest.approx(153.14 * both)
 
 
+def test_machines_of_whose_cpu_nothing_is_known_are_named_beside_a_total(data):
+    """Their CO2e is of the GPUs alone, that of others of all: a total of both says so."""
+    data["hardware"]["told"] = {**data["hardware"]["a100"], "cpu_power_w": 200}
+    said = plan.of_study(Specs(study.from_data(data, "test")), "results")
+    told, untold = (next(s for s in said.shares if s.hardware == n) for n in ("told", "a100"))
+    assert said.total.host_kwh.median == told.takes.host_kwh.median
+    assert untold.takes.host_kwh is None
+    unknown = ["a100", *said.efforts]
+    assert tables.host_unknown(said) == unknown
+    rows = {row["quantity"]: row for row in tables.total_rows(said)}
+    assert rows["parts without host_kwh"]["median"] == len(unknown)
+
+
 # ---------------------------------------------------------------- disk
 def test_bytes_of_weights_and_downloads(data, tmp_path):
     """4 bits with a scale and a zero of 20 bits for 128; embedding and head in 16 bits."""
@@ -809,6 +822,7 @@ def test_all_tables_carry_all_of_it(data, tmp_path):
     tables.write(said, tmp_path)
     written = json.loads((tmp_path / "plan.json").read_text())
     assert written["jobs_at_a_time"] == 4
+    assert written["without_host_kwh"] == list(said.efforts)
     (row,) = written["hardware"]
     assert row["wall_hours_low"] <= row["wall_hours_median"] <= row["wall_hours_high"]
     assert row["gco2e_BE_median"] > 0

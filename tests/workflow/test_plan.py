@@ -76,7 +76,7 @@ def test_a_plan_is_what_a_dry_run_would_run(own):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dosquet2025", "tran2025", "wetzel2024"])
+@pytest.mark.parametrize("name", ["dosquet2025", "tran2025", "wetzel2024", "kononov2025"])
 def test_of_studies_on_gpus_a_dry_run_runs_what_the_plan_says(name, tmp_path):
     """With cells that do not fit, a selection that is open, and a judge."""
     place = house.copy_project(tmp_path / "house")
@@ -89,6 +89,20 @@ def test_of_studies_on_gpus_a_dry_run_runs_what_the_plan_says(name, tmp_path):
     assert written["jobs"][-1]["kind"] == "steps"
     assert to_run == wanted
     assert sum(wanted.values()) == len(written["to_run"]) > 40
+    in_docs(name, written)
+
+
+def in_docs(name, written):
+    """docs/studies.md says of a study, or of its first loop, what its plan says."""
+    table = (house.ROOT / "docs/studies.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| `{name}`(, first loop)? \| (\d.*)", table, re.MULTILINE)
+    columns = [column.strip() for column in row[2].split("|")]
+    assert int(columns[2]) == len(written["to_run"])
+    total = {each["quantity"]: each for each in written["total"]}
+    for column, quantity in zip(columns[5:7], ("gpu_hours", "gpu_kwh"), strict=True):
+        told = [float(number) for number in re.findall(r"[\d.]+", column)]
+        found = [total[quantity][end] for end in ("median", "low", "high")]
+        assert told == pytest.approx(found, rel=0.06), f"{quantity} of {name}"
 
 
 SITE = (

@@ -90,6 +90,8 @@ def total_rows(plan: Plan) -> list[Row]:
             continue
         unit = UNITS.get(name.rsplit("_", 1)[-1], "g" if name.startswith("gco2e") else "")
         found.append((name, unit or plan.currency, values))
+        if name == "host_kwh":
+            found.append(("parts without host_kwh", "1", _exactly(len(host_unknown(plan)))))
     for name, known in (("weights written", plan.written), ("weights fetched", plan.fetched)):
         found.append((name, "GB", times(known.size, 1 / GIGA)))
         found.append((f"{name}, of unknown size", "1", _exactly(known.unknown)))
@@ -99,6 +101,13 @@ def total_rows(plan: Plan) -> list[Row]:
         found += [("tokens written by judges", "1", judges.written)]
         found += [("judges", "USD", judges.usd)] if judges.usd else []
     return [{"quantity": name, "unit": unit, **v._asdict()} for name, unit, v in found]
+
+
+def host_unknown(plan: Plan) -> list[str]:
+    """Hardware entries and kinds of other jobs that are predicted without CPU and memory."""
+    entries = [s.hardware for s in plan.shares if s.predicted and s.takes.host_kwh is None]
+    kinds = [kind for kind, made in plan.efforts.items() if made.predicted and not made.host_kwh]
+    return entries + kinds
 
 
 def calibration_rows(plan: Plan) -> list[Row]:
@@ -133,6 +142,7 @@ def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
         "jobs": tables["jobs.tsv"],
         "hardware": tables["plan.tsv"],
         "total": tables["total.tsv"],
+        "without_host_kwh": host_unknown(plan),
         "cells": tables["cells.tsv"],
         "measure_first": [
             {"hardware": hardware, "engine": engine, "kernel": kernel, "cells": list(chosen)}
