@@ -59,7 +59,7 @@ def overhead(run: Run) -> None:
         ratios.append(rates[True] / rates[False])
     print(
         f"meter: its threads take {statistics.median(shares):.3%} of the time of one CPU (median "
-        f"of {PAIRS} windows, at most {max(shares):.3%}): no more can it take from the work"
+        f"of {PAIRS} windows, at most {max(shares):.3%}); what the work waits for them is not in it"
     )
     drawn = random.Random(SEED)
     medians = [statistics.median(drawn.choices(ratios, k=PAIRS)) for _ in range(DRAWS)]

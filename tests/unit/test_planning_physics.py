@@ -66,7 +66,10 @@ def test_a_longer_context_never_costs_less():
     never_less(of_work(tokens_in=lambda tokens: tokens + 20_000))
 
 
-@pytest.mark.parametrize("part", ["linear", "head", "kv_elements", "attention_width", "hidden"])
+@pytest.mark.parametrize(
+    "part",
+    ["linear", "routed", "head", "kv_elements", "attention_width", "hidden", "state_bytes"],
+)
 def test_a_larger_model_never_costs_less(part):
     def larger(case):
         value = getattr(case.model, part)

@@ -46,7 +46,8 @@ def data(study_data, tmp_path):
     facts = study_data["quality"]["facts"]
     guided = {**saf, "template": "{guide} {question}", "guide": guide, "metrics": ["form"]}
     duel = {**arena, "answers": "guided", "against": "saf", "judge": {**judge}}
-    tasks = {"saf": saf, "guided": guided, "facts": facts}
+    plain = {**saf, "template": "Q: {question}", "metrics": ["form"]}
+    tasks = {"saf": saf, "guided": guided, "plain": plain, "facts": facts}
     tasks |= {"arena": {**arena, "judge": judge}, "duel": duel}
     loras = {"lora": copy.deepcopy(LORA), "lora8": {**copy.deepcopy(LORA), "rank": 8}}
     candidates = [{"training": [*loras], "pruning": "none", "quantization": "fp32"}]
@@ -93,7 +94,9 @@ def more_epochs(data):
 
 
 JUDGE = ("quality", "arena", "judge")
+PAID = {"usd_per_million": {"read": 1, "written": 2}, "budget_usd": 5}
 OF_TEXTS = ("saf", "guided", "arena", "duel")
+WITH_QUESTIONS = (*OF_TEXTS, "plain")
 # Name of the row -> the changes, each of which makes that anew; labels of which one is in all of it
 ROWS = {
     "`ranking.weight` (w)": ([change("ranking", "weight", to=0.2)], ()),
@@ -113,6 +116,7 @@ ROWS = {
         [change("quality", "saf", "metrics", to=["rouge", "cosine", "chrf"])],
         ("chrf",),
     ),
+    "a metric less": ([change("quality", "saf", "metrics", to=["rouge"])], ()),
     "`encoder`": (
         [change("quality", "saf", "encoder", to={"path": "tests/data/model", "layer": 1})],
         ("cosine",),
@@ -127,8 +131,11 @@ ROWS = {
         OF_TEXTS,
     ),
     "a line of its questions": (
-        [rewrite("quality", "saf", "data", old="the", new="THE")],
-        OF_TEXTS,
+        [
+            rewrite("quality", "saf", "data", old='"question": "', new='"question": "Now: '),
+            rewrite("quality", "saf", "data", old='"reference": "', new='"reference": "So: '),
+        ],
+        WITH_QUESTIONS,
     ),
     "`guide`": (
         [change("quality", "guided", "guide", "quantization", to="nf4")],
@@ -147,15 +154,20 @@ ROWS = {
         ("arena", "duel"),
     ),
     "`baseline` of an arena": (
-        [change("quality", "arena", "baseline", to={"quantization": "nf4"})],
-        ("arena",),
+        [
+            change("quality", "arena", "baseline", to={"quantization": "nf4"}),
+            change("quality", "duel", "against", to="plain"),
+        ],
+        ("arena", "duel"),
     ),
     "`endpoint`": (
         [
             change(*JUDGE, "endpoint", to="http://elsewhere.example/v1"),
             change(*JUDGE, "concurrency", to=9),
             change(*JUDGE, "local", to=False),
+            change(*JUDGE, "key_variable", to="KEY"),
             change(*JUDGE, "usd_per_million", to={"read": 1, "written": 2}),
+            change(*JUDGE, to=lambda judge: {**judge, **PAID}),
         ],
         (),
     ),
@@ -165,6 +177,7 @@ ROWS = {
             change("quality", "facts", "limit", to=3),
             change("quality", "facts", "fewshot", to=2),
             change("quality", "facts", "batch_size", to=2),
+            change("quality", "facts", "sha256", to="0" * 64),
         ],
         ("facts",),
     ),

@@ -189,8 +189,10 @@ def splitter() -> Iterator[None]:
     with TemporaryDirectory() as place:
         shutil.copytree(Path(found.origin).parent / FOLDER / inside, Path(place, inside))
         nltk.data.path.append(place)
-        yield
-        nltk.data.path.remove(place)
+        try:
+            yield
+        finally:
+            nltk.data.path.remove(place)
 
 
 def tasks_in(name: str, groups: dict[str, list[str]]) -> list[str]:
