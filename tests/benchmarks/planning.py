@@ -17,35 +17,16 @@ DRAWS, MOST = 10, 40
 
 def sets() -> dict[str, list[Row]]:
     """Name -> rows; energies that are not of the GPUs alone are left out."""
-    shipped = {
-        name: [row for _, row in published.rows(source)]
-        for name, source in (
-            ("v1, transformers", "mlenergy_v1"),
-            ("v2, vLLM 0.5.4", "mlenergy_v2"),
-            ("small boards", "alejandroldz2026"),
-        )
-    }
-    found = {
-        "ML.ENERGY v1, transformers": shipped["v1, transformers"],
-        "ML.ENERGY v2 dense, vLLM 0.5.4": [r for r in shipped["v2, vLLM 0.5.4"] if is_dense(r)],
-        "ML.ENERGY v2 experts": [r for r in shipped["v2, vLLM 0.5.4"] if not is_dense(r)],
-        "A2, vLLM formats": [r for r in shipped["small boards"] if r.case.machine.engine == "vllm"],
-        "A2, GB10, llama.cpp (time)": [r for r in shipped["small boards"] if r.joules is None],
-    }
+    found = {name: published.of_set(name) for name in published.SETS}
     if published.ELSEWHERE:
         v3 = [row for _, row in published.rows_elsewhere("mlenergy_v3.csv")]
-        found["ML.ENERGY v3 dense, vLLM 0.11"] = [r for r in v3 if is_dense(r)]
+        found["ML.ENERGY v3 dense, vLLM 0.11"] = [r for r in v3 if published.is_dense(r)]
         found["ML.ENERGY v3 experts"] = [r for r in v3 if r.case.model.experts]
         found["ML.ENERGY v3 hybrid"] = [r for r in v3 if r.case.model.state_bytes]
         found["EcoCompute, bitsandbytes"] = [
             row for _, row in published.rows_elsewhere("ecocompute.csv")
         ]
     return found
-
-
-def is_dense(row: Row) -> bool:
-    """Without experts and without Mamba."""
-    return not row.case.model.experts and not row.case.model.state_bytes
 
 
 def prior(row: Row):

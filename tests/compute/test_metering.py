@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from conftest import ROOT
+from helpers.fake_nvml import SilentNvml
 from joulegrid.errors import InputError
 from joulegrid.metering import (
     disturbance,
@@ -211,21 +212,14 @@ def test_of_two_boards_only_the_own_one_counts():
     assert list(reading.gpus) == ["GPU-a"]
 
 
-class FakeNvml:
+class FakeNvml(SilentNvml):
     """Two boards; the first one is busy with somebody else's work."""
 
-    NVMLError = RuntimeError
     NVML_TEMPERATURE_GPU = NVML_CLOCK_SM = 0
     NVML_FI_DEV_POWER_INSTANT = 186
 
     def __init__(self, mig=0):
         self.mig = mig
-
-    def __getattr__(self, name):
-        def unsupported(*_):
-            raise RuntimeError("Not Supported")
-
-        return unsupported
 
     def nvmlDeviceGetHandleByUUID(self, uuid):
         return ["GPU-theirs", "GPU-mine"].index(uuid)

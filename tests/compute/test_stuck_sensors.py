@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from helpers.fake_nvml import SilentNvml
 from joulegrid.errors import InputError
 from joulegrid.metering import energy, nvml
 from joulegrid.metering.samples import Board, Equipment, Gpu, Host, Sample
@@ -51,21 +52,14 @@ def test_a_board_that_waits_for_the_cpu_between_is_not_at_work():
     assert joules([117.2] * 69, [1.0 if n % 20 == 0 else 0.0 for n in range(69)]) > 0
 
 
-class Nvml:
+class Nvml(SilentNvml):
     """One board, whose utilization can be asked for."""
 
-    NVMLError = RuntimeError
     NVML_TEMPERATURE_GPU = NVML_CLOCK_SM = 0
     NVML_FI_DEV_POWER_INSTANT = 186
 
     def __init__(self, counter):
         self.counter = counter
-
-    def __getattr__(self, name):
-        def unsupported(*_):
-            raise RuntimeError("Not Supported")
-
-        return unsupported
 
     def nvmlDeviceGetHandleByUUID(self, uuid):
         return 0

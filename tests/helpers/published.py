@@ -60,6 +60,27 @@ ARCHITECTURES = {
 }
 
 
+def is_dense(row: Row) -> bool:
+    """Without experts and without Mamba."""
+    return not row.case.model.experts and not row.case.model.state_bytes
+
+
+# Sets of docs/planning.md that are shipped -> their source, and which of its rows
+SETS = {
+    "ML.ENERGY v1, transformers": ("mlenergy_v1", lambda row: True),
+    "ML.ENERGY v2 dense, vLLM 0.5.4": ("mlenergy_v2", is_dense),
+    "ML.ENERGY v2 experts": ("mlenergy_v2", lambda row: not is_dense(row)),
+    "A2, vLLM formats": ("alejandroldz2026", lambda row: row.case.machine.engine == "vllm"),
+    "A2, GB10, llama.cpp (time)": ("alejandroldz2026", lambda row: row.joules is None),
+}
+
+
+def of_set(name: str) -> list[Row]:
+    """The rows of a shipped set."""
+    source, belongs = SETS[name]
+    return [row for _, row in rows(source) if belongs(row)]
+
+
 @cache
 def architecture(name: str) -> Architecture:
     found = from_config(known_models()[name]["config"])

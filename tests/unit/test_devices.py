@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from helpers.fake_nvml import SilentNvml
 from joulegrid.errors import InputError, OutOfMemory, Unsupported
 from joulegrid.jobs import devices, outcomes, provenance
 
@@ -89,16 +90,10 @@ def test_visible_devices_are_chosen_by_index_or_uuid(visible, uuids):
     assert [g["uuid"] for g in devices._chosen(there, visible)] == uuids
 
 
-class UnifiedMemory:
+class UnifiedMemory(SilentNvml):
     """NVML of one GB10, which shares the machine's memory and tells nothing of it."""
 
     NVMLError_NotSupported = RuntimeError
-
-    def __getattr__(self, name):
-        def unsupported(*_):
-            raise self.NVMLError_NotSupported(name)
-
-        return unsupported
 
     def nvmlInit(self):
         return None

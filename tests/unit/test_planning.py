@@ -32,10 +32,6 @@ def errors(rows, said=by_default):
     return np.array([100 * abs(said(row).joules / row.joules - 1) for row in rows])
 
 
-def is_dense(row):
-    return not row.case.model.experts and not row.case.model.state_bytes
-
-
 def rank(rows):
     """Spearman's correlation of measured and predicted energies."""
     return spearmanr([r.joules for r in rows], [by_default(r).joules for r in rows]).statistic
@@ -59,7 +55,7 @@ def v1():
 
 @pytest.fixture(scope="module")
 def v2():
-    return [row for _, row in published.rows("mlenergy_v2") if is_dense(row)]
+    return [row for _, row in published.rows("mlenergy_v2") if published.is_dense(row)]
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +151,7 @@ def by_machine(rows):
 @needs_more
 def test_a_current_engine():
     rows = [row for _, row in published.rows_elsewhere("mlenergy_v3.csv")]
-    dense = [row for row in rows if is_dense(row)]
+    dense = [row for row in rows if published.is_dense(row)]
     assert np.median(errors(dense)) <= 20
     assert rank_per_token(dense) >= 0.95
     assert rank_per_token(rows) >= 0.95
@@ -356,19 +352,9 @@ def test_ranges_by_default_cover_what_they_promise_over_all_sets():
     assert 0.75 <= np.mean(covered(everything())) <= 0.85
 
 
-SETS = {
-    "ML.ENERGY v1, transformers": ("mlenergy_v1", lambda row: True),
-    "ML.ENERGY v2 dense, vLLM 0.5.4": ("mlenergy_v2", is_dense),
-    "ML.ENERGY v2 experts": ("mlenergy_v2", lambda row: not is_dense(row)),
-    "A2, vLLM formats": ("alejandroldz2026", lambda row: row.case.machine.engine == "vllm"),
-    "A2, GB10, llama.cpp (time)": ("alejandroldz2026", lambda row: row.joules is None),
-}
-
-
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", published.SETS)
 def test_docs_say_of_each_set_how_far_off_predictions_are_and_how_often_ranges_hold(name):
-    source, belongs = SETS[name]
-    rows = [row for _, row in published.rows(source) if belongs(row)]
+    rows = published.of_set(name)
     docs = (ROOT / "docs/planning.md").read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in docs if line.startswith(f"| {name} |")]
     count, energy, time, *_, inside, _ = [part.strip() for part in line.strip("|").split("|")][1:]

@@ -2,6 +2,7 @@
 
 import os
 
+from helpers.fake_nvml import SilentNvml
 from joulegrid.jobs import provenance
 
 
@@ -26,14 +27,8 @@ def test_settings_of_a_host_come_from_where_linux_keeps_them(tmp_path, monkeypat
 
 
 def test_settings_of_a_board_are_said_as_far_as_it_answers():
-    class Board:
+    class Board(SilentNvml):
         """A board without ECC and MIG."""
-
-        def __getattr__(self, name):
-            def unsupported(*_):
-                raise RuntimeError("Not Supported")
-
-            return unsupported
 
         def nvmlDeviceGetPciInfo(self, handle):
             return type("Pci", (), {"busId": "00000000:65:00.0"})()

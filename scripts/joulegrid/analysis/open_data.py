@@ -19,7 +19,7 @@ from typing import Any
 
 from joulegrid import __version__
 from joulegrid.errors import InputError
-from joulegrid.records import write_json
+from joulegrid.records import in_one_step, write_json
 from joulegrid.study.zones import DIRECT, UNKNOWN
 
 TIMEOUT_S = 60
@@ -169,10 +169,8 @@ def fetch(zone: str, year: int, folder: Path, base: str | None = None) -> dict[s
         "values": len(known),
         "missing": len(found) - len(known),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    part.write_bytes(content)
-    part.replace(file)
+    with in_one_step(file) as part:
+        part.write_bytes(content)
     write_json(str(file.with_suffix(".json")), about)
     return about
 

@@ -3,12 +3,16 @@
 Everything here is a function of samples, so that a recording gives what the machine gave.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import TypeVar
 
 from joulegrid.errors import InputError
 from joulegrid.metering.samples import Board, Equipment, Gpu, Sample, Zone
+
+T = TypeVar("T")
 
 # Power samples further apart than this leave a hole that no line between them fills. Boards refresh
 # each 100 ms, so that two in a row may be lost
@@ -100,18 +104,25 @@ def _zone_j(name: str, zone: Zone, samples: Sequence[Sample]) -> float:
                 "a suspended machine, or a driver that was loaded anew)? That is no measurement"
             )
         joules += step
-    still = _stood_still_s(name, samples)
-    if zone.domain == "package" and still >= STILL_S:
-        raise InputError(
-            f"RAPL {name}: its counter stood still for {still:.1f} s: that is no measurement"
-        )
+    if zone.domain == "package":
+        _refuse_still(name, samples)
     return joules
 
 
-def _stood_still_s(name: str, samples: Sequence[Sample]) -> float:
-    """The longest time over which a zone's counter was always the same."""
-    same = (list(group) for _, group in groupby(samples, lambda sample: sample.zones[name]))
-    return max(group[-1].t_s - group[0].t_s for group in same)
+def _refuse_still(name: str, samples: Sequence[Sample]) -> None:
+    stretches = _unchanged((sample.t_s, sample.zones[name]) for sample in samples)
+    still = max(seconds for _, _, seconds in stretches)
+    if still >= STILL_S:
+        raise InputError(
+            f"RAPL {name}: its counter stood still for {still:.1f} s: that is no measurement"
+        )
+
+
+def _unchanged(readings: Iterable[tuple[float, T]]) -> Iterator[tuple[T, int, float]]:
+    """Stretches over which what was read at these times was the same: it, how often, and s."""
+    for value, group in groupby(readings, itemgetter(1)):
+        times = [t_s for t_s, _ in group]
+        yield value, len(times), times[-1] - times[0]
 
 
 def integral_j(times: Sequence[float], watts: Sequence[float]) -> float:
@@ -180,13 +191,12 @@ def _power_only(
 def _refuse_stuck(uuid: str, times: Sequence[float], readings: Sequence[Gpu]) -> None:
     working = [(reading.busy or 0.0) >= AT_WORK for reading in readings]
     for least, counts in ((STUCK_S, [True] * len(readings)), (STUCK_AT_WORK_S, working)):
-        rows = zip(times, readings, counts, strict=True)
-        for (watts, counted), group in groupby(rows, lambda row: (row[1].power_w, row[2])):
-            same = [t for t, _, _ in group]
-            if counted and same[-1] - same[0] >= least:
+        watts = zip((reading.power_w for reading in readings), counts, strict=True)
+        for (watt, counted), times_read, seconds in _unchanged(zip(times, watts, strict=True)):
+            if counted and seconds >= least:
                 raise InputError(
-                    f"GPU {uuid}: NVML gave the same {watts} W {len(same)} times, over "
-                    f"{same[-1] - same[0]:.1f} s: its sensor is stuck"
+                    f"GPU {uuid}: NVML gave the same {watt} W {times_read} times, over "
+                    f"{seconds:.1f} s: its sensor is stuck"
                 )
 
 
