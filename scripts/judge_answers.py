@@ -36,6 +36,7 @@ def judged(arguments, spec, own, baseline):
     told = json.loads(arguments.endpoint)
     with Kept(Path(arguments.output).parent / file_of(spec["judge"])) as kept:
         there = kept.count(sent)
+        run.shelter()
         try:
             with run.terminable():
                 replies = ask(spec, sent, told, kept, metered=told["local"] and there < len(sent))

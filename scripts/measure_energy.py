@@ -35,17 +35,17 @@ def main(arguments, spec):
     samples = Path(arguments.samples) if arguments.samples else None
     requests = output.with_suffix(REQUESTS)
     beside = output.with_suffix(DISTURBED)
-    with run.sheltered():
-        try:
-            result = outcome_from(
-                weights, lambda: measure(spec, weights, samples, memory, requests), memory
-            )
-        except Disturbed as error:
-            found = {"device": device, "reason": str(error), "windows": error.windows}
-            write_json(beside, {**made, "spec": spec, **found, **error.facts})
-            raise
-        run.write_record(arguments.output, spec, made, {"device": device, **result})
-        beside.unlink(missing_ok=True)
+    run.shelter()
+    try:
+        result = outcome_from(
+            weights, lambda: measure(spec, weights, samples, memory, requests), memory
+        )
+    except Disturbed as error:
+        found = {"device": device, "reason": str(error), "windows": error.windows}
+        write_json(beside, {**made, "spec": spec, **found, **error.facts})
+        raise
+    run.write_record(arguments.output, spec, made, {"device": device, **result})
+    beside.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

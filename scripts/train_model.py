@@ -20,6 +20,7 @@ def main(arguments, spec):
     why there is no training here.
     """
     made = run.begin(*PACKAGES)
+    run.shelter()
     with progress_of(arguments.weights) as progress:
         before = progress.spent()["seconds"]
         try:
@@ -30,9 +31,8 @@ def main(arguments, spec):
             raise InputError(
                 f"{error}: {there} of {wanted} epochs are kept; run snakemake again"
             ) from None
-        with run.sheltered():
-            run.write_record(arguments.output, spec, made, record, before)
-            progress.remove()
+        run.write_record(arguments.output, spec, made, record, before)
+        progress.remove()
 
 
 def trained(arguments, spec, progress):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import ROOT
-from helpers import tiny_model
+from helpers import ending, tiny_model
 from joulegrid.engines import Completion
 from joulegrid.errors import Disturbed, InputError
 from joulegrid.metering import (
@@ -446,9 +446,7 @@ def test_samples_that_cannot_be_written_cost_nothing_else(of_windows, tmp_path, 
 
 
 def terminated(spec, tiny, tmp_path, line):
-    """Code, log, record and what lies beside of a job that gets SIGTERM twice when its log says
-    `line`.
-    """
+    """Code, log, record and what lies beside of a job that is ended when its log says `line`."""
     output = tmp_path / f"{identity(spec)}.json"
     options = ["--spec", json.dumps(spec), "--source", str(tiny), "--output", str(output)]
     command = [sys.executable, "scripts/measure_energy.py", *options]
@@ -458,9 +456,10 @@ def terminated(spec, tiny, tmp_path, line):
     ) as job:
         for text in job.stdout:
             log.append(text)
-            if log.count(line) == 1 and text == line:
-                job.terminate()
-                job.terminate()
+            if text == line:
+                break
+        ending.terminate(job)
+        log += job.stdout
     paths = (output, output.with_suffix(".disturbed.json"))
     found = [json.loads(path.read_text()) if path.exists() else None for path in paths]
     return job.returncode, "".join(log), *found

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import ROOT
+from helpers import ending
 from joulegrid.errors import Diverged, InputError, Unsupported
 from joulegrid.jobs.progress import progress_of
 from joulegrid.records import identity, sha256_file
@@ -323,7 +323,9 @@ def test_a_killed_training_goes_on_and_says_what_was_lost(tiny, tmp_path, number
             assert job.poll() is None, "it shall be killed in its second epoch"
             time.sleep(0.01)
         time.sleep(0.3)
-        os.kill(job.pid, number)
+        if number == signal.SIGTERM:
+            ending.terminate(job)
+        job.kill()
         said = job.communicate()[1]
     assert not output.exists()
     noted = json.loads((part / "now.json").read_text())

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from conftest import ROOT
+from helpers import ending
 from helpers.judge_endpoint import VERDICT, Endpoint
 from joulegrid.errors import InputError
 from joulegrid.judging import client
@@ -406,7 +407,7 @@ def test_a_job_that_is_ended_says_what_is_kept(endpoint, job):
     until = time.monotonic() + 30
     while time.monotonic() < until and len(server.asked) < 3:
         time.sleep(0.01)
-    process.terminate()
+    ending.terminate(process)
     log = process.communicate()[0]
     assert process.returncode == 1
     kept = (place.parent / "replies.jsonl").read_text().count("\n") - 1

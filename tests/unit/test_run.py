@@ -1,11 +1,12 @@
 """What every entry script does around its work."""
 
 import json
-import signal
 import subprocess
 import sys
 
-from helpers import house
+import pytest
+
+from helpers import ending, house
 
 SCRIPT = """
 import time
@@ -28,7 +29,40 @@ def test_a_job_that_is_ended_before_it_measures_says_so():
         text=True,
     ) as job:
         assert job.stdout.readline() == "begun\n"
-        job.send_signal(signal.SIGTERM)
+        ending.terminate(job)
         said = job.stderr.read()
     assert job.returncode == 1
     assert said == ("error: ended by SIGTERM: nothing of this job is kept; run snakemake again\n")
+
+
+ENDED = """
+import os
+import signal
+from joulegrid.jobs import run
+
+class Late:
+    def __del__(self):  # while the interpreter ends
+        for _ in range(100):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+late = Late()
+
+def main(arguments, spec):
+    if spec:
+        run.shelter()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+run.run(main)
+"""
+
+
+@pytest.mark.parametrize("sheltered", [True, False])
+def test_a_job_that_is_ended_while_it_ends_has_said_how_it_went(sheltered):
+    """Else Snakemake would throw a finished record away."""
+    spec = json.dumps({"sheltered": True} if sheltered else {})
+    command = [sys.executable, "-c", ENDED, "--spec", spec]
+    done = subprocess.run(
+        command, cwd=house.ROOT / "scripts", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == (0 if sheltered else 1)
+    assert done.stderr.count("error: ended by SIGTERM") == (0 if sheltered else 1)

@@ -53,6 +53,8 @@ def run(
             f"error: {error.strerror}: {what}; nothing of this job is kept, finished results are: "
             "free space and run snakemake again"
         )
+    finally:
+        shelter()
 
 
 def _say_when_ended() -> None:
@@ -63,6 +65,7 @@ def _say_when_ended() -> None:
         name = signal.Signals(number).name
         if os.getpid() != own:  # a forked child has nothing to say
             os._exit(128 + number)
+        shelter()
         sys.exit(f"error: ended by {name}: nothing of this job is kept; run snakemake again")
 
     signal.signal(signal.SIGTERM, stop)
@@ -156,14 +159,12 @@ def deferred() -> Iterator[None]:
         signal.raise_signal(signal.SIGTERM)
 
 
-@contextmanager
-def sheltered() -> Iterator[None]:
-    """Within the block SIGTERM ends nothing but what is `terminable`: a record is to be written."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def shelter() -> None:
+    """From here on SIGTERM ends nothing but what is `terminable`: a record is to be written. While
+    the interpreter ends any handler would be the default again, and a job that did all its work
+    would be one that was killed.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def say(text: str) -> None:
