@@ -22,7 +22,7 @@ from joulegrid.metering.meter import Meter
 from joulegrid.metering.windows import Run, Window, clean, measure_window, repeat
 
 CPU = {"device": "cpu"}
-PAIRS, WINDOWS, SECONDS = 60, 12, 1.5
+PAIRS, WINDOWS, SECONDS = 150, 12, 1.5
 DRAWS, SEED = 2000, 0
 LOOP = f"{sys.executable} -c 'while True: pass' > /dev/null 2>&1 & echo $!"
 REQUESTS = [Request("one two three four", 32, chat=False)] * 4

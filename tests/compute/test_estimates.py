@@ -235,6 +235,17 @@ def test_a_job_is_charged_for_the_cpus_that_its_quota_lets_it_use(monkeypatch):
     assert power.energy_j(0, 1) == pytest.approx(0.912, rel=0.01)
 
 
+def test_under_a_quota_a_job_is_charged_for_its_own_work(monkeypatch):
+    """A container with 2 CPUs' time on 64: 0.2 CPUs are its own, 1.5 are others' work."""
+    monkeypatch.setattr(estimates, "cpu_quota", lambda: 2.0)
+    stream = [Sample(0.0, Host(0.0, 0.0, 0.0)), Sample(10.0, Host(17.0, 17.0, 2.0))]
+    hardware = {"device": "cpu", "cpu_power_w": 640.0, "ram_power_w": 0.0}
+    meter = Meter("machine", hardware, Recording(Equipment(64, 64), stream))
+    idle_w, full_w = 0.12 * 20, 20
+    expected = 10 * (idle_w + (full_w - idle_w) * 0.1)
+    assert meter.reading(stream, {}).energy_j["cpu"] == pytest.approx(expected)
+
+
 def test_a_quota_of_more_than_the_jobs_cpus_changes_nothing(monkeypatch):
     with_cpu(monkeypatch, MILAN)
     pinned = estimates.cpu_power(CPU, 4, 128)

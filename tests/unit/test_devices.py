@@ -1,12 +1,15 @@
 """Whether a device is the one that was asked for, by the names that drivers give."""
 
+import ctypes
+import shutil
 import sys
+import uuid
 
 import pytest
 
 from helpers.fake_nvml import SilentNvml
 from joulegrid.errors import InputError, OutOfMemory, Unsupported
-from joulegrid.jobs import devices, outcomes, provenance
+from joulegrid.jobs import cuda, devices, outcomes, provenance
 
 # NVML's names
 A100_40, A100_80 = "NVIDIA A100-PCIE-40GB", "NVIDIA A100-SXM4-80GB"
@@ -81,13 +84,52 @@ def test_a_part_of_a_board_is_named_and_not_called_no_gpu(monkeypatch):
         devices.check({"device": "cuda", "gpu": "A100", "gpus": 1})
 
 
-@pytest.mark.parametrize(
-    ("visible", "uuids"),
-    [("1", ["GPU-b"]), ("GPU-a", ["GPU-a"]), ("1,0", ["GPU-b", "GPU-a"]), ("", [])],
-)
-def test_visible_devices_are_chosen_by_index_or_uuid(visible, uuids):
-    there = [gpu("NVIDIA A30", 24, "GPU-a"), gpu("NVIDIA A30", 24, "GPU-b")]
-    assert [g["uuid"] for g in devices._chosen(there, visible)] == uuids
+class Driver:
+    """The CUDA driver of a job that got the third and the first board of its machine."""
+
+    def cuInit(self, flags):
+        return 0
+
+    def cuDeviceGetCount(self, count):
+        count._obj.value = 2
+        return 0
+
+    def cuDeviceGet(self, device, number):
+        device._obj.value = [2, 0][number]
+        return 0
+
+    def cuDeviceGetUuid(self, found, device):
+        found._obj[:] = UUIDS[device.value].bytes
+        return 0
+
+
+UUIDS = [uuid.UUID(int=number) for number in (1, 2, 3)]
+
+
+class Driverless(Driver):
+    def cuInit(self, flags):
+        return 100
+
+
+@pytest.mark.parametrize(("driver", "seen"), [(Driver, [2, 0]), (Driverless, [])])
+def test_cuda_is_asked_which_boards_it_shows(monkeypatch, capsys, driver, seen):
+    monkeypatch.setattr(ctypes, "CDLL", {"libcuda.so.1": driver()}.get)
+    cuda.main()
+    assert capsys.readouterr().out.split() == [f"GPU-{UUIDS[number]}" for number in seen]
+
+
+def test_boards_are_those_that_cuda_shows_wherever_nvml_has_them(monkeypatch):
+    """A scheduler gave the third board and hides the others from CUDA, which calls it 0."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(devices, "cuda_uuids", {"0": ["GPU-c"]}.get)
+    monkeypatch.setitem(sys.modules, "pynvml", SeveralBoards())
+    assert [(board["uuid"], board["name"]) for board in devices.visible_gpus()] == [
+        ("GPU-c", "NVIDIA A30")
+    ]
+
+
+def test_without_a_driver_cuda_shows_nothing():
+    assert devices.cuda_uuids(None) == [] or shutil.which("nvidia-smi")
 
 
 class UnifiedMemory(SilentNvml):
@@ -97,12 +139,6 @@ class UnifiedMemory(SilentNvml):
 
     def nvmlInit(self):
         return None
-
-    def nvmlDeviceGetCount(self):
-        return 1
-
-    def nvmlDeviceGetHandleByIndex(self, index):
-        return index
 
     def nvmlDeviceGetHandleByUUID(self, uuid):
         return 0
@@ -117,9 +153,30 @@ class UnifiedMemory(SilentNvml):
         return "GPU-a"
 
 
+class SeveralBoards(UnifiedMemory):
+    """NVML of a machine with two A100 and an A30; it lists all of them, and opens one."""
+
+    def nvmlDeviceGetCount(self):
+        return 3
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        if index < 2:
+            raise RuntimeError("Insufficient Permissions")
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        return ["GPU-a", "GPU-b", "GPU-c"].index(uuid)
+
+    def nvmlDeviceGetName(self, handle):
+        return ["NVIDIA A100-SXM4-80GB", "NVIDIA A100-SXM4-80GB", "NVIDIA A30"][handle]
+
+    def nvmlDeviceGetUUID(self, handle):
+        return ["GPU-a", "GPU-b", "GPU-c"][handle]
+
+
 def test_a_board_that_shares_main_memory_has_that(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", UnifiedMemory())
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(devices, "cuda_uuids", lambda _: ["GPU-a"])
     monkeypatch.setattr(devices, "_meminfo", lambda: {"MemTotal": 128e9, "MemAvailable": 100e9})
     entry = {"device": "cuda", "gpu": "GB10", "gpus": 1, "gpu_memory_gb": 128}
     (found,) = devices.check(entry)["gpus"]

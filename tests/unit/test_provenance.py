@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from helpers.fake_nvml import SilentNvml
 from joulegrid.jobs import provenance
 
@@ -24,6 +26,21 @@ def test_settings_of_a_host_come_from_where_linux_keeps_them(tmp_path, monkeypat
     assert provenance.host_settings()["container"] == "/images/llm.sif"
     governor.unlink()
     assert provenance.host_settings()["governor"] is None
+
+
+@pytest.mark.parametrize(
+    ("listed", "group"),
+    [
+        ("0::/user.slice/a:b\n", "/user.slice/a:b"),
+        ("4:memory:/m\n3:cpu,cpuacct:/docker/5\n1:name=systemd:/s\n", "/docker/5"),
+        ("1:cpu:/of/v1\n0::/of/v2\n", "/of/v2"),
+        ("", None),
+    ],
+    ids=["version 2", "version 1", "both", "none"],
+)
+def test_the_group_of_a_job_is_one_path(monkeypatch, listed, group):
+    monkeypatch.setattr(provenance, "_text", lambda path: listed if "cgroup" in str(path) else None)
+    assert provenance.host_settings()["cgroup"] == group
 
 
 def test_settings_of_a_board_are_said_as_far_as_it_answers():

@@ -8,16 +8,19 @@ import os
 import platform
 import re
 import resource
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from joulegrid.errors import InputError
-from joulegrid.jobs import orphans
+from joulegrid.jobs import cuda, orphans
 from joulegrid.jobs.provenance import gpu_settings, host_settings
 
-# CUDA numbers boards by speed unless told otherwise, NVML by PCI bus: an integer in
-# CUDA_VISIBLE_DEVICES must mean the same board to the one that computes and to the one that meters.
-# CUDA reads this when it is first used, which is after every job has imported this module
+# CUDA numbers boards by speed unless told otherwise: an integer in CUDA_VISIBLE_DEVICES shall mean
+# the board that nvidia-smi and most schedulers call so. CUDA reads this when it is first used,
+# which is after every job has imported this module
 os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
 # Why a part of a GPU is refused
 MIG = (
@@ -122,12 +125,11 @@ def describe(with_gpus: bool = True) -> dict[str, Any]:
 
 
 def visible_gpus() -> list[dict[str, Any]]:
-    """Name, UUID, memory and compute capability of the GPUs that this job sees, in CUDA's order; []
-    without NVML.
+    """Name, UUID, memory and compute capability of the GPUs that CUDA shows this job, in its order;
+    [] without NVML.
 
-    `CUDA_VISIBLE_DEVICES` chooses by UUID, or by index in NVML's order, which is CUDA's too (see
-    the top of this module); a scheduler that hides devices hides them from
-    NVML too.
+    By UUID: schedulers and containers may hide boards from CUDA and not from NVML, and each then
+    counts the rest in its own way.
     """
     try:
         import pynvml
@@ -135,10 +137,16 @@ def visible_gpus() -> list[dict[str, Any]]:
         pynvml.nvmlInit()
     except (ImportError, Exception):  # a machine without the driver raises an error of NVML's own
         return []
-    handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-    gpus = [_gpu(pynvml, handle) for handle in handles]
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return gpus if chosen is None else _chosen(gpus, chosen)
+    uuids = cuda_uuids(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return [_gpu(pynvml, pynvml.nvmlDeviceGetHandleByUUID(uuid)) for uuid in uuids]
+
+
+@cache
+def cuda_uuids(visible: str | None) -> list[str]:
+    """UUIDs of the boards that CUDA shows this job, where it may see the `visible` ones."""
+    command = [sys.executable, "-IS", cuda.__file__]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return list(dict.fromkeys(done.stdout.split()))
 
 
 def _gpu(pynvml: Any, handle: Any) -> dict[str, Any]:
@@ -162,16 +170,6 @@ def _memory(pynvml: Any, handle: Any) -> tuple[int, int]:
         main = _meminfo()
         return main["MemTotal"], main["MemAvailable"]
     return found.total, found.free
-
-
-def _chosen(gpus: list[dict[str, Any]], visible: str) -> list[dict[str, Any]]:
-    found = []
-    for item in filter(None, map(str.strip, visible.split(","))):
-        if item.isdigit():
-            found += gpus[int(item) : int(item) + 1]
-        else:
-            found += [gpu for gpu in gpus if gpu["uuid"].startswith(item)]
-    return found
 
 
 def free_memory(with_gpus: bool) -> dict[str, Any]:

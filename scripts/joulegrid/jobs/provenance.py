@@ -19,9 +19,16 @@ def host_settings() -> dict[str, Any]:
         "sockets": len(sockets) or None,
         "governor": _text(CPU / "cpu0/cpufreq/scaling_governor"),
         "numa_nodes": len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or None,
-        "cgroup": (_text(Path("/proc/self/cgroup")) or "").rpartition("::")[2] or None,
+        "cgroup": _cgroup(_text(Path("/proc/self/cgroup")) or ""),
         "container": named[0] if named else None,
     }
+
+
+def _cgroup(listed: str) -> str | None:
+    """The group of version 2; where there is none, that which shares out CPU time."""
+    found = [line.split(":", 2)[1:] for line in listed.splitlines()]
+    paths = {name: path for controllers, path in found for name in controllers.split(",")}
+    return paths.get("", paths.get("cpu"))
 
 
 def gpu_settings(pynvml: Any, handle: Any) -> dict[str, Any]:

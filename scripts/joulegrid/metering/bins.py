@@ -52,7 +52,8 @@ def split(
         around = samples[begin : bisect_left(times, last_s + BESIDE_S) + 1]
         part = cut(meter.equipment, around, began + first_s, began + last_s)
         reading = meter.reading(part, {})
-        reasons = [*reading.wrong, *reading.disturbances]
+        # readings that cannot be right are judged over the whole: a counter is late at both ends
+        reasons = reading.disturbances
         found.append(
             {
                 "start_s": first_s,

@@ -29,6 +29,8 @@ ABOVE_LIMIT = 1.1
 # A counter goes on about each 100 ms, so that up to as much is missing or too much at either end of
 # a stretch: nothing of a long one, 20 % of 1 s
 EDGES_S = 0.2
+# A board without instant power tells a mean over the last second, which is late by as much
+MEAN_EDGES_S = 1.2
 WRONG = "a wrong reading"
 
 
@@ -44,8 +46,8 @@ def wrong_readings(
     found, seconds = [], samples[-1].t_s - samples[0].t_s
     if seconds < LEAST_S:
         return []
-    edges = EDGES_S / seconds
     for uuid, energy in gpus.items():
+        edges = (EDGES_S if equipment.gpus[uuid].is_instant else MEAN_EDGES_S) / seconds
         limit = equipment.gpus[uuid].limit_w
         if limit and energy.energy_j / seconds > (ABOVE_LIMIT + edges) * limit:
             found.append(
@@ -117,7 +119,7 @@ def _of_gpus(samples: Sequence[Sample], gpus: Iterable[str]) -> list[str]:
         readings = [sample.gpus[uuid] for sample in samples]
         bits = 0
         for reading in readings:
-            bits |= reading.reasons
+            bits |= reading.reasons or 0
         slow = [name for bit, name in SLOWED.items() if bits & bit]
         if slow:
             found.append(f"GPU {uuid}: {', '.join(slow)}")

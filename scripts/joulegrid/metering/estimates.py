@@ -106,7 +106,8 @@ def _cpu_power(hardware: dict[str, Any], cpus: float, node_cpus: int) -> Power:
             f"{idle.high:.3g} W idle, {full.low:.3g} to {full.high:.3g} W full"
         )
         return Power(idle.mean, full.mean, ESTIMATED, text, holds_memory=True)
-    design = design_power(facts.get("model name", ""))
+    # of a virtual machine's CPU it is not known what part of the socket it is
+    design = None if _is_virtual(facts) else design_power(facts.get("model name", ""))
     if design is not None:
         watts = design * int(facts["sockets"]) * cpus / node_cpus
         text = (
@@ -116,7 +117,8 @@ def _cpu_power(hardware: dict[str, Any], cpus: float, node_cpus: int) -> Power:
         )
         return Power(IDLE_SHARE * watts, FULL_SHARE * watts, ESTIMATED, text)
     watts = GUESSED_FULL_W * cpus
-    text = f"no table knows this CPU: {GUESSED_FULL_W:g} W per CPU at full load, set cpu_power_w"
+    unknown = "no table knows this CPU" + (" of a virtual machine" if _is_virtual(facts) else "")
+    text = f"{unknown}: {GUESSED_FULL_W:g} W per CPU at full load, set cpu_power_w"
     return Power(IDLE_SHARE * watts, watts, GUESS, text)
 
 
@@ -198,6 +200,10 @@ def _server(facts: dict[str, Any]) -> tables.Server | None:
     return fitting[-1] if fitting else None
 
 
+def _is_virtual(facts: dict[str, Any]) -> bool:
+    return "hypervisor" in facts.get("flags", "").split()
+
+
 def _threads_per_cpu(server: tables.Server, facts: dict[str, Any]) -> tuple[int, str]:
     """How many hardware threads of the servers in the table a CPU of this machine stands for, and
     what to say of it: with SMT off, a core.
@@ -206,7 +212,7 @@ def _threads_per_cpu(server: tables.Server, facts: dict[str, Any]) -> tuple[int,
     """
     if server.threads == 1:
         return 1, ""
-    if "hypervisor" in facts.get("flags", "").split():
+    if _is_virtual(facts):
         return 1, " (a virtual machine's, taken for threads; are they cores, it is twice that)"
     if facts.get("siblings") == facts.get("cpu cores") is not None:
         return server.threads, " (SMT is off: a whole core each)"

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
+from joulegrid.jobs import orphans
 from joulegrid.metering.samples import Host
 
 PROC, SYS = Path("/proc"), Path("/sys")
@@ -76,7 +77,6 @@ class HostCounters:
 
     def __init__(self) -> None:
         self.cpus = sorted(os.sched_getaffinity(0))
-        self._process = psutil.Process()
 
     def read(self) -> Host:
         """All counters now."""
@@ -111,10 +111,10 @@ class HostCounters:
         """CPU seconds of this process and its children; those that have ended are in its own."""
         own = os.times()
         total = own.user + own.system + own.children_user + own.children_system
-        for child in self._process.children(recursive=True):
+        for pid in orphans.descendants(os.getpid()):
             try:
-                times = child.cpu_times()
-            except psutil.Error:
+                times = psutil.Process(pid).cpu_times()
+            except psutil.Error:  # it has ended
                 continue
             total += times.user + times.system + times.children_user + times.children_system
         return total

@@ -175,7 +175,8 @@ class Meter:
     def _cpu_and_ram(self, samples: list[Sample], seconds: float) -> dict[str, float]:
         first, last = samples[0].host, samples[-1].host
         own, busy = last.own_s - first.own_s, last.busy_s - first.busy_s
-        used = own if self._tracking == "process" else busy
+        # under a quota it shares all of them with others: none of them is its own
+        used = own if self._tracking == "process" or self._cpu.full_at < 1 else busy
         load = used / (self._equipment.cpus * seconds)
         zones = energy.zones_j(self._equipment, samples)
         joules = {}

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from joulegrid.errors import InputError
+from joulegrid.jobs import orphans
 from joulegrid.jobs.devices import MIG
 from joulegrid.metering.samples import Board, Gpu
 
@@ -33,6 +34,8 @@ UNSEEN = (
     "NVML does not name this job's own process on the GPU, as in a container with process numbers "
     "of its own: whether others computed there is not known (--pid=host shows it)"
 )
+# Of a board without event reasons
+MUTE = "does not tell why its clocks are low: whether it was slowed down is not known"
 
 
 class NvmlCounters:
@@ -51,17 +54,18 @@ class NvmlCounters:
         with self._answering():
             self.boards = {uuid: self._board(handle) for uuid, handle in self._handles.items()}
             self.indices = [self._nvml.nvmlDeviceGetIndex(h) for h in self._handles.values()]
+            self._mute = [u for u, h in self._handles.items() if self._reasons(h) is None]
         self._others: dict[str, int] = {}
         self._own_was_seen = False
 
     @property
     def warnings(self) -> list[str]:
         """What is to be said once this job has computed on its boards."""
-        return [] if self._own_was_seen else [UNSEEN]
+        unseen = [] if self._own_was_seen else [UNSEEN]
+        return [*unseen, *(f"GPU {uuid} {MUTE}" for uuid in self._mute)]
 
     def read(self, quick: bool = False) -> dict[str, Gpu]:
-        """A sample of every board. A quick one repeats who else was on it: to tell the job's own
-        processes, all of the machine are looked at, which of many takes a good part of 100 ms.
+        """A sample of every board. A quick one repeats who else was on it.
 
         Raises
         ------
@@ -115,7 +119,7 @@ class NvmlCounters:
             self._power(handle),
             self._ask("nvmlDeviceGetTemperature", handle, nvml.NVML_TEMPERATURE_GPU),
             self._ask("nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_SM),
-            self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle) or 0,
+            self._reasons(handle),
             self._others[uuid],
             None if self.boards[uuid].has_counter else self._busy(handle),
         )
@@ -133,6 +137,10 @@ class NvmlCounters:
         milliwatts = self._ask("nvmlDeviceGetPowerUsage", handle)
         return None if milliwatts is None else milliwatts / 1000
 
+    def _reasons(self, handle: Any) -> int | None:
+        found = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
+        return None if found is None else int(found)
+
     def _busy(self, handle: Any) -> float | None:
         found = self._ask("nvmlDeviceGetUtilizationRates", handle)
         return None if found is None else found.gpu / 100
@@ -148,7 +156,7 @@ class NvmlCounters:
         }
         if not any(running.values()):
             return dict.fromkeys(running, 0)
-        own = {os.getpid(), *(c.pid for c in psutil.Process().children(recursive=True))}
+        own = {os.getpid(), *orphans.descendants(os.getpid())}
         self._own_was_seen |= any(own.intersection(pids) for pids in running.values())
         return {uuid: _foreign(pids, own) for uuid, pids in running.items()}
 

@@ -3,11 +3,19 @@
 Neither model nor study changes it, so that a drift over the sessions is the machine's.
 """
 
+import subprocess
 import sys
 import time
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from joulegrid.jobs.run import say
+
+SCRIPTS = Path(__file__).parents[2]
 
 # Together about half a second on two cores of a server
 SIZE, REPETITIONS = 1024, 20
@@ -33,19 +41,25 @@ def _once(matrix: np.ndarray) -> float:
 
 
 def gpu_reference_seconds() -> list[float]:
-    """The same on every GPU of this job, in 16 bit; [] where the engine brought no PyTorch.
-
-    Nothing of it is left in the peak memory of the session, which is the engine's.
+    """The same on every GPU of this job, in 16 bit, in a process of its own: nothing of it stays in
+    the memory of the boards, and an engine that computes in processes of its own meets no CUDA that
+    is in use already. [] where the engine brings no PyTorch, or it fails, which the log says.
     """
-    torch: Any = sys.modules.get("torch")
-    if torch is None:
+    if find_spec("torch") is None:
         return []
-    devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    seconds = [_on_gpu(torch, device) for device in devices]
-    torch.cuda.empty_cache()
-    for device in devices:
-        torch.cuda.reset_peak_memory_stats(device)
-    return seconds
+    command = [sys.executable, "-m", __name__]
+    done = subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, check=False)
+    if done.returncode:
+        say(f"no reference work on GPUs: {(done.stderr.strip() or '?').splitlines()[-1]}")
+        return []
+    return [float(line) for line in done.stdout.split()]
+
+
+def main() -> None:
+    """Print the seconds of each GPU."""
+    torch: Any = import_module("torch")
+    for number in range(torch.cuda.device_count()):
+        print(_on_gpu(torch, f"cuda:{number}"))
 
 
 def _on_gpu(torch: Any, device: str) -> float:
@@ -61,3 +75,7 @@ def _on_gpu(torch: Any, device: str) -> float:
         torch.cuda.synchronize(device)
         times.append(time.perf_counter() - began)
     return min(times[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -69,7 +69,7 @@ class Gpu:
     power_w
         instant power where the board tells it, else its plain reading; see `Board`.
     reasons
-        bits of `nvmlDeviceGetCurrentClocksEventReasons`.
+        bits of `nvmlDeviceGetCurrentClocksEventReasons`; None where the board does not tell them.
     others
         number of processes that are none of this job's.
     busy
@@ -81,7 +81,7 @@ class Gpu:
     power_w: float | None
     temperature_c: float | None = None
     sm_clock_mhz: int | None = None
-    reasons: int = 0
+    reasons: int | None = 0
     others: int = 0
     busy: float | None = None
 
@@ -98,8 +98,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Zone:
-    """A RAPL zone: its domain (package, dram, psys, core, uncore), and where its counter starts
-    again, in µJ.
+    """A RAPL zone that is added: its domain (package, dram), and where its counter starts again, in
+    µJ.
     """
 
     domain: str

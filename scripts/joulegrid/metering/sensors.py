@@ -6,7 +6,6 @@ from typing import Protocol
 
 import psutil
 
-from joulegrid.errors import InputError
 from joulegrid.metering import rapl
 from joulegrid.metering.host import HostCounters
 from joulegrid.metering.nvml import NvmlCounters
@@ -90,6 +89,6 @@ class Sampler:
             quick = bool(count % round(INTERVAL_S / self._interval))
             try:
                 self.samples.append(self._sensors.read(quick))
-            except (InputError, OSError) as error:
+            except Exception as error:  # whatever it is: what was not sampled is not known
                 self._error = error
                 return
