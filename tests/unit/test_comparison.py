@@ -315,6 +315,16 @@ def test_the_probability_to_be_best_follows_the_sessions():
     assert np.isnan(at(compare(alone, 0.7, BASELINE, METRICS), "best_probability")).all()
 
 
+def test_twins_of_the_baseline_are_best_as_often_as_the_baseline():
+    """All errors have the baseline's in them: each was drawn beside a baseline that stood still, so
+    that it was hardly ever the best of many twins.
+    """
+    scores, errors = np.zeros((1, 10)), np.array([[0, *[0.05] * 9]])
+    freedoms = np.array([[np.nan, *[4.0] * 9]])
+    found = decision.best_probability(scores, errors, freedoms)
+    assert found == pytest.approx(np.full((1, 10), 0.1), abs=0.04)
+
+
 def test_who_wins_at_which_weight_by_hand():
     """φ 0, 0.4, −0.2 and ρ 0, −0.175, 0.1: the third leads at w = 0, the second from where
     0.1 − 0.3·w = −0.175 + 0.575·w on, w = 0.275/0.875; the baseline never does.

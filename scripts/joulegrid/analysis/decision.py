@@ -16,8 +16,10 @@ CHUNK = 256
 def best_probability(scores: np.ndarray, errors: np.ndarray, freedoms: np.ndarray) -> np.ndarray:
     """Probability of each cell to have the highest score of its place.
 
-    Scores are drawn from Student's t distributions around their means, each for itself: what they
-    share through the baseline makes the probabilities careful, never bold.
+    Scores are drawn from Student's t distributions around their means. Each is relative to the
+    baseline, whose own spread all of them share: it moves all of them at once, or, seen from them,
+    the baseline alone, whose score has no error. Half of the smallest squared error is taken for
+    it, as where baseline and the steadiest cell are measured equally well.
 
     Parameters
     ----------
@@ -34,9 +36,15 @@ def best_probability(scores: np.ndarray, errors: np.ndarray, freedoms: np.ndarra
         known = np.flatnonzero(np.isfinite(mean))
         if not known.size or not np.isfinite(error[known]).all():
             continue
+        squared = error[known] ** 2
+        shared = squared[squared > 0].min(initial=np.inf) / 2
+        own = np.sqrt(np.where(squared > 0, squared - shared, shared)) if shared < np.inf else 0
         random = np.random.default_rng(SEED)
-        drawn = random.standard_t(np.nan_to_num(freedom[known], nan=1), (DRAWS, known.size))
-        drawn = mean[known] + error[known] * drawn
+        # the baseline's score, which has no error, has no degrees of freedom either
+        fewest = np.fmin.reduce(freedom[known], initial=np.inf)
+        degrees = np.nan_to_num(freedom[known], nan=fewest if fewest < np.inf else 1)
+        drawn = random.standard_t(degrees, (DRAWS, known.size))
+        drawn = mean[known] + own * drawn
         best = drawn == drawn.max(axis=1, keepdims=True)
         found[place, known] = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
     return found
