@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -129,6 +130,7 @@ def cells_of(training):
     return {f"{training}/{pruning}/{quantization}" for pruning, quantization in SECOND[training]}
 
 
+PLACE = {"hardware": "here", "engine": "transformers", "workload": "questions"}
 STUDY, SELECTION = (f"results/studies/small/{name}" for name in ("study.nc", "selection.json"))
 
 
@@ -180,6 +182,25 @@ def test_the_best_go_on_and_nothing_is_made_twice(two_loops):
     assert float(out["efficiency"]) > 0.5
     assert rows["lora-e1/half/nf4"]["rank"]
     assert rows["qlora/none/nf4"]["selection"] == "stays behind"
+    # what the study asks for more does not undo what there is of them
+    protocol, quality = data["protocol"], data["quality"]
+    facts = {"facts": quality["facts"] | {"fewshot": 1}}
+    house.write_study(
+        place,
+        data | {"protocol": protocol | {"sessions": 3}, "quality": quality | facts},
+    )
+    house.snakemake(place, STUDY, "--cores", "2")
+    assert roles(place)["fell_out"] == cells_of("qlora")
+    with xr.open_datatree(place / STUDY) as tree:
+        out = {"model": "tiny", "training": "qlora", "pruning": "half", "quantization": "nf4"}
+        energy = tree["energy"].energy.sel(out | PLACE | {"component": "cpu"})
+        assert np.isfinite(energy).values.tolist() == [True, True, False]
+        metrics = tree["quality"].quality.sel(out)
+        known = dict(zip(metrics.metric.values, np.isfinite(metrics.values), strict=True))
+        assert known["text.perplexity"]
+        assert not known["facts.acc"]
+    assert planned(place) == (set(), None)
+    house.write_study(place, data)
     # back, and more of them: what was made is found again
     del data["selection"]["weight"]
     changed(place, data)

@@ -99,8 +99,8 @@ RANKING = {
         "what the selection of trained models makes of the cell",
         None,
         flags=SELECTION,
-        comment="fell_out: measured for an earlier selection; it has no R and no rank; the others: "
-        "docs/selection.md",
+        comment="fell_out: measured or evaluated for an earlier selection; it has no R and no "
+        "rank; the others: docs/selection.md",
         dtype="i1",
     ),
 }

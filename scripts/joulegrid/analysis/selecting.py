@@ -17,7 +17,7 @@ from joulegrid.study import selection
 from joulegrid.study.grid import CELL_AXES, Cell
 from joulegrid.study.infeasible import Infeasible
 from joulegrid.study.selection import Trained
-from joulegrid.study.shelf import Shelf, jobs_of
+from joulegrid.study.shelf import MARKERS, RESULTS, Shelf, jobs_of
 from joulegrid.study.specs import Specs
 
 NUMBERS = ("score", "score_ci95", "efficiency", "quality", "energy_per_token")
@@ -150,8 +150,9 @@ def merged(
     content: dict[str, Any] | None,
     infeasible: Infeasible = NONE,
 ) -> tuple[xr.DataTree, Missing]:
-    """The dataset of a study that selects: the first loop, the second one of what goes on, and of
-    the rest those cells whose records are all there, from an earlier selection.
+    """The dataset of a study that selects: the first loop, the second one of what goes on, and what
+    an earlier selection left of the rest. Nobody asks for the records that lack there: they are not
+    among those that are missing.
 
     Parameters
     ----------
@@ -165,17 +166,31 @@ def merged(
     assert loops is not None, "the study selects"
     found = content or {"open": True, "count": loops.count, "candidates": [], "said": [OPEN]}
     chosen = selection.goes_on(found)
-    others = [each for each in loops.second if each not in chosen]
-    kept = [cell for each in others for cell in loops.second[each] if _is_there(specs, shelf, cell)]
-    cells = {*loops.cells(chosen), *kept}
+    asked = loops.cells(chosen)
+    wanted = {f"{RESULTS}/{job.path}.json" for job in jobs_of(specs, asked)}
+    others = [cell for each in loops.second if each not in chosen for cell in loops.second[each]]
+    kept, lacking = _left(specs, shelf, others, wanted)
+    cells = {*asked, *kept}
     narrowed = Specs(study.of_cells(cell for cell in study.cells if cell in cells))
     tree, missing = dataset.merge(narrowed, shelf, infeasible)
     tree.attrs["selection"] = json.dumps(found, sort_keys=True)
-    return tree, missing
+    return tree, [row for row in missing if row["path"] not in lacking]
 
 
-def _is_there(specs: Specs, shelf: Shelf, cell: Cell) -> bool:
-    """Whether a cell was measured, and its weights evaluated, to the end."""
-    if specs.study.unsupported(cell) is not None:
-        return False
-    return all(shelf.record(job) is not None for job in jobs_of(specs, [cell]))
+def _left(
+    specs: Specs, shelf: Shelf, cells: list[Cell], wanted: set[str]
+) -> tuple[list[Cell], set[str]]:
+    """Those of the cells of which something was measured or evaluated beside the `wanted` records,
+    and the records that they lack.
+    """
+    kept: list[Cell] = []
+    lacking: set[str] = set()
+    for cell in cells:
+        if specs.study.unsupported(cell) is not None:
+            continue
+        own = [(job, f"{RESULTS}/{job.path}.json") for job in jobs_of(specs, [cell])]
+        there = {path: shelf.record(job) is not None for job, path in own if path not in wanted}
+        if any(there.get(path) for job, path in own if job.kind not in MARKERS):
+            kept.append(cell)
+            lacking |= {path for path, known in there.items() if not known}
+    return kept, lacking
