@@ -10,6 +10,7 @@ from joulegrid.jobs.outcomes import outcome_from
 from joulegrid.jobs.progress import progress_of, total
 from joulegrid.metering.meter import Meter
 from joulegrid.metering.stopwatch import Stopwatch
+from joulegrid.records import OK
 from joulegrid.training.tuning import tune
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "codecarbon")
@@ -50,7 +51,7 @@ def trained(arguments, spec, progress):
         )
     finally:
         watch.close()
-    progress.lose()
+    progress.lose(None if result["status"] == OK else result["status"])
     facts = told(progress, watch.meter)
     weights.seal(progress.kept, result)
     weights.duplicate(progress.kept, Path(arguments.weights))
@@ -76,6 +77,7 @@ def told(progress, meter):
         "components": meter.basis,
         "cost": {**total(taken), "basis": meter.basis},
         "used": progress.spent(),
+        **progress.known(),
     }
 
 

@@ -20,7 +20,7 @@ from joulegrid.errors import Diverged, InputError, Unsupported
 from joulegrid.jobs.progress import progress_of
 from joulegrid.records import identity, sha256_file
 from joulegrid.texts.rows import Sample, parts_of
-from joulegrid.training import base, batches
+from joulegrid.training import base, batches, tuning
 from joulegrid.training.merging import merge
 from joulegrid.training.tuning import tune
 
@@ -231,8 +231,29 @@ def test_a_loss_that_is_no_number_ends_it_and_keeps_the_last_good_epoch(tiny, tm
         with pytest.raises(Diverged, match="1 epochs are kept; lower learning_rate"):
             tune(tiny, progress, wild, "cpu", Watch())
         assert len(progress.epochs) == 1
-        progress.lose()
-        assert [epoch["epoch"] for epoch in progress.lost] == [2]
+        progress.lose("diverged")
+        (lost,) = progress.lost
+        assert (lost["epoch"], lost["steps"], lost["ended"]) == (2, 1, "diverged")
+        told = progress.known()
+    assert told["data"]["training_samples"] == 12
+    assert math.isfinite(told["validation_loss"])
+
+
+def test_what_a_long_step_took_is_noted_before_its_end(tiny, tmp_path, monkeypatch):
+    """All samples of an epoch are one step, of six batches."""
+    monkeypatch.setattr(tuning, "NOTED_EVERY_S", 0.0)
+    noted = []
+    with progress_of(tmp_path / "run") as progress:
+        note = progress.note
+
+        def noting(epoch, facts):
+            noted.append(facts["steps"])
+            note(epoch, facts)
+
+        monkeypatch.setattr(progress, "note", noting)
+        monkeypatch.setattr(tuning, "NOTED_EVERY_SHARE", 0.0)
+        tune(tiny, progress, {**ENTRY, "epochs": 1, "accumulation": 6}, "cpu", Watch())
+    assert noted == [0, 0, 0, 0, 0, 0, 1, 1], "begin, five batches, the step, the end"
 
 
 def test_a_model_that_computes_no_number_is_not_trained(tiny, tmp_path):

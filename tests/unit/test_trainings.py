@@ -326,7 +326,19 @@ def test_the_epochs_before_a_training_diverged_are_shown(with_training, tmp_path
         "memory_bytes": {"ram": 1e9},
     }
     record = {"schema_version": 2, "id": job.id, "status": "diverged", "reason": "step 3"}
-    record |= {"epochs": [epoch], "used": {"seconds": 40.0, "energy_j": joules}}
+    wrong = {"disturbed": ["a wrong reading: a board says so"], "wrong": ["a board says so"]}
+    epoch["validation"] |= wrong
+    lost = {"seconds": 3.0, "energy_j": {"cpu": 6.0}}
+    data = {
+        "training_samples": 9,
+        "validation_samples": 1,
+        "tokens": 90,
+        "answer_tokens": 50,
+        "sample_tokens": [1.0] * len(QUANTILES),
+        "counted": {"leaked": 2},
+    }
+    record |= {"epochs": [epoch], "used": {"seconds": 40.0, "energy_j": joules}, "data": data}
+    record |= {"lost": [lost, {**lost, "ended": "diverged"}], "validation_loss": 3.5}
     (tmp_path / f"{job.id}.json").write_text(json.dumps(record))
     shelf = SimpleNamespace(
         record=lambda job: (
@@ -339,8 +351,36 @@ def test_the_epochs_before_a_training_diverged_are_shown(with_training, tmp_path
     assert one.validation_loss.values[:2] == pytest.approx([2.25, float("nan")], nan_ok=True)
     assert one.energy.sel(epoch=1, component="ram").item() == 5
     assert (one.hosts.item(), one.reason.item()) == ("node", "step 3")
+    assert one.wrong.values[:1] == one.disturbed.values[:1] == [1], "validating counts with it"
+    assert (one.interruptions, one.lost_duration, one.lost_energy.sum()) == (1, 6, 12)
+    assert (one.training_samples, one.counted.item()) == (9, "2 leaked")
+    assert sentences(tree["training"].to_dataset()) == [
+        "lora-e5: diverged: step 3.",
+        "lora-e5: of its data were left out, cut or suspicious: 2 leaked.",
+        "lora-e5: the machine was disturbed in epoch 1, which counts.",
+        "lora-e5: the meter was read wrongly in epoch 1: what making it took is not known.",
+        "lora-e5: interrupted once; epochs without an end took 12 J and 6 s at least.",
+    ]
     shown = trainings.epoch_frame(tree)
-    assert shown[["line", "epoch", "joules"]].values.tolist() == [["lora-e5", 1, 35.0]]
+    lines = shown[["line", "epoch", "joules"]].values.tolist()
+    assert lines == [["lora-e5", 0, 0.0], ["lora-e5", 1, 35.0]]
+    assert shown.note.values[-1] == "disturbed, read wrongly"
+
+
+def test_what_disturbed_an_epoch_or_its_validation_is_said_of_the_whole():
+    parts = [
+        {"seconds": 1.0, "energy_j": {"cpu": 2.0}, "disturbed": ["others"]},
+        {"seconds": 2.0, "energy_j": {"cpu": 3.0, "gpu": 4.0}},
+        {"seconds": 3.0, "energy_j": {}, "disturbed": ["above the limit", "others"]},
+        {"seconds": 4.0, "energy_j": {}, "wrong": ["above the limit"]},
+    ]
+    assert progress.total(parts) == {
+        "seconds": 10.0,
+        "energy_j": {"cpu": 5.0, "gpu": 4.0},
+        "disturbed": ["others", "above the limit"],
+        "wrong": ["above the limit"],
+    }
+    assert progress.total(parts[1:2]) == parts[1]
 
 
 def test_a_job_took_no_less_time_than_the_epochs_of_its_processes(tmp_path, monkeypatch):

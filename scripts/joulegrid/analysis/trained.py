@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 from msgspec.json import decode
 
-from joulegrid.analysis.recorded.making import Ended, Epoch, Made, Trained, Training
+from joulegrid.analysis.recorded import Cost
+from joulegrid.analysis.recorded.making import Data, Ended, Epoch, Made, Trained, Training
 from joulegrid.analysis.table import Table
 from joulegrid.analysis.variables import (
     ACCEPTED,
@@ -21,7 +22,7 @@ from joulegrid.analysis.variables import (
     Variable,
     text,
 )
-from joulegrid.records import DIVERGED, OOM, UNSUPPORTED
+from joulegrid.records import DIVERGED, OK, OOM, UNSUPPORTED
 from joulegrid.study.grid import short_name
 from joulegrid.study.specs import Job, Specs
 
@@ -57,9 +58,14 @@ TRAINING = {
         "peak memory allocated on all GPUs in an epoch", "byte", _PER_EPOCH
     ),
     "disturbed": Variable(
-        "1 if something else used the machine during an epoch",
+        "1 if something else used the machine during an epoch, or validating after it",
         extra=_PER_EPOCH,
         comment="no epoch is trained again for that: it counts, and is marked",
+    ),
+    "wrong": Variable(
+        "1 if the meter was read wrongly during an epoch, or validating after it",
+        extra=_PER_EPOCH,
+        comment="its energy is what was read, and counts in no sum over the training",
     ),
     "shared": Variable(
         "1 if an epoch was trained for a shorter training that this one goes on with",
@@ -69,7 +75,7 @@ TRAINING = {
         "how the energy of the component was obtained", None, _OF_EPOCH, BASIS, dtype="i1"
     ),
     "lost_energy": Variable(
-        "energy of epochs that were interrupted and begun anew",
+        "energy of epochs that came to no end: interrupted and begun anew, or ended by a finding",
         "J",
         PER_COMPONENT,
         comment="at least: as last noted, some seconds before the end",
@@ -141,28 +147,49 @@ class _ByEpoch(list):
 
 def training_row(record: Training) -> Row:
     """What the record of a training says, by the names of the group's variables."""
-    lost, data = record.lost, record.data
     return {
         **_of_epochs(record.epochs),
-        "lost_energy": [sum(part.energy_j.get(c, 0.0) for part in lost) for c in COMPONENTS],
-        "lost_duration": sum(part.seconds for part in lost),
-        "interruptions": float(len(lost)),
+        **_of_lost(record.lost),
+        **_of_data(record.data),
         "initial_loss": record.validation_loss,
         "trainable_parameters": record.trainable_parameters,
+        "device": ", ".join(gpu.name for gpu in record.device.gpus) or record.device.cpu,
+    }
+
+
+def _of_lost(lost: list[Cost]) -> Row:
+    return {
+        "lost_energy": [sum(part.energy_j.get(c, 0.0) for part in lost) for c in COMPONENTS],
+        "lost_duration": sum(part.seconds for part in lost),
+        "interruptions": float(sum(part.ended is None for part in lost)),
+    }
+
+
+def _of_data(data: Data) -> Row:
+    return {
         "training_samples": data.training_samples,
         "validation_samples": data.validation_samples,
         "tokens": data.tokens,
         "answer_tokens": data.answer_tokens,
         "sample_tokens": data.sample_tokens,
         "counted": ", ".join(f"{count} {reason}" for reason, count in data.counted.items()),
-        "device": ", ".join(gpu.name for gpu in record.device.gpus) or record.device.cpu,
     }
 
 
 def of_ended(record: Ended) -> Row:
-    """What that of a training says that diverged or ran out of memory: the epochs before."""
+    """What that of a training says that diverged or ran out of memory: the epochs before, those
+    without an end, and its data as far as it came.
+    """
     epochs = decode(record.epochs, type=list[Epoch])
-    return _of_epochs(epochs) if epochs else {}
+    lost = decode(record.lost, type=list[Cost])
+    data = decode(record.data, type=Data | None)
+    first = decode(record.validation_loss, type=float | None)
+    return {
+        **(_of_epochs(epochs) if epochs else {}),
+        **(_of_lost(lost) if epochs or lost else {}),
+        **(_of_data(data) if data else {}),
+        **({} if first is None else {"initial_loss": first}),
+    }
 
 
 def _of_epochs(epochs: list[Epoch]) -> Row:
@@ -182,7 +209,8 @@ def _of_epochs(epochs: list[Epoch]) -> Row:
         "tokens_per_second": of(lambda e: e.tokens_per_s),
         "peak_memory": of(lambda e: e.memory_bytes.ram),
         "peak_gpu_memory": of(lambda e: e.memory_bytes.gpu),
-        "disturbed": of(lambda e: float(bool(e.disturbed))),
+        "disturbed": of(lambda e: float(bool(e.disturbed or e.validation.disturbed))),
+        "wrong": of(lambda e: float(bool(e.wrong or e.validation.wrong))),
         "shared": of(lambda e: float(e.shared_with is not None)),
         "basis": basis,
         "hosts": ", ".join(dict.fromkeys(epoch.host for epoch in epochs)),
@@ -228,13 +256,9 @@ def _told(one: xr.Dataset) -> list[str]:
         found.append(f"{STATUS[int(one.status)]}: {one.reason.item()}")
     if counted := one.counted.item().replace("_", " "):
         found.append(f"of its data were left out, cut or suspicious: {counted}")
-    if one.interruptions > 0:
-        joules, seconds = float(one.lost_energy.sum()), float(one.lost_duration)
-        often = int(one.interruptions)
-        found.append(
-            f"interrupted {'once' if often == 1 else f'{often} times'}, which lost {joules:.4g} J "
-            f"and {seconds:.3g} s at least"
-        )
+    found += _told_of_meter(one)
+    if one.interruptions > 0 or one.lost_duration > 0:
+        found.append(_told_of_lost(one))
     losses = one.validation_loss.values[np.isfinite(one.validation_loss.values)]
     if losses.size and abs(float(one.merged_loss) - losses[-1]) >= TOLD_LOSS:
         found.append(
@@ -242,3 +266,30 @@ def _told(one: xr.Dataset) -> list[str]:
             f"{losses[-1]:.4f} as trained"
         )
     return found
+
+
+def _told_of_meter(one: xr.Dataset) -> list[str]:
+    """Epochs whose energy was read while something disturbed it, or wrongly."""
+    epochs = {
+        name: ", ".join(str(epoch) for epoch in one.epoch.values[one[name].values > 0])
+        for name in ("disturbed", "wrong")
+    }
+    found = []
+    if epochs["disturbed"]:
+        found.append(f"the machine was disturbed in epoch {epochs['disturbed']}, which counts")
+    if epochs["wrong"]:
+        found.append(
+            f"the meter was read wrongly in epoch {epochs['wrong']}: what making it took is not "
+            "known"
+        )
+    return found
+
+
+def _told_of_lost(one: xr.Dataset) -> str:
+    joules, seconds = float(one.lost_energy.sum()), float(one.lost_duration)
+    took = f"{joules:.4g} J and {seconds:.3g} s at least"
+    often = int(one.interruptions)
+    said = f"interrupted {'once' if often == 1 else f'{often} times'}" if often else ""
+    if STATUS[int(one.status)] == OK:
+        return f"{said}, which lost {took}"
+    return f"{f'{said}; ' if said else ''}epochs without an end took {took}"

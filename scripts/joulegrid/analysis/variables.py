@@ -269,9 +269,9 @@ WEIGHTS = {
         "energy of training, pruning and quantizing",
         "J",
         comment="of a training all its epochs with their validation, shared ones too; not "
-        "validating before the first step, nor what was lost by interruptions",
+        "validating before the first step, nor what interruptions lost; NaN where read wrongly",
     ),
-    "making_disturbed": text("what disturbed pruning and quantizing, or was read wrongly then"),
+    "making_disturbed": text("what disturbed making them, or was read wrongly then"),
     "accepted": ACCEPTED,
 }
 # Jobs that use energy, in the order of the pipeline
@@ -293,7 +293,7 @@ COST = {
     "energy": Variable(
         "energy of these jobs, all components",
         "J",
-        comment="of measuring jobs the mean power of what was metered times their whole time; "
-        "fetching, and judges whose energy is not known, are left out; NaN where none is known",
+        comment="of measuring jobs the mean power of what was metered times their whole time; left "
+        "out are fetching, judges of unknown energy, wrong readings; NaN where none is known",
     ),
 }

@@ -65,6 +65,11 @@ class Progress:
             write_json(path, {"schema_version": SCHEMA_VERSION, "value": work()})
         return read_json(path)["value"]
 
+    def known(self) -> dict[str, Any]:
+        """What a training that ends early has kept of its `data` and of its first loss."""
+        paths = {"data": self.kept / "data.json", "validation_loss": self.kept / "start.json"}
+        return {name: read_json(path)["value"] for name, path in paths.items() if path.exists()}
+
     def take_over(self, shorter: Path) -> None:
         """Begin with the epochs of a shorter training, unless there are some already."""
         if self.epochs:
@@ -125,8 +130,8 @@ class Progress:
                 path.unlink()
 
     def spent(self) -> dict[str, Any]:
-        """Energy in J by component and time in s that the jobs of this training itself used: its
-        own epochs, and the lost ones.
+        """What the jobs of this training itself used, see `total`: its own epochs, and the lost
+        ones.
         """
         own = [epoch for epoch in self.epochs if "shared_with" not in epoch]
         return total([*own, *(epoch["validation"] for epoch in own), *self.lost])
@@ -135,13 +140,16 @@ class Progress:
         """Delete all of it: what counts lies elsewhere now."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def lose(self) -> None:
-        """Give up the epoch that was being trained; what it took stays known."""
+    def lose(self, ended: str | None = None) -> None:
+        """Give up the epoch that was being trained; what it took stays known. `ended` is the
+        finding that ended it, None where it was interrupted.
+        """
         path = self.folder / "now.json"
         if not path.exists():
             return
         found = read_json(path)
         if found["epoch"] > len(self.epochs):
+            found |= {"ended": ended} if ended else {}
             kept = {"schema_version": SCHEMA_VERSION, "epochs": [*self.lost, found]}
             write_json(self.folder / "lost.json", kept)
         path.unlink()
@@ -183,12 +191,19 @@ def epochs_in(kept: Path) -> list[dict[str, Any]]:
 
 
 def total(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Sum of `seconds` and, by component, of `energy_j`."""
+    """Sum of `seconds` and, by component, of `energy_j`; and, where there is some, each reason for
+    which a part is `disturbed` or `wrong`, once.
+    """
     joules: dict[str, float] = {}
     for part in parts:
         for name, value in part["energy_j"].items():
             joules[name] = joules.get(name, 0.0) + value
-    return {"seconds": sum(part["seconds"] for part in parts), "energy_j": joules}
+    reasons = {
+        key: list(dict.fromkeys(why for part in parts for why in part.get(key, ())))
+        for key in ("disturbed", "wrong")
+    }
+    found = {"seconds": sum(part["seconds"] for part in parts), "energy_j": joules}
+    return {**found, **{key: told for key, told in reasons.items() if told}}
 
 
 def _facts_of(kept: Path, epoch: int) -> Path:

@@ -76,12 +76,15 @@ def warnings(energy: xr.Dataset) -> list[str]:
 
 def making(weights: xr.Dataset) -> list[str]:
     """Which weights were made while the machine was disturbed, and how: what making them took is
-    not measured again.
+    not measured again, and is not known where the meter was read wrongly.
     """
     flat = weights.making_disturbed.reset_coords(drop=True).to_series()
+    unknown = np.isnan(weights.making_energy.values.ravel())
     return [
         f"made while disturbed: {', '.join(filter(None, labels))}: {text}"
-        for labels, text in flat[flat != ""].items()
+        + ("; what making it took is not known" if lost else "")
+        for labels, text, lost in zip(flat.index, flat, unknown, strict=True)
+        if text
     ]
 
 

@@ -64,7 +64,11 @@ def _basis(epoch: xr.Dataset) -> str:
 
 
 def _note(epoch: xr.Dataset) -> str:
-    told = {"disturbed": epoch.disturbed, "shared with a shorter training": epoch.shared}
+    told = {
+        "disturbed": epoch.disturbed,
+        "read wrongly": epoch.wrong,
+        "shared with a shorter training": epoch.shared,
+    }
     return ", ".join(what for what, value in told.items() if value == 1)
 
 

@@ -27,7 +27,7 @@ from joulegrid.jobs.run import say
 from joulegrid.models.context import context_of
 from joulegrid.training.base import prepared
 from joulegrid.training.batches import collator, mean_loss, padding_of, sound
-from joulegrid.training.data import Data, load
+from joulegrid.training.data import load
 
 # How long a training computes before it writes down again what its epoch took so far: seconds, and
 # the share of a long epoch, of which all samples are gone through for it
@@ -51,7 +51,8 @@ def tune(
     Returns
     -------
     data
-        facts of the data, see `training.data.load`.
+        facts of the data, see `training.data.load`; `progress` keeps them for a training that ends
+        early.
     validation_loss
         before the first step, nats per token.
     steps
@@ -70,13 +71,14 @@ def tune(
     data = load(entry, tokenizer, context_of(AutoConfig.from_pretrained(source)))
     set_seed(entry["seed"])
     model = prepared(source, entry, device)
+    facts = progress.once("data", lambda: data.facts)
     collate = collator(padding_of(tokenizer))
 
     def validate() -> float:
         return mean_loss(model, data.validation, entry["batch_size"], collate)
 
     before = progress.once("start", lambda: sound(validate()))
-    epochs = _Epochs(progress, watch, entry, data, validate)
+    epochs = _Epochs(progress, watch, entry, facts, validate)
     trainer = Trainer(
         model=model,
         args=_arguments(progress.run, entry, device),
@@ -93,7 +95,7 @@ def tune(
             raise
     batches = math.ceil(len(data.training) / entry["batch_size"])
     return {
-        "data": data.facts,
+        "data": facts,
         "validation_loss": before,
         "steps": math.ceil(batches / entry["accumulation"]),
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -136,16 +138,22 @@ class _Epochs(TrainerCallback):
     """Meters every epoch, validates behind it, and keeps both when the Trainer has saved it."""
 
     def __init__(
-        self, progress: Progress, watch: Any, entry: dict[str, Any], data: Data, validate: Any
+        self,
+        progress: Progress,
+        watch: Any,
+        entry: dict[str, Any],
+        data: dict[str, Any],
+        validate: Any,
     ):
         self.progress, self.watch, self.entry = progress, watch, entry
         self.data, self.validate = data, validate
         self.losses: list[float] = []
         self.reading: dict[str, Any] = {}
         self.number, self.begun, self.noted, self.under_way = 0, 0.0, 0.0, False
+        self.steps = 0
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.number, self.losses = round(state.epoch or 0) + 1, []
+        self.number, self.losses, self.steps = round(state.epoch or 0) + 1, [], 0
         for board in range(torch.cuda.device_count()):
             torch.cuda.reset_peak_memory_stats(board)
         self.watch.start()
@@ -158,6 +166,13 @@ class _Epochs(TrainerCallback):
             self.losses.append(logs["loss"])
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.steps += 1
+        self._note_at_times()
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._note_at_times()  # a step of many accumulated batches may take minutes
+
+    def _note_at_times(self) -> None:
         now = time.monotonic()
         if now - self.noted >= max(NOTED_EVERY_S, NOTED_EVERY_SHARE * (now - self.begun)):
             self._note()
@@ -176,7 +191,7 @@ class _Epochs(TrainerCallback):
             "training_loss": sum(self.losses) / len(self.losses),
             "validation_loss": loss,
             "validation": validation,
-            "tokens_per_s": self.data.facts["tokens"] / seconds,
+            "tokens_per_s": self.data["tokens"] / seconds,
             "memory_bytes": _peaks(),
         }
         weights = self.progress.run / f"checkpoint-{state.global_step}"
@@ -193,7 +208,7 @@ class _Epochs(TrainerCallback):
 
     def _note(self) -> None:
         self.noted = time.monotonic()
-        self.progress.note(self.number, {**self.watch.so_far(), "steps": len(self.losses)})
+        self.progress.note(self.number, {**self.watch.so_far(), "steps": self.steps})
 
     def _require(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):

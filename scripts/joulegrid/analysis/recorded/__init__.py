@@ -3,6 +3,7 @@
 A record that does not have it is damaged. What nobody reads is skipped, its spec above all.
 """
 
+import math
 from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta, Struct
@@ -83,11 +84,14 @@ class Cost(Struct):
     seconds: float
     energy_j: dict[str, float]
     disturbed: list[str] | None = None
+    wrong: list[str] | None = None
+    # of an epoch without an end: the finding that ended it, None where it was interrupted
+    ended: str | None = None
 
     @property
     def joules(self) -> float:
-        """Of all components."""
-        return sum(self.energy_j.values())
+        """Of all components; NaN where the meter was read wrongly."""
+        return math.nan if self.wrong else sum(self.energy_j.values())
 
     def of_job(self, elapsed_s: float) -> Spent:
         """It for a job of several processes, the last of which took `elapsed_s` or more: not less

@@ -32,6 +32,8 @@ class Validation(Struct):
 
     seconds: float
     energy_j: Components
+    disturbed: list[str] | None = None
+    wrong: list[str] | None = None
 
 
 class Bases(Struct):
@@ -57,17 +59,22 @@ class Epoch(Struct, kw_only=True):
     tokens_per_s: float
     memory_bytes: Memory
     disturbed: list[str] | None = None
+    wrong: list[str] | None = None
     shared_with: str | None = None
 
 
 class Ended(Header, kw_only=True):
     """A finding. A training that diverged, or ran out of memory, says what it took until then, and
-    has the epochs before, each an `Epoch`.
+    has the epochs before, each an `Epoch`, those that came to no end, each a `Cost`, its `Data`,
+    and the loss before the first step.
     """
 
     used: Cost | None = None
     # read where it is known whose they are: a record of another joulegrid may have others
     epochs: Raw = Raw(b"[]")
+    lost: Raw = Raw(b"[]")
+    data: Raw = Raw(b"null")
+    validation_loss: Raw = Raw(b"null")
 
     @property
     def spent(self) -> Spent | None:
