@@ -6,7 +6,7 @@ import torch
 
 from joulegrid.jobs import devices, run, weights
 from joulegrid.jobs.outcomes import outcome_from
-from joulegrid.metering.meter import Meter
+from joulegrid.metering.cost import metered
 from joulegrid.models.describe import describe
 from joulegrid.training.merging import merge
 
@@ -30,14 +30,13 @@ def finish(source, base, folder, entry, device):
     """Merge and save, metered: it is part of what the weights take."""
     run.say(f"merging {source} into {base} on {device}")
     weights.finding_in(base)  # raises where files of the model are gone
-    meter = Meter("machine", {"device": device})
-    losses, cost = meter.measure(lambda: merge(source, base, folder, entry, device))
+    losses, cost = metered({"device": device}, lambda: merge(source, base, folder, entry, device))
     run.say(f"validation loss {losses['before']:.4f} as trained, {losses['validation_loss']:.4f}")
     return {
         **describe(folder),
         **losses,
         "memory_bytes": {"ram": devices.peak_memory()},
-        "cost": meter.cost(cost),
+        "cost": cost,
     }
 
 

@@ -7,7 +7,7 @@ import torch
 from joulegrid.compression import making, verification
 from joulegrid.jobs import devices, run, weights
 from joulegrid.jobs.outcomes import outcome_from
-from joulegrid.metering.meter import Meter
+from joulegrid.metering.cost import metered
 
 
 def main(arguments, spec):
@@ -30,9 +30,9 @@ def prune(source, folder, spec, device):
     """
     entry = spec["pruning"]
     run.say(f"pruning {source} on {device}: {entry}")
-    meter = Meter("machine", {"device": device})
-    facts, cost = meter.measure(
-        lambda: making.prune(source, folder, entry, spec["seed"] or 0, device)
+    facts, cost = metered(
+        {"device": device},
+        lambda: making.prune(source, folder, entry, spec["seed"] or 0, device),
     )
     peak = devices.peak_memory()
     checked = verification.check_pruned(folder, entry, facts.pop("probe"))
@@ -40,7 +40,7 @@ def prune(source, folder, spec, device):
         **facts,
         **checked,
         "memory_bytes": {"ram": peak},
-        "cost": meter.cost(cost),
+        "cost": cost,
     }
 
 

@@ -7,7 +7,7 @@ import torch
 from joulegrid.compression import making, verification
 from joulegrid.jobs import devices, run, weights
 from joulegrid.jobs.outcomes import outcome_from
-from joulegrid.metering.meter import Meter
+from joulegrid.metering.cost import metered
 
 PACKAGES = (
     "torch",
@@ -40,17 +40,17 @@ def quantize(source, folder, spec, device):
     """
     entry = spec["quantization"]
     run.say(f"quantizing {source} on {device}: {entry}")
-    meter = Meter("machine", {"device": device})
-    notes, cost = meter.measure(
-        lambda: making.quantize(source, folder, entry, spec["seed"] or 0, device)
+    notes, cost = metered(
+        {"device": device},
+        lambda: making.quantize(source, folder, entry, spec["seed"] or 0, device),
     )
     peak = devices.peak_memory()
-    run.say(f"done in {cost.seconds:.0f} s")
+    run.say(f"done in {cost['seconds']:.0f} s")
     return {
         "notes": notes,
         **verification.describe_quantized(folder, entry),
         "memory_bytes": {"ram": peak},
-        "cost": meter.cost(cost),
+        "cost": cost,
     }
 
 

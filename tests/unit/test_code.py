@@ -273,6 +273,7 @@ NOT_REACHED = {
     "joulegrid.analysis.open_data": "files for studies to name, known by what is in them",
     "joulegrid.quality.cost": "what an evaluation took, which is no part of what it found",
     "joulegrid.texts.sources": "prompts that are frozen, known by what is in them",
+    "joulegrid.metering.cost": "what making weights took is no part of them",
     "joulegrid.metering.stopwatch": "what a training took is no part of its weights",
     **dict.fromkeys(
         (

@@ -121,6 +121,10 @@ class Meter:
         """All samples so far, also of stretches that were cut short."""
         return [sample for stream in self._streams for sample in stream]
 
+    def forget(self) -> None:
+        """Let the samples so far go."""
+        self._streams.clear()
+
     @property
     def warnings(self) -> list[str]:
         """What CodeCarbon warned of, and what NVML cannot say here."""

@@ -1,11 +1,13 @@
 """Metering work that begins and ends in callbacks, by the meter that measures inference."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
 from typing import Any
 
-from joulegrid.metering.meter import Meter, Reading
+from joulegrid.metering.cost import unmetered
+from joulegrid.metering.meter import Meter
 
 
 class Stopwatch:
@@ -16,12 +18,15 @@ class Stopwatch:
         self._pool = ThreadPoolExecutor(max_workers=1)
         self._ended = Event()
         self._running: Future[Any] | None = None
-        self._before = 0
+        self._began_s = 0.0
 
     def start(self) -> None:
-        """Begin a stretch; returns when it is being metered."""
+        """Begin a stretch; returns when it is being metered. Samples of those before are let go: a
+        training may take days.
+        """
         began, ended = Event(), Event()
-        self._ended, self._before = ended, len(self.meter.recorded)
+        self._ended, self._began_s = ended, time.monotonic()
+        self.meter.forget()
 
         def work() -> None:
             began.set()
@@ -33,30 +38,34 @@ class Stopwatch:
 
     def so_far(self) -> dict[str, Any]:
         """Seconds and J by component since `start`; zeros before there are two samples."""
-        samples = self.meter.recorded[self._before :]
+        samples = self.meter.recorded
         if self._running is None or len(samples) < 2:
             return {"seconds": 0.0, "energy_j": {}}
         reading = self.meter.reading(samples, {})
         return {"seconds": reading.seconds, "energy_j": reading.energy_j}
 
     def stop(self) -> dict[str, Any]:
-        """What the stretch took, as a record stores it."""
+        """What the stretch took, as a record stores it. Where the meter failed, what was done is
+        worth keeping: it has no energy, and says why as of a wrong reading.
+        """
         assert self._running is not None
         running, self._running = self._running, None
         self._ended.set()
-        return self._facts(running.result()[1])
+        try:
+            facts = running.result()[1].facts()
+        except Exception as error:
+            facts = unmetered(error, self._began_s)
+        # with the basis of each component: a job that goes on may be on another machine
+        return {**facts, "basis": {c: how["basis"] for c, how in self.meter.basis.items()}}
 
     def measure(self, work: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
-        """Run `work()`: what it gives, and what it took."""
-        result, reading = self.meter.measure(work)
-        return result, self._facts(reading)
-
-    def _facts(self, reading: Reading) -> dict[str, Any]:
-        """With the basis of each component: a job that goes on may be on another machine."""
-        return {
-            **reading.facts(),
-            "basis": {c: how["basis"] for c, how in self.meter.basis.items()},
-        }
+        """Run `work()`: what it gives, and what it took, likewise."""
+        self.start()
+        try:
+            result = work()
+        finally:
+            facts = self.stop()
+        return result, facts
 
     def close(self) -> None:
         """End a stretch that nobody will ask for, and the thread."""

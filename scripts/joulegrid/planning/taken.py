@@ -113,7 +113,7 @@ def _of_other(path: str | None) -> Spent | None:
     if record.status != OK or record.elapsed_s <= 0:
         return None
     cost = record.used or record.cost
-    if cost is None:
+    if cost is None or cost.wrong:
         return Spent(record.elapsed_s, None, None)
     gpu = cost.energy_j.get("gpu", 0.0)
     return Spent(cost.of_job(record.elapsed_s).seconds, gpu, cost.joules - gpu)

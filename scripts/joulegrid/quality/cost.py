@@ -10,7 +10,7 @@ from typing import Any
 from joulegrid.errors import InputError
 from joulegrid.jobs import devices, run
 from joulegrid.jobs.outcomes import outcome_from
-from joulegrid.metering.meter import Meter
+from joulegrid.metering import cost
 from joulegrid.records import Spec
 
 PACKAGES = (
@@ -64,27 +64,12 @@ def hardware_of(spec: Spec) -> Hardware:
 
 
 def metered(hardware: Hardware, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `work()` gives, which is not empty, and its `cost` where there is a meter.
+    """What `work()` gives, and its `cost` where it could be metered.
 
     Raises
     ------
     InputError
         as `work` does.
     """
-    try:
-        meter = Meter("machine", hardware)
-    except InputError as error:  # the evaluation is worth its record without it
-        return {**work(), **_unmetered(error)}
-    found: dict[str, Any] = {}
-    try:
-        _, cost = meter.measure(lambda: found.update(work()))
-    except InputError as error:
-        if not found:
-            raise
-        return {**found, **_unmetered(error)}
-    return {**found, "cost": meter.cost(cost)}
-
-
-def _unmetered(error: InputError) -> dict[str, Any]:
-    run.say(f"not metered: {error}")
-    return {}
+    found, taken = cost.metered(hardware, work)
+    return {**found, "cost": taken} if "basis" in taken else found

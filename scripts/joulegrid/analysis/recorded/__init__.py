@@ -23,11 +23,11 @@ class Header(Struct, kw_only=True):
 
 
 class Components(Struct):
-    """J, or W, by component."""
+    """J, or W, by component; NaN what was not metered."""
 
-    cpu: float
-    gpu: float
-    ram: float
+    cpu: float = math.nan
+    gpu: float = math.nan
+    ram: float = math.nan
 
     def listed(self) -> list[float]:
         """In the order of `variables.COMPONENTS`."""
