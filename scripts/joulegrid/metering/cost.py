@@ -36,7 +36,7 @@ def metered(hardware: dict[str, Any], work: Callable[[], Result]) -> tuple[Resul
 
 
 def unmetered(error: Exception, began_s: float) -> dict[str, Any]:
-    """The cost of work since `began_s`, on the monotonic clock, of which the meter knows nothing."""
+    """The cost of work since `began_s` (monotonic clock), of which the meter knows nothing."""
     why = [f"not metered: {error}"]
     say(why[0])
     return {
