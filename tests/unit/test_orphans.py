@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers import house
+from joulegrid.jobs import orphans
 
 # a child, or a child of a child, that is started a moment before the kill; the one sleeps under a
 # name that tells it from all others
@@ -46,10 +47,21 @@ def test_what_is_started_just_before_a_job_is_killed_ends_with_it(command):
         check=False,
     )
     assert job.returncode == -signal.SIGKILL
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while sleeping(name) and time.monotonic() < until:
         time.sleep(0.02)
     left = sleeping(name)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert left == []
+
+
+def test_what_a_block_starts_when_its_time_is_out_is_ended_too(monkeypatch):
+    """One after the other: a single kill would hit the first one at most."""
+    monkeypatch.setattr(orphans, "INTERVAL_S", 0.05)
+    with orphans.ended_after(0.0) as were_ended:
+        codes = [subprocess.run(["sleep", "120"], check=False).returncode for _ in range(3)]
+    assert codes == [-signal.SIGKILL] * 3
+    assert were_ended()
+    done = subprocess.run(["sleep", "0.2"], check=False)
+    assert done.returncode == 0, "nothing is ended when the block is left"

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Timer
+from threading import Event, Thread
 
 INTERVAL_S = 1.0
 # Processes are started while an engine loads, when nothing is measured finely
@@ -42,25 +42,26 @@ def end_with_me() -> None:
 @contextmanager
 def ended_after(seconds: float) -> Iterator[Callable[[], bool]]:
     """Kill what was started within the block, and is below this process, when it takes longer than
-    that; yields whether it did.
+    that, and what is started from then on too: the block may not have come to what it waits for.
+    Yields whether it did.
     """
     before = set(descendants(os.getpid()))
     killed: list[int] = []
+    left = Event()
 
     def kill() -> None:
-        for pid in descendants(os.getpid()):
-            if pid not in before and SPARED not in command(pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                    killed.append(pid)
+        wait_s = seconds
+        while not left.wait(wait_s):
+            killed.extend(n for n in descendants(os.getpid()) if n not in before and end(n))
+            wait_s = INTERVAL_S
 
-    timer = Timer(seconds, kill)
-    timer.daemon = True
-    timer.start()
+    thread = Thread(target=kill, daemon=True)
+    thread.start()
     try:
         yield lambda: bool(killed)
     finally:
-        timer.cancel()
+        left.set()
+        thread.join()
 
 
 def watch(job: int) -> None:
