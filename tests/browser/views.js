@@ -16,9 +16,11 @@ const VIEWS = {
   print: { width: 1047, scheme: "dark", media: "print" }, // A4 across, less its margins
 };
 const MOST_TABS = 400;
+const PATIENCE_MS = 600000;
 
 async function open(browser, view) {
   const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
   page.errors = [];
   page.on("pageerror", error => page.errors.push(String(error)));
   page.on("console", message => message.type() === "error" && page.errors.push(message.text()));
@@ -29,7 +31,7 @@ async function open(browser, view) {
     { name: "prefers-reduced-motion", value: view.motion ?? "no-preference" },
   ]);
   await page.goto(address);
-  await page.waitForFunction(() => document.documentElement.dataset.drawn, { timeout: 60000 });
+  await page.waitForFunction(() => document.documentElement.dataset.drawn);
   return page;
 }
 
@@ -161,9 +163,13 @@ async function limits(browser) {
 // In which order charts are drawn where one goes to the last of them at once
 async function order(browser) {
   const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
   await page.setViewport({ width: 1280, height: 900 });
   await page.evaluateOnNewDocument(() => {
     const drawn = globalThis.drawn = [];
+    // the page waits for half a second to be told what is in the window, however slow the machine
+    const later = globalThis.setTimeout;
+    globalThis.setTimeout = (work, ms, ...rest) => later(work, ms === 500 ? 120000 : ms, ...rest);
     addEventListener("shown", () => {
       const charts = [...document.querySelectorAll(".chart")];
       for (const chart of charts)
@@ -174,7 +180,7 @@ async function order(browser) {
     });
   });
   await page.goto(address);
-  await page.waitForFunction(() => document.documentElement.dataset.drawn, { timeout: 60000 });
+  await page.waitForFunction(() => document.documentElement.dataset.drawn);
   const found = await page.evaluate(() => ({ drawn: globalThis.drawn, page: [...document.querySelectorAll(".chart")].map(chart => chart.id) }));
   await page.close();
   return found;
@@ -182,6 +188,8 @@ async function order(browser) {
 
 const browser = await puppeteer.launch({
   executablePath,
+  timeout: PATIENCE_MS,
+  protocolTimeout: PATIENCE_MS,
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--host-resolver-rules=MAP * ~NOTFOUND"],
 });
 try {

@@ -108,7 +108,8 @@ def test_wattages_that_the_study_knows_are_used_and_said(script, tiny):
 
 
 def test_phases_tell_prefill_from_decode(script, tiny):
-    code, log, record = script("measure_energy", edited(protocol={"phases": True}), source=tiny)
+    spec = edited(protocol={"phases": True}, workload={"new_tokens": 20})
+    code, log, record = script("measure_energy", spec, source=tiny)
     assert code == 0, log
     prefill = [w for w in record["prefill_windows"] if w.get("counts") or "disturbed" not in w]
     assert all(w["tokens_written"] == w["runs"] * 3 for w in prefill)
@@ -240,7 +241,7 @@ def test_a_reading_that_cannot_be_right_never_counts():
 
 
 def test_idle_power_that_cannot_be_right_is_none_and_said():
-    stream = [Sample(t * 0.4, Host(0, 0, 0), gpus={"a": Gpu(t * 14960, 65.4)}) for t in range(6)]
+    stream = [Sample(t * 0.4, Host(0, 0, 0), gpus={"a": Gpu(t * 14960, 65.4)}) for t in range(600)]
     equipment = Equipment(1, 1, gpus={"a": Board(300.0, True)})
     meter = Meter("machine", {"device": "cpu"}, Recording(equipment, stream))
     taken = session.Taken(meter=meter)
@@ -445,18 +446,33 @@ def test_samples_that_cannot_be_written_cost_nothing_else(of_windows, tmp_path, 
     assert "x.samples.gz is not kept" in capsys.readouterr().out
 
 
-def terminated(spec, tiny, tmp_path, line):
-    """Code, log, record and what lies beside of a job that is ended when its log says `line`."""
+# a script that is idle for a minute at one of the times at which it is: a signal ends that
+IDLING = """
+import runpy, sys
+sys.path.insert(0, "scripts")
+from joulegrid.metering import session
+idle, (long, *sys.argv) = session.measure_idle, sys.argv[1:]
+
+def measure_idle(taken, protocol, when):
+    return idle(taken, {**protocol, "idle_seconds": 60} if when == long else protocol, when)
+
+session.measure_idle = measure_idle
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def terminated(spec, tiny, tmp_path, when):
+    """Code, log, record and what lies beside of a job that is ended while it is idle then."""
     output = tmp_path / f"{identity(spec)}.json"
     options = ["--spec", json.dumps(spec), "--source", str(tiny), "--output", str(output)]
-    command = [sys.executable, "scripts/measure_energy.py", *options]
+    command = [sys.executable, "-c", IDLING, when, "scripts/measure_energy.py", *options]
     log = []
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as job:
         for text in job.stdout:
             log.append(text)
-            if text == line:
+            if text == f"idle for 60 s, {when}\n":
                 break
         ending.terminate(job)
         log += job.stdout
@@ -466,8 +482,8 @@ def terminated(spec, tiny, tmp_path, line):
 
 
 def test_a_job_that_is_killed_while_idling_at_the_end_has_a_record(tiny, tmp_path):
-    spec = edited(protocol={"idle_seconds": 3, "max_windows": 1})
-    code, log, record, beside = terminated(spec, tiny, tmp_path, "idle for 3 s, at the end\n")
+    spec = edited(protocol={"max_windows": 1})
+    code, log, record, beside = terminated(spec, tiny, tmp_path, "at the end")
     assert (code, beside) == (0, None), log
     assert record["status"] == "ok"
     assert record["ended_early"].startswith("ended by SIGTERM after ")
@@ -475,9 +491,7 @@ def test_a_job_that_is_killed_while_idling_at_the_end_has_a_record(tiny, tmp_pat
 
 
 def test_a_job_that_is_killed_before_its_first_window_says_so(tiny, tmp_path):
-    spec = edited(protocol={"idle_seconds": 3})
-    line = "idle for 3 s, before loading\n"
-    code, log, record, beside = terminated(spec, tiny, tmp_path, line)
+    code, log, record, beside = terminated(SPEC, tiny, tmp_path, "before loading")
     assert (code, record) == (1, None)
     assert "error: ended by SIGTERM before the first window was finished" in log
     assert "Traceback" not in log
@@ -485,9 +499,10 @@ def test_a_job_that_is_killed_before_its_first_window_says_so(tiny, tmp_path):
     assert beside["reason"].startswith("ended by SIGTERM before the first window")
 
 
+@pytest.mark.alone
 def test_windows_of_a_disturbed_session_lie_beside_its_record(script, tiny, tmp_path):
     """Two busy loops beside the job: it fails, says why, and keeps what it measured."""
-    spec = edited(protocol={"disturbed": "refuse", "max_windows": 1})
+    spec = edited(protocol={"disturbed": "refuse", "max_windows": 1, "min_seconds": 1})
     loop = f"{sys.executable} -c 'while True: pass' > /dev/null 2>&1 & echo $!"
     pids = [int(subprocess.check_output(["sh", "-c", loop])) for _ in range(2)]
     try:
@@ -496,7 +511,8 @@ def test_windows_of_a_disturbed_session_lie_beside_its_record(script, tiny, tmp_
         for pid in pids:
             os.kill(pid, 9)
     assert (code, record) == (1, None)
-    assert "error: the machine was disturbed: other processes used" in log
+    assert "error: the machine was disturbed: " in log
+    assert "other processes used" in log
     beside = json.loads((tmp_path / f"{identity(spec)}.disturbed.json").read_text())
     assert len(beside["windows"]) == 2
 

@@ -25,7 +25,9 @@ from joulegrid.workloads import Point, arrivals
 PROTOCOL = {"disturbed": "accept"}
 CAST = {"method": "cast", "dtype": "float32"}
 ENGINE = {"method": "transformers", "batch_size": 2}
-WORKLOAD = {"duration_s": 0.4, "drain_s": 0.2, "bin_s": 60}
+WORKLOAD = {"duration_s": 0.4, "drain_s": 60, "bin_s": 60}
+# Of replays that are longer in draining than that, on however fast a machine
+SHORT_DRAIN_S = 0.2
 
 
 class Server:
@@ -64,8 +66,8 @@ def every(interval_s, count):
 
 @pytest.mark.alone
 def test_idling_between_requests_is_part_of_the_window():
-    replay, window = measured(Server(0.01), every(0.1, 3), drain_s=60)
-    assert 0.4 <= window["seconds"] < 30, "nothing is left to wait for"
+    replay, window = measured(Server(0.01), every(0.1, 3), duration_s=2)
+    assert 2 <= window["seconds"] < 30, "nothing is left to wait for"
     assert (window["runs"], window["tokens_read"], window["tokens_written"]) == (1, 9, 6)
     facts = replay.facts
     assert (facts["finished"], facts["unfinished"], facts["backlog"]) == (3, 0, 0)
@@ -77,7 +79,7 @@ def test_idling_between_requests_is_part_of_the_window():
 @pytest.mark.alone
 def test_a_rate_that_the_machine_cannot_serve_is_recorded_and_given_up():
     """Ten requests at once of 0.1 s each: six fit before 0.6 s are over."""
-    replay, window = measured(Server(0.1), every(0.0, 10))
+    replay, window = measured(Server(0.1), every(0.0, 10), drain_s=SHORT_DRAIN_S)
     facts = replay.facts
     assert replay.overdue
     assert window["seconds"] >= 0.6
@@ -99,11 +101,11 @@ def test_a_batch_that_ends_late_is_kept_as_a_whole(batch, overdue):
             report(found)
             return list(found.values())
 
-    replay, window = measured(Batches(0), every(0.0, 4))
+    replay, window = measured(Batches(0), every(0.0, 4), drain_s=SHORT_DRAIN_S)
     assert sorted(replay.found) == list(range(batch))
     assert (window["requests"], replay.facts["unfinished"]) == (batch, 4 - batch)
     assert replay.overdue is overdue
-    (said,) = latency.late(replay.facts, WORKLOAD["drain_s"])
+    (said,) = latency.late(replay.facts, SHORT_DRAIN_S)
     assert re.match(r"draining took [\d.]+ s, longer than drain_s \(0\.2 s\)", said)
     assert float(said.split()[2]) >= 0.3
     assert latency.late(replay.facts, 60.0) == []
@@ -117,7 +119,7 @@ def test_nothing_finished_is_an_error():
             time.sleep(0.01)
             return []
 
-    with pytest.raises(InputError, match="none of 1 requests was finished within 0 s"):
+    with pytest.raises(InputError, match=r"none of 1 requests was finished within \d+ s"):
         measured(Mute(0), requests)
 
 
@@ -127,7 +129,7 @@ def test_sigterm_keeps_what_was_done():
             super().run(requests[:2], at_once, report)
             signal.raise_signal(signal.SIGTERM)
 
-    told = r"ended by SIGTERM after \d of 0\.4 s"
+    told = r"ended by SIGTERM after \d+ of 0\.4 s"
     with terminable(), pytest.raises(Disturbed, match=told) as end:
         measured(Dying(0.01), every(0.05, 5))
     assert "2 of 5 requests were finished; the next run tries again" in str(end.value)
@@ -141,12 +143,12 @@ def test_sigterm_keeps_what_was_done():
         (
             InputError("vLLM failed while running: EngineDeadError\nthe log ends with\nKilled"),
             Disturbed,
-            r"failed after \d of 0\.4 s: 2 of 5 requests were finished; .* again: vLLM failed",
+            r"failed after \d+ of 30 s: 2 of 5 requests were finished; .* again: vLLM failed",
         ),
         (
             OutOfMemory("vLLM: CUDA out of memory", is_last=True),
             OutOfMemory,
-            r"^vLLM: CUDA out of memory \(after \d of 0\.4 s: 2 of 5 requests were finished\)$",
+            r"^vLLM: CUDA out of memory \(after \d+ of 30 s: 2 of 5 requests were finished\)$",
         ),
         (KeyError("7"), Disturbed, "tries again: '7'"),
     ],
@@ -161,7 +163,7 @@ def test_an_engine_that_dies_leaves_what_was_measured_until_then(error, kind, me
             return {1: 0.02, 2: 0.04}
 
     with pytest.raises(kind, match=message) as end:
-        measured(Dying(0.02), every(0.01, 5))
+        measured(Dying(0.02), every(0.01, 5), duration_s=30)
     found = end.value
     if kind is OutOfMemory:
         record = outcomes.finding(found)
@@ -242,7 +244,7 @@ def test_a_model_that_keeps_up(tiny, tmp_path):
     assert window["seconds"] >= 2.5
     assert window["tokens_written"] == sum(found["tokens_written"].to_pylist())
     assert window["padding"] == sum(found["padding"].to_pylist())
-    assert len(facts["bins"]) == 2
+    assert len(facts["bins"]) >= 2, "draining may take more"
     (point,) = record["points"]
     assert point["new_tokens"] == 8
     assert point["lengths"]["tokens_read"] == found["tokens_read"].to_pylist()
@@ -289,7 +291,7 @@ def test_a_model_that_falls_behind(tiny, tmp_path, monkeypatch):
 
 
 def test_a_model_that_is_killed_in_between(tiny, tmp_path, monkeypatch):
-    """SIGTERM comes with the third batch; what two had done is there."""
+    """SIGTERM comes with the third request; what two had done is there."""
     path, real, left = tmp_path / "x.requests.parquet", transformers.generate, [3]
 
     def generate(*arguments):
@@ -300,7 +302,7 @@ def test_a_model_that_is_killed_in_between(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(transformers, "generate", generate)
     monkeypatch.setattr(open_loop, "warm", lambda *_: [])
-    spec = spec_of(rate_per_s=4, arrivals="constant")
+    spec = {**spec_of(rate_per_s=4, arrivals="constant"), "engine": {**ENGINE, "batch_size": 1}}
     with pytest.raises(
         Disturbed, match=r"2 of 10 requests were finished; the next run tries again"
     ):

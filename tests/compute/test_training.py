@@ -329,21 +329,41 @@ def test_two_jobs_never_train_the_same(tmp_path):
         pass
 
 
+# a script that stops in its training's 80th step until it is ended; the file `here` says so
+STOPPING = """
+import runpy, sys, time
+from pathlib import Path
+sys.path.insert(0, "scripts")
+from joulegrid.training import tuning
+here, *sys.argv = sys.argv[1:]
+step = tuning._Epochs.on_step_end
+
+def on_step_end(self, args, state, control, **others):
+    step(self, args, state, control, **others)
+    if state.global_step == 80:
+        Path(here).touch()
+        time.sleep(600)
+
+tuning._Epochs.on_step_end = on_step_end
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_training_goes_on_and_says_what_was_lost(tiny, tmp_path, number):
     entry = {**ENTRY, "batch_size": 1, "accumulation": 1, "data": {**DATA, "limit": 100}}
     spec = {"kind": "training", "training": entry}
     weights, output = tmp_path / "w" / identity(spec), tmp_path / f"{identity(spec)}.json"
-    command = [sys.executable, "scripts/train_model.py", "--spec", json.dumps(spec)]
+    command = ["scripts/train_model.py", "--spec", json.dumps(spec)]
     command += ["--source", tiny, "--weights", weights, "--output", output]
-    part = weights.parent / f".{weights.name}.part"
+    part, here = weights.parent / f".{weights.name}.part", tmp_path / "here"
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, **pipes) as job:
-        while not ((part / "kept/epoch-1.json").exists() and (part / "now.json").exists()):
+    stopping = [sys.executable, "-c", STOPPING, here, *command]
+    with subprocess.Popen(stopping, cwd=ROOT, **pipes) as job:
+        while not here.exists():
             assert job.poll() is None, "it shall be killed in its second epoch"
             time.sleep(0.01)
-        time.sleep(0.3)
         if number == signal.SIGTERM:
             ending.terminate(job)
         job.kill()
@@ -356,7 +376,9 @@ def test_a_killed_training_goes_on_and_says_what_was_lost(tiny, tmp_path, number
         assert (job.returncode, noted["epoch"]) == (1, 2)
         assert noted["steps"] > 0, "it was noted how far the epoch came"
     first = json.loads((part / "kept/epoch-1.json").read_text())
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads(output.read_text())
     assert [epoch["epoch"] for epoch in record["epochs"]] == [1, 2]

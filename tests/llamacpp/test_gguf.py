@@ -151,11 +151,12 @@ def test_llama_cpp_runs_every_type_even_where_its_rows_do_not_fit(made, wanted, 
 def test_the_engine_writes_as_many_tokens_as_asked_and_the_same_again(made, slots, monkeypatch):
     loaded = engine(made(256, "Q4_K_M")[0], slots)
     requests = ask("one two", "three four five", "six", new_tokens=6)
-    heard, original = [], loaded.server.continued
+    heard, order, original = [], [], loaded.server.continued
 
     def listen(question):
         heard.append([])
         for answer in original(question):
+            order.append((answer["index"], answer["stop"]))
             if answer["stop"]:
                 heard[-1].append(answer)
             yield answer
@@ -170,18 +171,22 @@ def test_the_engine_writes_as_many_tokens_as_asked_and_the_same_again(made, slot
         assert read == [len(prompt) for prompt in loaded.prepare(requests)]
         for answer in completions:
             assert 0 < answer.started_s < answer.first_token_s < answer.done_s
-        # the third waits for a slot
-        assert completions[2].started_s >= min(c.done_s for c in completions[:2]) - 0.01
+        # the third waits for a slot, at least for what the first that ends takes
+        taken_s = min(c.done_s - c.started_s for c in completions[:2])
+        assert completions[2].started_s >= taken_s
+    third, ended = order.index((2, False)), min(order.index((n, True)) for n in (0, 1))
+    assert third > ended, "it is begun when a slot is free"
     assert [answer.text for answer in runs[0]] == [answer.text for answer in runs[1]]
 
 
 def test_requests_join_as_they_arrive_and_slots_become_free(made):
-    loaded = engine(made(64, "F32")[0], 2)
+    # wide: the long one takes a second, the short ones a fiftieth of it
+    loaded = engine(made(1024, "Q8_0")[0], 2)
     long, *short = ask("one", "two", "three", "four", new_tokens=3)
-    requests = [replace(long, new_tokens=300), *short, replace(long, arrival_s=0.5)]
+    requests = [replace(long, new_tokens=450), *short, replace(long, arrival_s=0.5)]
     told = []
     found = loaded.run(requests, report=told.extend)
-    assert [c.tokens_written for c in found] == [300, 3, 3, 3, 3]
+    assert [c.tokens_written for c in found] == [450, 3, 3, 3, 3]
     assert sorted(told) == [0, 1, 2, 3, 4]
     assert told.index(0) > told.index(3), "three short ones went beside the long one"
     assert found[4].started_s >= 0.49

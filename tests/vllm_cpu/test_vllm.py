@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -279,13 +280,21 @@ if __name__ == "__main__":
 """
 
 
+def command(pid):
+    """The command line of a process, "" where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
 def descendants(pid):
     """Number -> name of the processes below one, by the kernel's list of children."""
     found = {}
     for path in Path("/proc").glob(f"{pid}/task/*/children"):
-        for child in path.read_text().split():
-            name = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            found |= {int(child): name, **descendants(int(child))}
+        with suppress(OSError):  # the thread has ended
+            for child in map(int, path.read_text().split()):
+                found |= {child: command(child), **descendants(child)}
     return found
 
 
@@ -310,7 +319,7 @@ def jobs(tiny, tmp_path_factory):
             job = subprocess.Popen(command, stdout=stream, stderr=stream, env=variables)
         started.append((job, log))
     for job, log in started:
-        until = time.monotonic() + 400
+        until = time.monotonic() + 1500
         while "\nrunning" not in log.read_text():
             assert job.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() < until, log.read_text()[-3000:]
@@ -331,7 +340,7 @@ def test_a_killed_job_leaves_no_process(jobs):
     assert int(memory.split()[1]) > 2 * own, "that of its processes counts"
     job.send_signal(signal.SIGKILL)
     job.wait()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while any(map(is_alive, below)) and time.monotonic() < until:
         time.sleep(0.1)
     assert [name for pid, name in below.items() if is_alive(pid)] == []
@@ -341,7 +350,7 @@ def test_an_engine_that_dies_ends_the_job_with_the_end_of_its_log(jobs):
     job, log = jobs[1]
     core = next(pid for pid, name in descendants(job.pid).items() if "EngineCore" in name)
     os.kill(core, signal.SIGKILL)
-    assert job.wait(60) == 1
+    assert job.wait(300) == 1
     said = log.read_text().rpartition("error: ")[2]
     assert said.startswith("vLLM failed while running: EngineDeadError")
     assert "the log ends with" in said
@@ -354,7 +363,7 @@ def test_an_engine_that_is_never_ready_ends_the_job_with_the_end_of_its_log(tiny
     script.write_text(JOB)
     variables = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
     command = [sys.executable, str(script), str(tiny), "2"]
-    job = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=120)
+    job = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=900)
     assert job.returncode == 1
     said = job.stderr.rpartition("error: ")[2]
     assert said.startswith("vLLM failed to be ready within 2 s: ")
