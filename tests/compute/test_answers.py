@@ -179,6 +179,15 @@ def test_bertscore_is_greedy_matching_of_the_layers_outputs():
     assert "MiniLM" in signature
 
 
+@pytest.mark.parametrize(("method", "longest"), [(cosine, 256), (bertscore, 512)])
+def test_what_an_encoder_does_not_read_is_counted(method, longest):
+    """A word is a token, and a text has one before and one behind it."""
+    fits, longer = " ".join(["network"] * (longest - 2)), " ".join(["network"] * (longest - 1))
+    pairs = [(longer, [fits]), (fits, [longer, longer]), (" ", [fits]), (longer, [fits])]
+    for metric in method.score(answers(pairs), {})[0].values():
+        assert metric["cut"] == {"answers": 2, "references": 2, "longest": longest}
+
+
 def test_cosine_is_near_for_what_means_the_same():
     pairs = [(text, [reference]) for text, reference in REAL.items()]
     found, _ = cosine.score(answers([*pairs, ("same", ["other words", "same"]), ("", ["x"])]), {})

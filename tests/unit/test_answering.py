@@ -1,8 +1,14 @@
 """Who answers the questions of a task: transformers, or the engine that the study runs alone."""
 
+import json
+import os
+from types import SimpleNamespace
+
 import pytest
 
+from conftest import ROOT
 from helpers.questions import SAF
+from joulegrid.analysis import dataset
 from joulegrid.errors import InputError
 from joulegrid.quality import cost
 from joulegrid.study import study
@@ -82,3 +88,36 @@ def test_an_engine_for_gpus_is_not_run_without_one(monkeypatch):
     monkeypatch.setattr(cost.devices, "visible_gpus", lambda: [{}, {}])
     assert cost.hardware_of(spec) == {"device": "cuda", "gpus": 2}
     assert cost.hardware_of({**spec, "device": "cpu"}) == {"device": "cpu"}
+
+
+def test_what_an_encoder_cut_is_said_beside_what_is_known_of_the_answers(study_data, tmp_path):
+    study_data["quality"] = {"saf": {**SAF, "metrics": ["cosine"]}}
+    study_data["quantization"] = {"fp32": study_data["quantization"]["fp32"]}
+    study_data["pruning"] = {"none": {"method": "none"}}
+    specs = Specs(study.from_data(study_data, "study.yaml"))
+    one = Configuration("tiny", "none", "none", "fp32")
+    cut = {"answers": 3, "references": 1, "longest": 256}
+    metric = {"value": 0.5, "stderr": 0.1, "higher_is_better": True, "cut": cut}
+    way = {"basis": "estimated", "method": "a test"}
+    took = {"seconds": 1.0, "energy_j": {"cpu": 1.0, "gpu": 0.0, "ram": 1.0}}
+    counts = {"questions": 4, "too_long": 0, "leaked": 0, "empty": 1, "cut": 0}
+    wrote = {"line": 1, "text": "a", "tokens_read": 3, "tokens_written": 1}
+    texts = {"counts": counts, "answers": [wrote], "lines": [1]}
+    texts["cost"] = {**took, "basis": {"cpu": way, "gpu": way, "ram": way}}
+    for job, record in (
+        (specs.scores(one, "saf", "cosine"), {"metrics": {"cosine": metric}, "signature": "x"}),
+        (specs.texts(one, "saf"), texts),
+    ):
+        header = {"schema_version": 2, "id": job.id, "status": "ok"}
+        (tmp_path / f"{job.id}.json").write_text(json.dumps({**header, **record}))
+    shelf = SimpleNamespace(
+        record=lambda job: (
+            os.path.relpath(path, ROOT) if (path := tmp_path / f"{job.id}.json").exists() else None
+        )
+    )
+    tree, _ = dataset.merge(specs, shelf)
+    (said,) = set(tree["quality"].notes.sel(metric="saf.cosine").values.ravel())
+    assert said == (
+        "of 4 questions 1 answered with nothing; saf: 3 answers and 1 references longer than the "
+        "256 tokens that the encoder reads, cut there"
+    )

@@ -116,7 +116,8 @@ def _evaluations(
             job = specs.scores(configuration, task, metric)
             own = [f"{task}.{name}" for name in METHODS["metric"][metric].metrics]
             row = row_of(job, records, task, own)
-            yield task, {**row, "notes": texts.get("notes")}
+            notes = "; ".join(filter(None, (texts.get("notes"), row.get("notes"))))
+            yield task, {**row, "notes": notes}
 
 
 def row_of(job: Job, records: Records, task: str, names: list[str]) -> dict[str, Any]:
@@ -133,9 +134,20 @@ def _metrics(record: Evaluation, task: str, names: list[str]) -> dict[str, Any]:
     for metric in found.values():
         if metric.value is None:
             metric.reason = NO_NUMBER
-    cut = max((metric.too_long for metric in found.values()), default=0)
-    notes = f"{task}: {cut} prompts longer than the context, read from their end" if cut else ""
+    notes = "; ".join(f"{task}: {told}" for told in _told(found))
     signature = record.signature or next(
         (DOCUMENTS + metric.documents for metric in found.values() if metric.documents), ""
     )
     return {"metrics": found, "signature": signature, "notes": notes}
+
+
+def _told(found: dict[str, Metric]) -> Iterator[str]:
+    """What of prompts and texts was not read."""
+    if too_long := max((metric.too_long for metric in found.values()), default=0):
+        yield f"{too_long} prompts longer than the context, read from their end"
+    for cut in {metric.cut for metric in found.values() if metric.cut is not None}:
+        if cut.answers or cut.references:
+            yield (
+                f"{cut.answers} answers and {cut.references} references longer than the "
+                f"{cut.longest} tokens that the encoder reads, cut there"
+            )

@@ -38,5 +38,6 @@ def score(spec: dict[str, Any], generated: dict[str, Any]) -> dict[str, Any]:
             "stderr": standard_error(samples("mean", metric["each"])),
             "higher_is_better": metric["higher_is_better"],
             "samples": kept,
+            **({"cut": metric["cut"]} if "cut" in metric else {}),
         }
     return {"metrics": found, "signature": signature}

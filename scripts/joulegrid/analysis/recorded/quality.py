@@ -21,10 +21,19 @@ class Samples(Struct):
             raise ValueError("as many weights as samples")
 
 
+class Cut(Struct, frozen=True):
+    """How many texts were longer than the longest that an encoder reads, in tokens."""
+
+    answers: int
+    references: int
+    longest: int
+
+
 class Metric(Struct):
     """Value of a metric, its standard error, which way it is better, and its samples; `too_long`:
     how many prompts lm-eval read the end of alone; `documents`: their digest, where lm-eval has
-    them; `reason`: why there is no value, where that is for a reader to know.
+    them; `cut`: texts of which an encoder read the beginning alone; `reason`: why there is no
+    value, where that is for a reader to know.
     """
 
     value: float | None
@@ -33,6 +42,7 @@ class Metric(Struct):
     samples: Samples | None = None
     too_long: int = 0
     documents: str = ""
+    cut: Cut | None = None
     reason: str = ""
 
 

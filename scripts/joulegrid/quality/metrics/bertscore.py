@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from bert_score import BERTScorer
 
-from joulegrid.quality.metrics.encoders import LONGEST, folder_of, name_of
+from joulegrid.quality.metrics.encoders import LONGEST, cut, folder_of, name_of
 
 # Of MiniLM's six layers: the fifth, as bert-score takes of DistilBERT's six
 LAYER = 5
@@ -31,9 +31,10 @@ def score(
         pairs = [(answers[n]["text"], answers[n]["references"]) for n in told]
         texts, references = zip(*pairs, strict=True)
         table[:, told] = torch.stack(scorer.score(list(texts), list(references)))
+    shortened = cut(answers, scorer._tokenizer, scorer._tokenizer.model_max_length)
     names = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
     metrics = {
-        name: {"each": row.tolist(), "higher_is_better": True}
+        name: {"each": row.tolist(), "higher_is_better": True, "cut": shortened}
         for name, row in zip(names, table, strict=True)
     }
     return metrics, f"{name_of(entry)}|{scorer.hash.rpartition('/')[2]}"

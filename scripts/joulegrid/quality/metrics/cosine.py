@@ -10,7 +10,7 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
-from joulegrid.quality.metrics.encoders import LONGEST, folder_of, name_of
+from joulegrid.quality.metrics.encoders import LONGEST, cut, folder_of, name_of
 
 
 def score(
@@ -28,5 +28,6 @@ def score(
         else 0.0
         for answer in answers
     ]
+    shortened = cut(answers, encoder.tokenizer, encoder.max_seq_length)
     how = f"sentence-transformers {version('sentence-transformers')}|{name_of(entry)}"
-    return {"cosine": {"each": each, "higher_is_better": True}}, how
+    return {"cosine": {"each": each, "higher_is_better": True, "cut": shortened}}, how
