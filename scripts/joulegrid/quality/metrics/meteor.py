@@ -73,7 +73,7 @@ def score(
         for answer in answers
     ]
     how = f"nltk {nltk.__version__}|WordNet {wordnet.get_version()}|tok:punkt+treebank"
-    how += f" of llama-index-core {version('llama-index-core')}"
+    how += f"|llama-index-core {version('llama-index-core')}"
     return {"meteor": {"each": each, "higher_is_better": True}}, how
 
 
