@@ -212,8 +212,11 @@ def test_only_answers_count_and_long_samples_are_dealt_with(tiny):
     found = batches.tokens_of(Sample("What?", "That.", ""), tokenizer, ENTRY)
     counted = [label for label in found["labels"] if label != batches.IGNORED]
     assert tokenizer.decode(counted) == "That.<end>"
+    plain = {**ENTRY, "chat": False}
     every = batches.tokens_of(Sample("What?", "That.", ""), tokenizer, {**ENTRY, "loss": "all"})
     assert every["labels"][1:] == every["input_ids"][1:]
+    nothing = batches.tokens_of(Sample("", "That.", ""), tokenizer, {**plain, "loss": "all"})
+    assert len(nothing["labels"]) == len(nothing["input_ids"])
     size = len(found["input_ids"])
     with pytest.raises(InputError, match=f"no sample is left .*, the shortest has {size};"):
         batches.fitting([found], size - 1, "drop")

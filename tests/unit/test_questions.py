@@ -115,6 +115,18 @@ def test_a_number_that_is_none_ends_the_plan(study_data, tmp_path, place):
     assert planned(study_data, data=str(file), limit=1)
 
 
+@pytest.mark.parametrize("place", ["question", "reference"])
+def test_half_a_character_ends_the_plan(study_data, tmp_path, place):
+    """No tokenizer reads it, and no record holds it."""
+    row = {"question": "Why \U0001f600?", "reference": ["so", "thus"]}
+    half = {"question": "Why \ud83d?", "reference": ["so", "\ude00"]}
+    file = tmp_path / "questions.jsonl"
+    file.write_text("\n".join(map(json.dumps, (row, {**row, place: half[place]}))))
+    with pytest.raises(InputError, match=f"jsonl:2: the column '{place}' holds half a character"):
+        planned(study_data, data=str(file))
+    assert planned(study_data, data=str(file), limit=1)
+
+
 @pytest.mark.parametrize(
     ("policy", "lines"), [(None, [1, 3]), ("keep", [1, 2, 3]), ("refuse", None)]
 )

@@ -23,6 +23,7 @@ from joulegrid.jobs import progress
 from joulegrid.planning import taken
 from joulegrid.report import trainings
 from joulegrid.study import frozen, study
+from joulegrid.study import trainings as trainings_of_a_study
 from joulegrid.study.shelf import jobs_of
 from joulegrid.study.specs import Specs
 from joulegrid.texts import rows
@@ -130,6 +131,16 @@ def test_what_is_wrong_is_said(with_training, data, keys, said):
     assert len(str(found.value).splitlines()) == 1, "once, whatever numbers of epochs there are"
 
 
+def test_a_column_that_begins_late_is_one(with_training, tmp_path):
+    row = {"question": "Why?", "feedback": "So."}
+    lines = [json.dumps(row)] * trainings_of_a_study.LOOKED_AT
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join([*lines, json.dumps({**row, "late": "Then."})]))
+    assert with_training({"file": str(file), "template": "{question} {late}"})
+    with pytest.raises(InputError, match=r"no row of .* has a column 'later'.* 'late'"):
+        with_training({"file": str(file), "template": "{question} {later}"})
+
+
 def test_rows_that_a_yaml_file_chooses_are_known_by_what_is_in_them(
     with_training, tmp_path, monkeypatch
 ):
@@ -196,6 +207,9 @@ LINES = [
     b'{"ticket": "Alarm"}',
     b'{"ticket": "Alarm", "resolution": "  "}',
     b'{"ticket": ["a"], "resolution": "b"}',
+    b'{"ticket": "Why \\ud83d?", "resolution": "b"}',
+    b'{"ticket": " ", "resolution": "b"}',
+    b'{"ticket": "No route", "resolution": "The session was reset"}',
     b'{"ticket": "Done: the fan was replaced at 2", "resolution": "The fan was  replaced at 2"}',
 ]
 TICKETS = {
@@ -212,9 +226,35 @@ def test_what_cannot_be_used_is_counted_and_left_out():
     assert [sample.prompt for sample in samples] == [
         "Category: fibre\nLink down on a ring",
         "Category: unknown\nNo route",
+        "Category: unknown\nNo route",
     ]
     assert unread == {"empty_line": 1, "not_utf8": 1, "not_json": 1}
-    assert unused == {"missing_field": 1, "no_answer": 1, "not_text": 1, "leaked": 1}
+    assert unused == {
+        "missing_field": 1,
+        "no_answer": 1,
+        "no_prompt": 1,
+        "not_text": 2,
+        "leaked": 1,
+        "repeated": 1,
+    }
+
+
+def test_a_field_that_may_be_left_out_may_be_blank_but_not_the_whole_prompt():
+    data = {"template": "{a}{b}", "answer": "c", "optional": {"a": "", "b": ""}, "leaked": "drop"}
+    found = [{"b": " ", "c": "x"}, {"a": "", "b": "y", "c": "x"}]
+    samples, unused = rows.samples_of(found, data)
+    assert [sample.prompt for sample in samples] == ["y"]
+    assert unused == {"no_prompt": 1}
+
+
+def test_the_same_row_never_trains_and_validates():
+    found = [{"ticket": f"No {n % 20}", "resolution": "Mended"} for n in range(60)]
+    samples, unused = rows.samples_of(found, TICKETS)
+    assert unused == {"repeated": 40}
+    parts = rows.split(samples, 0.2, 0)
+    assert [len(part) for part in parts] == [48, 12]
+    training, validation = ({sample.prompt for sample in part} for part in parts)
+    assert not training & validation
 
 
 def test_leaked_answers_are_kept_or_refused_where_that_is_said():
@@ -250,7 +290,10 @@ def test_a_folder_of_files_is_one_data_set(tmp_path):
     (tmp_path / "2.jsonl").write_bytes(b"".join(lines[100:]))
     shutil.copy(ROOT / "config/data/saf/README.md", tmp_path)
     whole, _ = rows.rows_in((ROOT / DATA["file"]).read_bytes())
-    assert rows.rows_in(rows.content_of(tmp_path))[0] == whole
+    assert rows.rows_in(rows.content_of(tmp_path)) == (whole, {})
+    (tmp_path / "1.jsonl").write_bytes(b"".join(lines[:100]).rstrip())
+    (tmp_path / "3.jsonl").write_bytes(b"")
+    assert rows.rows_in(rows.content_of(tmp_path)) == (whole, {})
 
 
 def test_the_shipped_rows_are_those_that_their_notice_tells_of():

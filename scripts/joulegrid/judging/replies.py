@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import re
 import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -11,11 +10,10 @@ from pathlib import Path
 from types import TracebackType
 
 from joulegrid.errors import InputError
+from joulegrid.texts.templates import HALF
 
 # Why a reply ended: by itself, at the most tokens, by a filter; or the endpoint refused the request
 STOP, LENGTH, FILTER, REFUSED = "stop", "length", "content_filter", "refused"
-# Half a character, which JSON can name and UTF-8 cannot hold: no record with one could be read
-HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from joulegrid.study.validation import nearest
 from joulegrid.texts.files import decode
 from joulegrid.texts.guided import FIELD, guided
 from joulegrid.texts.questions import asked_of, parse_lines, parse_questions
-from joulegrid.texts.templates import fields_of, is_no_number
+from joulegrid.texts.templates import HALF, fields_of, is_no_number
 
 # Metrics that need no reference
 WITHOUT = {"form"}
@@ -54,7 +54,7 @@ def _template(task: dict[str, Any]) -> list[str]:
     if needed and not answered:
         hint = nearest(task["reference"], columns)
         return [f"reference: no column {task['reference']!r}, and {needed[0]} needs one; {hint}"]
-    if problem := _no_number(task, wanted, lines):
+    if problem := _no_text(task, wanted, lines):
         return [problem]
     try:
         asked_of(parse_questions(text, task["data"], task), task.get("leaked"))
@@ -63,18 +63,30 @@ def _template(task: dict[str, Any]) -> list[str]:
     return []
 
 
-def _no_number(
+def _no_text(
     task: dict[str, Any], wanted: list[str], lines: list[tuple[int, dict[str, Any]]]
 ) -> str | None:
-    """The first value that would be asked, or compared, as the text `nan`."""
+    """The first value that would be asked, or compared, as the text `nan`, or that no tokenizer
+    reads and no record holds.
+    """
     for number, row in lines[: task.get("limit")]:
         for column in (*wanted, task["reference"]):
-            if is_no_number(row.get(column)):
-                return (
-                    f"data: {task['data']}:{number}: the column {column!r} holds NaN or Infinity; "
-                    "write what it shall say, or leave the line out"
-                )
+            value = row.get(column)
+            if is_no_number(value):
+                what = "NaN or Infinity"
+            elif any(isinstance(t, str) and HALF.search(t) for t in _several(value)):
+                what = "half a character (one of a pair such as \\ud83d\\ude00)"
+            else:
+                continue
+            return (
+                f"data: {task['data']}:{number}: the column {column!r} holds {what}; write what it "
+                "shall say, or leave the line out"
+            )
     return None
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _field(wanted: list[str], columns: list[str]) -> str | None:

@@ -16,7 +16,7 @@ from joulegrid.study.validation import nearest
 from joulegrid.texts.rows import SUFFIX, content_of, rows_in
 from joulegrid.texts.templates import fields_of, is_no_number
 
-# So many rows of a data set are looked at before its jobs are
+# So many rows of a data set are looked at before all are
 LOOKED_AT = 2000
 # Values that Python's reader of JSON takes and JSON has no word for
 NO_NUMBERS = (b"NaN", b"Infinity")
@@ -140,7 +140,7 @@ def _of_data(asked: dict[str, Any]) -> list[str]:
     except InputError:  # it is named where files are resolved
         return lines
     if path.exists():
-        lines += _lacking(asked, wanted, _columns(path))
+        lines += _lacking(asked, wanted, path)
         lines += _no_numbers(asked, wanted, path)
         lines += [
             f"file: {asked['file']}/{name} begins with a byte order mark, which hides its first "
@@ -150,8 +150,11 @@ def _of_data(asked: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _lacking(asked: dict[str, Any], wanted: list[str], columns: frozenset[str]) -> list[str]:
+def _lacking(asked: dict[str, Any], wanted: list[str], path: Path) -> list[str]:
+    columns = _columns(path)
     named = {name: asked.get("columns", {}).get(name, name) for name in wanted}
+    if columns and not columns.issuperset(named.values()):
+        columns = _columns(path, None)
     return [
         f"{'columns.' if name in asked.get('columns', {}) else ''}{name}: no row of "
         f"{asked['file']} has a column {column!r}; {nearest(column, sorted(columns))}"
@@ -195,10 +198,10 @@ def _begins(file: Path) -> bytes:
 
 
 @cache
-def _columns(path: Path) -> frozenset[str]:
-    """The columns of the first rows of a data set; none where it cannot be read."""
+def _columns(path: Path, first: int | None = LOOKED_AT) -> frozenset[str]:
+    """The columns of the first rows of a data set, or of all; none where it cannot be read."""
     try:
-        lines = content_of(path).splitlines()[:LOOKED_AT]
+        lines = content_of(path).splitlines()[:first]
     except OSError:  # it is named where files are resolved
         return frozenset()
     rows, _ = rows_in(b"\n".join(lines))

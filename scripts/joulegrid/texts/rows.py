@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from joulegrid.errors import InputError
 from joulegrid.records import ROOT
-from joulegrid.texts.templates import fields_of, filled
+from joulegrid.texts.templates import HALF, fields_of, filled
 
 SUFFIX = ".jsonl"
 # An answer that is shorter than this, "Correct." say, may stand in its prompt by chance
@@ -25,7 +25,7 @@ REFUSE, KEEP = "refuse", "keep"
 
 
 class Sample(NamedTuple):
-    """What a model is asked, and what it shall answer; `group` is split as a whole."""
+    """What a model is asked, and what it shall answer; what has one `group` is split as a whole."""
 
     prompt: str
     answer: str
@@ -42,7 +42,9 @@ class Parts(NamedTuple):
 def content_of(path: Path) -> bytes:
     """The lines of a file, or of all `*.jsonl` of a folder in the order of their names."""
     files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
-    return b"\n".join(file.read_bytes() for file in files)
+    *parts, last = [file.read_bytes() for file in files] or [b""]
+    ended = (part if part.endswith(b"\n") else part + b"\n" for part in parts if part)
+    return b"".join([*ended, last])
 
 
 def rows_in(content: bytes) -> tuple[list[dict[str, Any]], Counter[str]]:
@@ -82,8 +84,9 @@ def samples_of(
 
     Returns
     -------
-    The samples, and counts of `missing_field`, `not_text`, `no_answer` and `leaked`: the answer, of
-    20 characters or more, stands in its own prompt.
+    The samples, and counts of `missing_field`, `not_text`, `no_answer`, `no_prompt`, `leaked` (the
+    answer, of 20 characters or more, stands in its own prompt) and `repeated`: prompt and answer
+    were there before. These stay, in the part of the first.
 
     Raises
     ------
@@ -91,33 +94,50 @@ def samples_of(
         where an answer has leaked and the data set refuses that.
     """
     samples, dropped = [], Counter[str]()
-    asked = fields_of(data["template"])
-    by = data.get("split_by")
+    fields = fields_of(data["template"])
+    by, known = data.get("split_by"), set[str]()
     for row in rows:
-        wanted = [*asked, data["answer"], *([by] if by else [])]
-        values = {name: _value(row, name, data) for name in wanted}
-        if any(value is None for value in values.values()):
-            dropped["missing_field"] += 1
-        elif not all(isinstance(value, str | int | float) for value in values.values()):
-            dropped["not_text"] += 1
-        elif not str(values[data["answer"]]).strip():
-            dropped["no_answer"] += 1
-        else:
-            texts = {name: str(value) for name, value in values.items()}
-            answer = texts[data["answer"]]
-            prompt = filled(data["template"], texts)
-            if _leaks(answer, prompt):
-                dropped["leaked"] += 1
-                if data["leaked"] != KEEP:
-                    continue
-            group = texts[by] if by else ""
-            samples.append(Sample(prompt, answer, group))
+        found = _texts(row, [*fields, data["answer"], *([by] if by else [])], data)
+        if isinstance(found, str):
+            dropped[found] += 1
+            continue
+        prompt, answer = filled(data["template"], found), found[data["answer"]]
+        if not prompt.strip():
+            dropped["no_prompt"] += 1
+            continue
+        if _leaks(answer, prompt):
+            dropped["leaked"] += 1
+            if data["leaked"] != KEEP:
+                continue
+        whole = f"{prompt}\0{answer}"
+        dropped["repeated"] += whole in known
+        known.add(whole)
+        samples.append(Sample(prompt, answer, found[by] if by else whole))
+    dropped = +dropped
     if dropped["leaked"] and data["leaked"] == REFUSE:
         raise InputError(
             f"{dropped['leaked']} answers stand in their own prompts; mend the template or the "
             "data, or say leaked: drop"
         )
     return samples, dropped
+
+
+def _texts(row: dict[str, Any], names: list[str], data: dict[str, Any]) -> dict[str, str] | str:
+    """The fields of a row; or why it cannot be used."""
+    values = {name: _value(row, name, data) for name in names}
+    if any(value is None for value in values.values()):
+        return "missing_field"
+    if not all(isinstance(value, str | int | float) for value in values.values()):
+        return "not_text"
+    texts = {name: str(value) for name, value in values.items()}
+    if any(map(HALF.search, texts.values())):
+        return "not_text"
+    if not texts[data["answer"]].strip():
+        return "no_answer"
+    free = {*data.get("optional", {}), data.get("split_by")}
+    if not all(text.strip() for name, text in texts.items() if name not in free):
+        return "no_prompt"
+    return texts
 
 
 def _value(row: dict[str, Any], name: str, data: dict[str, Any]) -> Any:

@@ -4,11 +4,15 @@ Importable in every environment: the standard library only.
 """
 
 import math
+import re
 import string
 from collections.abc import Mapping
 from typing import Any
 
 from joulegrid.errors import InputError
+
+# Half a character, which JSON can name ("\ud83d") and UTF-8 cannot hold
+HALF = re.compile("[\ud800-\udfff]")
 
 
 def fields_of(template: str) -> list[str]:

@@ -35,10 +35,9 @@ def tokens_of(sample: Sample, tokenizer: Any, entry: dict[str, Any]) -> Tokens:
         )
     asked = encoder(tokenizer, entry["chat"])(sample.prompt)
     answered = tokenizer(sample.answer, add_special_tokens=False)["input_ids"]
-    answered = [*answered, tokenizer.eos_token_id]
-    ignored = [IGNORED] * len(asked)
-    labels = ignored if entry["loss"] == "answers" else [IGNORED, *asked[1:]]
-    return {"input_ids": [*asked, *answered], "labels": [*labels, *answered]}
+    whole = [*asked, *answered, tokenizer.eos_token_id]
+    free = len(asked) if entry["loss"] == "answers" else 1
+    return {"input_ids": whole, "labels": [*[IGNORED] * free, *whole[free:]]}
 
 
 def fitting(samples: list[Tokens], longest: int, policy: str) -> tuple[list[Tokens], Counter[str]]:
