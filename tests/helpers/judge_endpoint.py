@@ -76,6 +76,19 @@ class Endpoint:
     def busy(self, handler, asked):
         self._send(handler, 429, json.dumps({"error": {"message": "slow down"}}))
 
+    def later(self, handler, asked):
+        """Of its waits the openai package waits none in the tests."""
+        self._send(handler, 429, json.dumps({"error": {"message": "in a while"}}), wait="0.05")
+
+    def tomorrow(self, handler, asked):
+        self._send(handler, 429, json.dumps({"error": {"message": "no more"}}), wait="86400")
+
+    def too_long(self, handler, asked):
+        self._send(handler, 413, json.dumps({"error": {"message": "payload too large"}}))
+
+    def unpaid(self, handler, asked):
+        self._send(handler, 402, json.dumps({"error": {"message": "no credit"}}))
+
     def broken(self, handler, asked):
         self._send(handler, 500, "<html>oops</html>", "text/html")
 
@@ -119,11 +132,12 @@ class Endpoint:
     def unknown(self, handler, asked):
         self._send(handler, 404, json.dumps({"error": {"message": "no such model"}}))
 
-    def _send(self, handler, status, text, kind="application/json"):
+    def _send(self, handler, status, text, kind="application/json", wait=None):
         content = text.encode()
         handler.send_response(status)
         handler.send_header("Content-Type", kind)
         handler.send_header("Content-Length", str(len(content)))
-        handler.send_header("retry-after-ms", "5")
+        header = ("retry-after-ms", "5") if wait is None else ("retry-after", wait)
+        handler.send_header(*header)
         handler.end_headers()
         handler.wfile.write(content)

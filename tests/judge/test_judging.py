@@ -6,14 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
+import httpx2
+import openai
 import pytest
+from openai import _base_client
 
 from conftest import ROOT
 from helpers import ending
 from helpers.judge_endpoint import VERDICT, Endpoint
 from joulegrid.errors import InputError
-from joulegrid.judging import client
+from joulegrid.judging import client, waiting
 from joulegrid.judging.arena import Comparison, check_template, request_name, settings_of
 from joulegrid.judging.budget import Price
 from joulegrid.judging.client import ask_all
@@ -93,6 +98,36 @@ def test_what_passes_is_tried_again(endpoint, ask, manner):
     assert len(server.asked) == 3
 
 
+def test_a_long_wait_that_an_endpoint_asks_for_is_waited(endpoint, ask, monkeypatch):
+    """The openai package gives up where it is longer than two minutes; here where there is any."""
+    monkeypatch.setattr(_base_client, "MAX_RETRY_AFTER_DELAY", 0.0)
+    monkeypatch.setattr(waiting, "LONG_S", 0.0)
+    server = endpoint("later", "later")
+    found, _ = ask(server, 1)
+    assert [r.text for r in found.values()] == [VERDICT]
+    assert len(server.asked) == 3
+    server = endpoint(always="later")
+    with pytest.raises(InputError, match=r"did not answer one request in 3 tries: .*in a while"):
+        ask(server, 2, retries=2, concurrency=1)
+    assert len(server.asked) == 3
+
+
+def test_waits_are_told_as_numbers_and_as_dates():
+    def wait(status, **headers):
+        answer = httpx2.Response(
+            status, headers=headers, request=httpx2.Request("POST", "http://a")
+        )
+        return waiting.long_wait(openai.APIStatusError("", response=answer, body=None))
+
+    assert wait(429, **{"retry-after": "600"}) == 600
+    then = format_datetime(datetime.now(UTC) + timedelta(seconds=600))
+    assert 500 < wait(503, **{"retry-after": then}) <= 600
+    for value in ("5", "soon", "nan", "inf", "-3", ""):
+        assert wait(429, **{"retry-after": value}) == 0
+    assert wait(413, **{"retry-after": "600"}) == wait(429) == 0
+    assert wait(429, **{"retry-after": "600", "x-should-retry": "false"}) == 0
+
+
 def test_silence_is_tried_again(endpoint, ask):
     server = endpoint("silent")
     found, _ = ask(server, 1, timeout_s=5)
@@ -101,14 +136,16 @@ def test_silence_is_tried_again(endpoint, ask):
 
 
 def test_what_is_no_verdict_is_kept_as_it_came(endpoint, ask):
-    server = endpoint("nonsense", "cut", "refuses")
-    found, cost = ask(server, 4, concurrency=1, price=Price(1, 2))
-    assert [r.finish for r in found.values()] == ["stop", "length", "refused", "stop"]
+    server = endpoint("nonsense", "cut", "refuses", "too_long")
+    found, cost = ask(server, 5, concurrency=1, price=Price(1, 2))
+    finishes = ["stop", "length", "refused", "refused", "stop"]
+    assert [r.finish for r in found.values()] == finishes
     texts = [r.text for r in found.values()]
     assert texts[:2] == ["I like both! {} \u2028 [[C>A]]", "Answer A begins well, but"]
     assert "prompt is too long" in texts[2]
+    assert "payload too large" in texts[3]
     assert cost == pytest.approx(3 * (100 + 2 * 10) / 1e6)
-    again, _ = ask(endpoint("ok"), 4)
+    again, _ = ask(endpoint("ok"), 5)
     assert again.keys() == found.keys()
     assert [again[name] for name in list(found)[:2]] == list(found.values())[:2]
 
@@ -170,6 +207,8 @@ def test_what_is_no_reply_is_asked_for_again_and_never_kept(endpoint, ask, tmp_p
         ("forbids", r"does not accept the key \(JUDGE_KEY\): .*Incorrect key: Bearer \(the key\)"),
         ("unknown", r"has no model 'umpire': .*no such model.* 0 of 3 replies are kept"),
         ("broken", r"did not answer one request in 3 tries: .*; 0 of 3 replies are kept: run sna"),
+        ("tomorrow", r"asks to wait 24\.0 h: .*no more.*; 0 of 3 replies are kept: run snakemake"),
+        ("unpaid", r"refused a request: .*no credit.*; 0 of 3 replies are kept: run snakemake"),
         ("refuses", r"refused every request: .*prompt is too long"),
         ("not_json", r"4 answers to one request were no chat completions; is the address right"),
     ],

@@ -1,7 +1,8 @@
 """Asking an OpenAI-compatible endpoint many things at a time.
 
 Waiting and trying again after 408, 409, 429, 5xx, lost connections and silence is done by the
-openai package: 0.5 s, doubled up to 8 s, or what Retry-After says.
+openai package: 0.5 s, doubled up to 8 s, or what Retry-After says; where that is longer than the
+package waits, here.
 """
 
 import os
@@ -19,12 +20,15 @@ from openai.types.chat import ChatCompletion, ChatCompletionMessage
 
 from joulegrid.errors import InputError
 from joulegrid.jobs.run import say
+from joulegrid.judging import waiting
 from joulegrid.judging.budget import Budget, Price, Spent
 from joulegrid.judging.replies import REFUSED, Kept, Reply
 
 Messages = list[dict[str, str]]
 # An answer that is no reply (half of one, another format) is asked for again, so many times
 MALFORMED_TRIES, PAUSE_S = 4, 0.5
+# What no other try would change: a request that is wrong, or too long
+REFUSING = (400, 413, 422)
 # Replies between two lines of progress
 STRIDE = 20
 
@@ -164,12 +168,10 @@ class _Asking:
             if attempt:
                 time.sleep(PAUSE_S * 2**attempt)
             try:
-                answer = self.client.chat.completions.create(
-                    messages=messages,
-                    **self.settings,
-                )
-                return _reply_of(answer)
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                return _reply_of(self._completion(messages))
+            except openai.APIStatusError as error:
+                if error.status_code not in REFUSING:
+                    raise
                 return Reply(self.without_key(str(error)), REFUSED)
             except (ValueError, openai.APIResponseValidationError):
                 continue  # half a reply, or another format
@@ -177,6 +179,18 @@ class _Asking:
             f"{self.endpoint.url}: {MALFORMED_TRIES} answers to one request were no chat "
             "completions; is the address right (up to and with /v1)?"
         )
+
+    def _completion(self, messages: Messages) -> Any:
+        """What the endpoint answers, after the waits that the openai package does not wait."""
+        for left in range(self.endpoint.retries, -1, -1):
+            try:
+                return self.client.chat.completions.create(messages=messages, **self.settings)
+            except openai.APIStatusError as error:
+                wait = waiting.long_wait(error)
+                if not left or not 0 < wait <= waiting.LONGEST_S or self.ended.wait(wait):
+                    raise
+                say(f"judge: waited {wait:.0f} s, as {self.endpoint.url} asked")
+        raise AssertionError("the last try returns or raises")
 
     def without_key(self, text: str) -> str:
         """`text` without the key: some endpoints repeat it in their errors."""
@@ -190,6 +204,11 @@ class _Asking:
             return f"{self.endpoint.url} does not accept the key ({name}): {said}"
         if isinstance(error, openai.NotFoundError):
             return f"{self.endpoint.url} has no model {self.settings['model']!r}: {said}"
+        if isinstance(error, openai.APIStatusError):
+            if (wait := waiting.long_wait(error)) > waiting.LONGEST_S:
+                return f"{self.endpoint.url} asks to wait {wait / 3600:.1f} h: {said}"
+            if not waiting.passes(error):
+                return f"{self.endpoint.url} refused a request: {said}"
         tries = self.endpoint.retries + 1
         return f"{self.endpoint.url} did not answer one request in {tries} tries: {said}"
 
