@@ -44,6 +44,7 @@ PLUMBING = (
     "joulegrid.judging.budget",
     "joulegrid.judging.client",
     "joulegrid.judging.replies",
+    "joulegrid.judging.waiting",
 )
 
 
