@@ -391,6 +391,7 @@ def test_a_past_series_of_the_zone_of_the_site_does_as_well(asked):
         ({"site_says": "zone: DE"}, "zone: study.yaml has no carbon.zones.DE"),
         ({"site_says": "zone: BE"}, "carbon.zones.BE: a deadline needs a series here"),
         ({"site_says": "at_once: {a31: 2}"}, "at_once: no hardware 'a31' in this file"),
+        ({"site_says": "node_cpus: {a31: 2}"}, "node_cpus: no hardware 'a31' in this file"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_message(asked, told, said):

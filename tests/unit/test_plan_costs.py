@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from joulegrid.errors import InputError
+from joulegrid.metering import estimates
 from joulegrid.planning import bill, disk, host, meter, plan, ranges, scheduling, tables, verdicts
 from joulegrid.planning.asked import asked, in_flight
 from joulegrid.planning.beforehand import said_before
@@ -554,6 +555,71 @@ def test_power_of_hosts_by_their_sessions_then_by_the_study():
     assert alone.low < 75
     assert alone.high > 100
     assert host.power([], {}) is None
+
+
+def test_a_cpu_that_the_study_names_draws_what_the_meter_would_charge(monkeypatch):
+    """Zen 3 by its name here, by its CPUID there: two CPUs of a whole server."""
+    facts = {"vendor_id": "AuthenticAMD", "cpu family": "25", "model": "1", "stepping": "1"}
+    facts |= {"model name": "AMD EPYC 7513 32-Core Processor"}
+    monkeypatch.setattr(estimates, "cpu_facts", lambda: {**facts, "sockets": 2})
+    monkeypatch.setattr(estimates, "cpu_quota", lambda: None)
+    entry = {"device": "cuda", "cpu": "EPYC 7513", "threads": 2, "ram_modules": 16}
+    charged = estimates.cpu_power(entry, 2, 128)
+    assert charged.holds_memory
+    said = host.power([], entry, host.part_of("h", entry, None))
+    assert said.watts.median == pytest.approx(charged.energy_j(0.2, 1.0))
+    assert said.rests_on.startswith("2 CPUs of servers with AMD Zen 3")
+    assert "memory included" in said.rests_on
+
+
+@pytest.mark.parametrize(
+    ("name", "generation"),
+    [
+        ("AMD EPYC 7742 64-Core Processor", "AMD Zen 2 (EPYC 7002)"),
+        ("EPYC 9655P", "AMD Zen 5 (EPYC 9655, 9755)"),
+        ("EPYC 9965", "AMD Zen 5c (EPYC 9845, 9965)"),
+        ("Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz", "Intel Broadwell (E5 v4)"),
+        ("Xeon Platinum 8259CL", "Intel Cascade Lake (Xeon Scalable 2)"),
+        ("Platinum 8380HL", "Intel Cooper Lake (Xeon Scalable 3, H)"),
+        ("Xeon Gold 6338", "Intel Ice Lake (Xeon Scalable 3)"),
+        ("Intel(R) Xeon(R) 6780E", "Intel Sierra Forest (Xeon 6 E)"),
+        ("Xeon W-2195", None),
+        ("EPYC", None),
+    ],
+)
+def test_servers_by_the_names_of_their_cpus(name, generation):
+    found = host.server_of(name)
+    assert (found and found.generation) == generation
+
+
+def test_what_is_known_of_memory_or_cpu_alone_is_said():
+    def said(**entry):
+        return host.power([], {"device": "cuda", **entry})
+
+    assert said(ram_power_w=40).watts == (40, 40, 40)
+    assert said(ram_modules=16).watts == (70, 70, 70)
+    assert "the CPU is not in it" in said(ram_modules=16).rests_on
+    threadripper = said(cpu="Threadripper PRO 5975WX", ram_modules=8)
+    assert threadripper.watts.median == pytest.approx(280 * (0.12 + 0.9 * 0.2) + 38)
+    assert said(cpu="EPYC 7513") is None  # nobody says how many of its CPUs
+
+
+def test_jobs_are_charged_their_share_of_a_node(data):
+    """As the meter does; where the site file does not say how large a node is, that is said."""
+    entry = {"device": "cuda", "cpu_power_w": 200, "ram_power_w": 40}
+    site = {"default": {}, "hardware": {"a100": {"cpus_per_task": 8}}, "node_cpus": {"a100": 64}}
+    whole = host.power([], entry, host.part_of("a100", entry, None))
+    part = host.power([], entry, host.part_of("a100", entry, site))
+    assert part.watts == pytest.approx([watts / 8 for watts in whole.watts])
+    unknown = host.power([], entry, host.part_of("a100", entry, {**site, "node_cpus": {}}))
+    assert unknown.watts == whole.watts
+    assert "no node_cpus in the site file" in unknown.rests_on
+    data["hardware"]["a100"] |= entry
+    specs = Specs(study.from_data(data, "test"))
+    site |= {"stages": {}}
+    (shared,) = plan.of_study(specs, "results", site=site).shares
+    (alone,) = plan.of_study(specs, "results").shares
+    assert shared.takes.host_kwh.median == pytest.approx(alone.takes.host_kwh.median / 8)
 
 
 def test_energy_of_the_host_is_shown_apart(data):

@@ -253,7 +253,7 @@ def _machine(study: Study, label: str, known: taken.Taken, site: dict[str, Any] 
         entry.get("gpus", 1) if entry["device"] == "cuda" else 0,
         resources.get("nodes", 1),
         entry.get("pue", 1.0),
-        host.power(known.hosts.get(label, []), entry),
+        host.power(known.hosts.get(label, []), entry, host.part_of(label, entry, site)),
     )
 
 

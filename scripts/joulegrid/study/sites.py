@@ -148,10 +148,11 @@ def _read(path: str) -> dict[str, Any]:
     """A site file that was checked; raises InputError as `load` does."""
     data = check("site", read_yaml(ROOT / Path(path)), path)
     _check_prices(data, path)
-    for label in data.get("at_once", {}):
-        if label not in data["hardware"]:
-            hint = nearest(label, data["hardware"])
-            raise InputError(f"{path}: at_once: no hardware {label!r} in this file; {hint}")
+    for key in ("at_once", "node_cpus"):
+        for label in data.get(key, {}):
+            if label not in data["hardware"]:
+                hint = nearest(label, data["hardware"])
+                raise InputError(f"{path}: {key}: no hardware {label!r} in this file; {hint}")
     zone = data.get("time_zone")
     if zone is not None and zone not in (known := sorted(available_timezones())):
         near = nearest(zone, known)
