@@ -120,7 +120,7 @@ def test_tran_s_two_loops():
 JOBS = {
     "dosquet2025": (16, 46, 14),
     "tran2025": (24, 250, 72),
-    "wetzel2024": (42, 86, 35),
+    "wetzel2024": (42, 85, 34),
     "kononov2025": (72, 720, 216),
 }
 

@@ -30,6 +30,8 @@ GGUF_BITS = {
     "Q2_K": 3.16,
     "Q2_K_S": 2.97,
 }
+# Per weight of bitsandbytes' 4 bits: a scale for 64, in 32 bits, doubly quantized in 8 and a bit
+SCALE_BITS = {False: 32.0 / 64, True: 8.5 / 64}
 MARLIN_FROM = (8, 0)  # compute capability
 BF16_FROM = (8, 0)
 EMULATED = "emulated-16"  # the kernel of casts to bfloat16 before that
@@ -92,9 +94,9 @@ def of(
         return computed_in(HALF.get(dtype, SINGLE), dtype, board)
     if kind == "llm-int8":
         return Format(8.0, "llm-int8", "int8")
-    if kind == "bitsandbytes-4bit":  # one scale for 64 weights: 8 bits doubly quantized, else 32
-        scale = 8.5 if quantization.get("double_quantization") else 32.0
-        return Format(4 + scale / 64, "bitsandbytes-4bit")
+    if kind == "bitsandbytes-4bit":
+        scale = SCALE_BITS[bool(quantization.get("double_quantization"))]
+        return Format(4 + scale, "bitsandbytes-4bit")
     if kind == "gptq":
         bits = quantization["bits"] + _per_group(quantization, 16 + quantization["bits"])
         return Format(bits, "marlin" if marlin and bits_in_marlin(quantization) else "gptq", "fp16")

@@ -1,15 +1,17 @@
 """Cells that are known not to fit before anything is sent, and what trying says of that.
 
-The rule is one-sided: it shall never keep back what would run. Weights and cache alone, taken low,
-are held against all the memory that a board of this name may have:
+The rule is one-sided: it shall never keep back what would run. Weights, cache and the context of
+CUDA alone, taken low, are held against all the memory that a board of this name may have:
 
-    SURE · (weights + cache) · margin > boards · GIB · memory      of the largest board of the name
+    (sure · (weights + cache) + boards · CONTEXT) · margin > boards · GIB · memory
 
-with a margin of 1 until something was tried on this hardware entry with this engine and kernel:
+of the largest board of the name; all of what 16 and 32 bits take is sure, 95 % of what other
+formats do. The margin is 1 until something was tried on this hardware entry with this engine and
+kernel:
 
 - a cell that ran out of memory although all that it was expected to need, prompts and overhead
-  included, was a share f < 1 of what is there, makes it 1/f: a cell that needs as much for weights
-  and cache alone is not sent any more;
+  included, was a share f < 1 of what is there, makes it 1/f: a cell that surely needs as much is
+  not sent any more;
 - a cell that ran although the rule would have kept it back, at a share r, makes it 1/r: what ran
   has the last word.
 
@@ -30,7 +32,8 @@ from joulegrid.planning import infeasible_making
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import GIGA, Device, matching
 from joulegrid.planning.feasibility import format_of
-from joulegrid.planning.memory import GIB, SURE, Need, to_run
+from joulegrid.planning.formats import Format
+from joulegrid.planning.memory import CONTEXT, GIB, Need, sure, to_run
 from joulegrid.planning.sizes import counted, prompts_of, tokens_of
 from joulegrid.records import OK, OOM
 from joulegrid.study.grid import Cell
@@ -56,7 +59,7 @@ class Share(NamedTuple):
     group
         hardware entry, engine, kernel.
     low
-        for weights and cache alone, taken low.
+        for weights, cache and context alone, taken low.
     whole
         for all of it, as it is expected; infinite where that cannot be said.
     words
@@ -188,21 +191,23 @@ def _share(
 
     low = need(lengths.tokens_in + lengths.bytes_in / MOST_BYTES, lengths.sure_out)
     likely = lengths.tokens_in + tokens_of(lengths.bytes_in, lengths.chat)
-    has, at_least = _most(largest, number), low.weights + low.cache
+    has = _most(largest, number)
     # where a name fits boards of several sizes it is not known on which one something was tried
     unsure = lengths.paced or any(board.memory != largest.memory for board in boards)
     whole = float("inf") if unsure else need(likely, lengths.tokens_out).total / has
     boards_of = largest.name if number == 1 else f"{number} × {largest.name}"
     words = (
-        f"needs {at_least / GIGA:.0f} GB for weights and cache, {boards_of} has "
-        f"{has / GIGA:.0f} GB at most"
+        f"needs {(low.weights + low.cache) / GIGA:.1f} GB for weights and cache, {boards_of} has "
+        f"{has / GIGA:.1f} GB at most"
     )
-    return Share((hardware, name, form.kernel), low_share(low, largest, number), whole, words)
+    share = low_share(low, form, largest, number)
+    return Share((hardware, name, form.kernel), share, whole, words)
 
 
-def low_share(need: Need, board: Device, boards: int) -> float:
-    """Of all memory that some boards may have, what weights and cache take, taken low."""
-    return SURE * (need.weights + need.cache) / _most(board, boards)
+def low_share(need: Need, form: Format, board: Device, boards: int) -> float:
+    """Of all memory that some boards may have, what weights, cache and context take, taken low."""
+    known = sure(form) * (need.weights + need.cache)
+    return (known + CONTEXT * boards) / _most(board, boards)
 
 
 def _most(board: Device, boards: int) -> float:

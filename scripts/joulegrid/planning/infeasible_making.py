@@ -1,7 +1,9 @@
 """Fine-tunings and prunings that are known not to fit the board of their stage before anything is
-sent, as cells are (`infeasible`), and with the same margin for what is not known:
+sent, as cells are (`infeasible`):
 
-    SURE · bytes that surely lie there at once > boards · GIB · memory     of the largest board
+    EXACT · bytes that surely lie there at once + boards · CONTEXT > boards · GIB · memory
+
+of the largest board.
 
 What is not known is tried: sizes that nobody compared with the real model, models with experts or
 state-space blocks, stages on CPUs or on boards that are not named or not in the table. Merging and
@@ -18,7 +20,7 @@ from typing import Any
 
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import GIGA, Device
-from joulegrid.planning.memory import GIB, SURE, Need, to_prune, to_train
+from joulegrid.planning.memory import CONTEXT, EXACT, GIB, Need, to_prune, to_train
 from joulegrid.planning.places import boards_of
 from joulegrid.planning.sizes import counted
 from joulegrid.study import judges
@@ -100,7 +102,8 @@ def _why_not(
         need, place = to_prune(model, data["pruning"][label]), (place[0], 1)  # it takes one board
     largest, number = max(place[0], key=lambda board: board.memory), place[1]
     has = largest.memory * GIB * number
-    return None if SURE * need.total <= has else _words(kind, need, largest, number, has)
+    sure = EXACT * need.total + CONTEXT * number * bool(need.total)
+    return None if sure <= has else _words(kind, need, largest, number, has)
 
 
 def _words(kind: str, need: Need, board: Device, number: int, has: float) -> str:

@@ -5,7 +5,7 @@ all boards together.
 from typing import Any, NamedTuple
 
 from joulegrid.planning.architecture import Architecture
-from joulegrid.planning.formats import Format
+from joulegrid.planning.formats import SCALE_BITS, Format
 from joulegrid.planning.prediction import KV_BYTES
 
 # What a process takes beside the model: CUDA context, kernels, work space of its libraries, per
@@ -13,7 +13,12 @@ from joulegrid.planning.prediction import KV_BYTES
 # llama.cpp needs less
 OVERHEAD = {"transformers": 1.5e9, "vllm": 1.5e9, "llamacpp": 0.4e9}
 GIB = 1.073741824  # a board that is sold by GB has at most as many GiB
-SURE = 0.95  # bits of mixed formats differ from model to model; no architecture's sizes by as much
+# Of computed bytes what is sure to be needed: sizes out of config.json are within 0.06 % of those
+# that a model has, which is all there is to 16 and 32 bits; bits of mixed formats differ by model
+EXACT, MIXED = 0.999, 0.95
+# A CUDA context, per board: 107 MiB on an RTX 4060 Ti (ggml-org/llama.cpp#23604), 250 to 560 MiB on
+# larger boards
+CONTEXT = 0.1e9
 USABLE = 0.93  # of a board's memory: the driver's own share, and fragmentation
 VECTORS = 12  # of the hidden width that a token holds while it passes a block
 FLOAT32, HALF, MASK = 4.0, 2.0, 1.0
@@ -37,6 +42,11 @@ class Need(NamedTuple):
     def total(self) -> float:
         """All of it."""
         return sum(self)
+
+
+def sure(form: Format) -> float:
+    """The share of the computed bytes of a format that a model surely has."""
+    return EXACT if form.bits == form.head_bits and form.bits in (16.0, 32.0) else MIXED
 
 
 def weights_bytes(model: Architecture, form: Format) -> float:
@@ -87,7 +97,8 @@ def to_run(
 def to_train(model: Architecture, entry: dict[str, Any]) -> Need:
     """What fine-tuning surely holds at once: of all weights these, their gradients and two moments
     of AdamW, in 32 bits (also where it computes in 16); of adapters the base in its format, which
-    the backward pass asks for. Activations, adapters and overhead are counted as nothing.
+    the backward pass asks for, and what bitsandbytes leaves in 16 bits in 32, to which peft raises
+    it (`prepare_model_for_kbit_training`). Activations, adapters and overhead count as nothing.
 
     Parameters
     ----------
@@ -102,17 +113,19 @@ def to_train(model: Architecture, entry: dict[str, Any]) -> Need:
         weights, states = (FLOAT32 if precision == "float32" else HALF) * model.linear, 0.0
     else:
         outside = model.head + (0.0 if model.tied else model.embedding)
-        packed = (model.linear + model.routed) * (1.0 if precision == "int8" else 0.5)
-        weights, states = packed + HALF * outside, 0.0
+        scale = SCALE_BITS[bool(entry.get("double_quantization"))]
+        bits = 8.0 if precision == "int8" else 4.0 + scale
+        weights, states = (model.linear + model.routed) * bits / 8 + FLOAT32 * outside, 0.0
     return Need(weights, cache=0.0, activations=0.0, states=states, overhead=0.0)
 
 
 def likely_to_train(model: Architecture, entry: dict[str, Any], tokens: float) -> Need:
-    """What fine-tuning is expected to hold beside what it surely does: adapters with gradients and
-    moments, and what the backward pass asks for of so many tokens at once, as nothing is computed
-    again (Korthikanti et al. 2022, arXiv 2205.05198, section 4.1; here without dropout and the
-    weights of attention, which kernels do not keep, and with a gated MLP): of each block what comes
-    into and out of its norms, queries, keys, values and their result, and four widths of the MLP;
+    """What fine-tuning is expected to hold beside what it surely does: of LoRA the whole base,
+    which `device_map="auto"` puts on the boards; adapters with gradients and moments, and what the
+    backward pass asks for of so many tokens at once, as nothing is computed again (Korthikanti
+    et al. 2022, arXiv 2205.05198, section 4.1; here without dropout and the weights of attention,
+    which kernels do not keep, and with a gated MLP): of each block what comes into and out of its
+    norms, queries, keys, values and their result, and four widths of the MLP;
     logits and their gradients in 32 bits.
 
     Parameters
@@ -122,12 +135,16 @@ def likely_to_train(model: Architecture, entry: dict[str, Any], tokens: float) -
     tokens
         of a batch.
     """
-    sure = to_train(model, entry)
+    sure, weights = to_train(model, entry), {}
+    if entry["method"] == "lora":
+        loaded = FLOAT32 if entry["precision"] == "float32" else HALF
+        weights = {"weights": loaded * model.parameters}
     size = FLOAT32 if entry.get("compute_dtype", entry["precision"]) == "float32" else HALF
     each = 4 * model.hidden + 2 * model.attention_width + model.kv_elements + 4 * model.inner
     logits = 2 * FLOAT32 * model.head / model.hidden
     adapters = 0.0 if entry["method"] == "full" else lora_parameters(model, entry["rank"])
     return sure._replace(
+        **weights,
         activations=tokens * (size * model.layers * each + logits),
         states=sure.states + (FLOAT32 + GRADIENT + MOMENTS) * adapters,
         overhead=OVERHEAD["transformers"],
