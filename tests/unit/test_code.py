@@ -301,6 +301,7 @@ NOT_REACHED = {
             "joulegrid.planning.making",
             "joulegrid.planning.memory",
             "joulegrid.planning.meter",
+            "joulegrid.planning.mixes",
             "joulegrid.planning.open_cells",
             "joulegrid.planning.outlook",
             "joulegrid.planning.own",

@@ -3,10 +3,11 @@
 import pytest
 
 from helpers import published
-from joulegrid.planning import memory
+from joulegrid.planning import formats, memory
 from joulegrid.planning.architecture import from_config, known_models
 from joulegrid.planning.devices import devices
 from joulegrid.planning.feasibility import slower, why_not
+from joulegrid.records import ROOT
 from joulegrid.study.loadable import at_once
 
 BF16 = {"method": "cast", "dtype": "bfloat16"}
@@ -48,6 +49,51 @@ def test_what_is_read_of_experts_grows_to_all_of_them():
     assert model.routed_read(1) == pytest.approx(model.routed / 4)
     assert model.routed_read(2) == pytest.approx(model.routed * (1 - 0.75**2))
     assert model.routed_read(1000) == pytest.approx(model.routed)
+
+
+SMOLLM2 = {
+    "hidden_size": 576,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "intermediate_size": 1536,
+    "vocab_size": 49152,
+    "tie_word_embeddings": True,
+}
+
+
+def in_gguf(kind):
+    return formats.of({"method": "gguf", "type": kind}, "llamacpp", None)
+
+
+def test_gguf_takes_as_much_as_the_files_that_were_made():
+    """Of SmolLM2-135M, whose rows of 576 are no multiple of 256: the table of docs/methods.md, in
+    MB, vocabulary included.
+    """
+    lines = (ROOT / "docs/methods.md").read_text(encoding="utf-8").splitlines()
+    made = [
+        [part.strip() for part in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("|  | gguf-")
+    ]
+    assert len(made) == 6
+    model = from_config(SMOLLM2)
+    for _, label, _, files, *_ in made:
+        kind = label.removeprefix("gguf-").upper().replace("-", "_")
+        assert float(files) * 1e6 == pytest.approx(
+            memory.weights_bytes(model, in_gguf(kind)), rel=0.03
+        )
+
+
+def test_gguf_of_a_large_model_has_the_bits_of_its_file():
+    """Llama-3.1-8B in Q4_K_M: 4.89 bits a weight, 4.58 GiB (llama.cpp, tools/quantize)."""
+    model = published.architecture("Llama-3.1-8B")
+    assert memory.weights_bytes(model, in_gguf("Q4_K_M")) == pytest.approx(4.58 * 2**30, rel=2e-3)
+    assert memory.weights_bytes(model, in_gguf("F32")) == pytest.approx(4 * model.parameters)
+    # llama.cpp looks embeddings up in main memory
+    need = memory.to_run(model, in_gguf("Q4_K_M"), "llamacpp", 1, 0, 0)
+    looked_up = 128256 * 4096 * 4.5 / 8
+    assert need.weights == pytest.approx(4.58 * 2**30 - looked_up, rel=2e-3)
 
 
 # name -> bytes of the cache of one token: of whole attention, in 16 bits

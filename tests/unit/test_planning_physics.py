@@ -301,7 +301,7 @@ GGUF = {"method": "gguf", "type": "Q4_K_M"}
         ({"method": "fp8"}, "vllm", (9, 0), 8, "fp8"),
         ({"method": "fp8"}, "vllm", (8, 0), 8, "marlin"),
         ({"method": "fp8"}, "transformers", (8, 0), 16, "emulated"),
-        ({"method": "gguf", "type": "Q4_K_M"}, "llamacpp", None, 4.89, "k-quants"),
+        ({"method": "gguf", "type": "Q4_K_M"}, "llamacpp", None, 4.793, "k-quants"),
         (GGUF | {"compute_dtype": "float32"}, "transformers", (8, 0), 32, "dense-32"),
         (GGUF | {"compute_dtype": "bfloat16"}, "transformers", (8, 0), 16, "dense"),
         (GGUF | {"compute_dtype": "bfloat16"}, "transformers", (7, 0), 16, "emulated-16"),

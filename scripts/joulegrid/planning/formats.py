@@ -6,30 +6,13 @@ GPTQ, at the same 4 bits (docs/planning.md).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import mul
 from typing import Any
 
-# Bits per weight of llama.cpp's mixes for Llama models, whole file (llama.cpp, tools/quantize,
-# table of Llama-3.1-8B)
-GGUF_BITS = {
-    "F32": 32.0,
-    "F16": 16.0,
-    "BF16": 16.0,
-    "Q8_0": 8.5,
-    "Q6_K": 6.56,
-    "Q5_K_M": 5.70,
-    "Q5_K_S": 5.57,
-    "Q5_0": 5.5,
-    "Q5_1": 6.0,
-    "Q4_K_M": 4.89,
-    "Q4_K_S": 4.67,
-    "Q4_0": 4.66,
-    "Q4_1": 5.12,
-    "Q3_K_L": 4.30,
-    "Q3_K_M": 4.00,
-    "Q3_K_S": 3.64,
-    "Q2_K": 3.16,
-    "Q2_K_S": 2.97,
-}
+from joulegrid.planning import mixes
+from joulegrid.planning.architecture import Architecture
+from joulegrid.planning.mixes import Mix
+
 # Per weight of bitsandbytes' 4 bits: a scale for 64, in 32 bits, doubly quantized in 8 and a bit
 SCALE_BITS = {False: 32.0 / 64, True: 8.5 / 64}
 MARLIN_FROM = (8, 0)  # compute capability
@@ -52,12 +35,24 @@ class Format:
         what it computes in: fp32, fp16, bf16, int8, fp8.
     head_bits
         of the output head, which most methods leave in 16 bits.
+    embedding_bits
+        of the input embedding where it is not the head; None: as those of the head.
+    mix
+        of llama.cpp, for models that have rows of no multiple of its super-blocks: `fitted` makes
+        the bits above of it.
     """
 
     bits: float
     kernel: str
     dtype: str = "bf16"
     head_bits: float = 16.0
+    embedding_bits: float | None = None
+    mix: Mix | None = None
+
+    @property
+    def input_bits(self) -> float:
+        """Of the input embedding."""
+        return self.head_bits if self.embedding_bits is None else self.embedding_bits
 
 
 HALF = {"bfloat16": Format(16.0, "dense"), "float16": Format(16.0, "dense", "fp16")}
@@ -168,6 +163,35 @@ def _fp8(engine: str, capability: tuple[int, int] | None) -> Format:
 
 
 def _gguf(kind: str) -> Format:
-    bits = GGUF_BITS.get(kind, 16.0)
-    plain = bits >= GGUF_BITS["Q8_0"]
-    return Format(bits, "gguf" if plain else "k-quants", "fp16", min(bits + 2.0, 16.0))
+    mixed = mixes.mix(kind)
+    kernel = "gguf" if mixed.linear >= mixes.WHOLE["Q8_0"] else "k-quants"
+    return Format(mixed.linear, kernel, "fp16", mixed.head, mixed.embedding, mixed)
+
+
+def fitted(form: Format, model: Architecture) -> Format:
+    """The format with the bits that it has in a model: rows of a mix that are no multiple of a
+    super-block get a type with more.
+    """
+    narrow = [width % mixes.SUPER_BLOCK != 0 for width in widths(model)]
+    if form.mix is None or not any(narrow):
+        return form
+    more = form.mix.more * sum(map(mul, narrow, _shares(model)))
+    found = replace(form, bits=form.bits + more, mix=None)
+    if not narrow[0]:
+        return found
+    return replace(found, head_bits=form.mix.narrow_head, embedding_bits=form.mix.narrow_embedding)
+
+
+def widths(model: Architecture) -> tuple[float, float, float]:
+    """Lengths of rows: of what reads the residual stream, the output of attention, and that of an
+    MLP.
+    """
+    return model.hidden, model.attention_width, model.inner
+
+
+def _shares(model: Architecture) -> tuple[float, float, float]:
+    """Of the weights of all blocks, those with rows of each of these lengths."""
+    every = model.linear + model.routed
+    attention = model.layers * model.hidden * model.attention_width / every
+    down = model.routed / 3 if model.experts else model.layers * model.hidden * model.inner
+    return max(1 - attention - down / every, 0.0), attention, down / every

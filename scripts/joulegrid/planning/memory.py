@@ -5,7 +5,7 @@ all boards together.
 from typing import Any, NamedTuple
 
 from joulegrid.planning.architecture import Architecture
-from joulegrid.planning.formats import SCALE_BITS, Format
+from joulegrid.planning.formats import SCALE_BITS, Format, fitted
 from joulegrid.planning.prediction import KV_BYTES
 
 # What a process takes beside the model: CUDA context, kernels, work space of its libraries, per
@@ -51,8 +51,14 @@ def sure(form: Format) -> float:
 
 def weights_bytes(model: Architecture, form: Format) -> float:
     """Bytes of loaded weights; embedding and head stay in their own format."""
-    outside = model.head + (0.0 if model.tied else model.embedding)
-    return (model.linear + model.routed) * form.bits / 8 + outside * form.head_bits / 8
+    form = fitted(form, model)
+    outside = model.head * form.head_bits / 8 + _embedding_bytes(model, form)
+    return (model.linear + model.routed) * form.bits / 8 + outside
+
+
+def _embedding_bytes(model: Architecture, form: Format) -> float:
+    """Of the input embedding where it is not the head."""
+    return 0.0 if model.tied else model.embedding * fitted(form, model).input_bits / 8
 
 
 def cache_bytes(model: Architecture, sequences: float, length: float) -> float:
@@ -84,9 +90,9 @@ def to_run(
     reads = tokens_in if engine == "vllm" else sequences * tokens_in
     logits = kept * model.head / max(model.hidden, 1) * FLOAT32
     # llama.cpp looks embeddings up in main memory
-    elsewhere = model.embedding * form.head_bits / 8 if engine == "llamacpp" else 0.0
+    elsewhere = _embedding_bytes(model, form) if engine == "llamacpp" else 0.0
     return Need(
-        weights=weights_bytes(model, form) - (0.0 if model.tied else elsewhere),
+        weights=weights_bytes(model, form) - elsewhere,
         cache=cache_bytes(model, kept, tokens_in + tokens_out),
         activations=reads * model.hidden * VECTORS * HALF + logits,
         states=0.0,

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.devices import Device
 from joulegrid.planning.factors import KERNELS, Factors
-from joulegrid.planning.formats import Format
+from joulegrid.planning.formats import Format, fitted
 
 KV_BYTES = 2.0  # of a number in the cache: 16 bits
 ACTIVATION_BYTES = 2.0
@@ -209,6 +209,7 @@ def weights_read(model: Architecture, form: Format, tokens: float, factors: Fact
     """Bytes that a 16-bit kernel would read in the time that this one reads the weights for a pass
     of so many tokens.
     """
+    form = fitted(form, model)
     linear = model.linear * form.bits / 8
     routed = model.routed_read(tokens) * form.bits / 8
     head = model.head * form.head_bits / 8
