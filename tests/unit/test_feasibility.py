@@ -3,7 +3,7 @@
 import pytest
 
 from helpers import published
-from joulegrid.planning import formats, memory
+from joulegrid.planning import formats, memory, prediction
 from joulegrid.planning.architecture import from_config, known_models
 from joulegrid.planning.devices import devices
 from joulegrid.planning.feasibility import slower, why_not
@@ -49,6 +49,13 @@ def test_what_is_read_of_experts_grows_to_all_of_them():
     assert model.routed_read(1) == pytest.approx(model.routed / 4)
     assert model.routed_read(2) == pytest.approx(model.routed * (1 - 0.75**2))
     assert model.routed_read(1000) == pytest.approx(model.routed)
+
+
+def test_attention_of_latent_vectors_multiplies_whole_heads():
+    """DeepSeek-V3: 128 heads, queries and keys of 128 + 64 numbers, values of 128; 61 layers."""
+    model = published.architecture("DeepSeek-V3")
+    per_token = 2 * 128 * (128 + 64) + 2 * 128 * 128
+    assert prediction.attention_flop(model, 1000) == 61 * 1000 * per_token
 
 
 SMOLLM2 = {

@@ -273,31 +273,57 @@ def raw_inputs(runs):
 
 
 # ---------------------------------------------------------------- formats
-def test_whether_quantization_saves_or_costs(formats_on_small_boards):
-    """Measured and predicted against 16 bits, same model, board, engine and prompts; energy, and
-    time where the energy was measured with other components.
+def directions(rows):
+    """Whether each pair with 16 bits (same model, board, engine and prompts) is predicted on the
+    right side of 1, by board, engine and kernel; energy, and time where the energy was measured
+    with other components.
     """
-    bases = {}
-    for line, row in formats_on_small_boards:
-        if line["precision"] in ("bf16", "gguf-f16"):
-            bases[place(line)] = row
-    pairs = [
-        (relative(row, bases[place(line)]), predicted_relative(row, bases[place(line)]))
-        for line, row in formats_on_small_boards
-        if line["precision"] not in ("bf16", "gguf-f16") and place(line) in bases
-    ]
+    bases = {place(line): row for line, row in rows if line["precision"] in SIXTEEN}
+    found = defaultdict(list)
+    for line, row in rows:
+        if line["precision"] not in SIXTEEN and place(line) in bases:
+            base, machine = bases[place(line)], row.case.machine
+            right = (relative(row, base) < 1) == (predicted_relative(row, base) < 1)
+            found[machine.device.name, machine.engine, row.case.form.kernel].append(right)
+    return {group: (sum(right), len(right)) for group, right in found.items()}
+
+
+SIXTEEN = ("bf16", "fp16", "gguf-f16")
+
+
+def test_whether_quantization_saves_or_costs(formats_on_small_boards):
+    """Each kernel by itself: a set of 96 pairs that all save shall not hide ten that do not. AWQ
+    without Marlin cost 4.3 times as much, which no bits say.
+    """
+    assert directions(formats_on_small_boards) == {
+        ("A2", "vllm", "awq"): (0, 1),
+        ("A2", "vllm", "marlin"): (3, 3),
+        ("A2", "vllm", "bitsandbytes-4bit"): (6, 6),
+        ("A2", "llamacpp", "gguf"): (8, 8),
+        ("A2", "llamacpp", "k-quants"): (40, 40),
+        ("GB10", "llamacpp", "gguf"): (8, 8),
+        ("GB10", "llamacpp", "k-quants"): (40, 40),
+    }
     replays = {(model, whole): row for model, whole, row in dosquet()}
     for (model, whole), row in replays.items():
-        if not whole:
-            base = replays[model, True]
-            pairs.append((relative(row, base), predicted_relative(row, base)))
-    right = [(measured < 1) == (said < 1) for measured, said in pairs]
-    assert len(pairs) >= 100
-    assert np.mean(right) >= 0.9
+        base = replays[model, True]
+        assert whole or (relative(row, base) < 1) == (predicted_relative(row, base) < 1)
+
+
+@needs_more
+def test_kernels_of_bitsandbytes_cost_more_on_small_models():
+    """Of NF4 two near its break-even are predicted to cost."""
+    assert directions(published.rows_elsewhere("ecocompute.csv")) == {
+        ("RTX4090", "transformers", "llm-int8"): (10, 10),
+        ("RTX4090", "transformers", "bitsandbytes-4bit"): (3, 5),
+        ("RTX-PRO-6000", "transformers", "llm-int8"): (5, 5),
+        ("RTX-PRO-6000", "transformers", "bitsandbytes-4bit"): (5, 5),
+    }
 
 
 def place(line):
-    return line["row_model"], line["gpu"], line["engine"], round(float(line["tokens_in"]), -1)
+    length, at_once = round(float(line["tokens_in"]), -1), float(line["at_once"])
+    return line["row_model"], line["gpu"], line["engine"], length, at_once
 
 
 def relative(row, base):

@@ -138,6 +138,44 @@ def test_a_decode_step_by_hand():
     assert said.step_s == pytest.approx(linear + np.hypot(cache, looks) + 2.015e-3, rel=1e-6)
 
 
+def test_a_prompt_is_multiplied_with_the_head_once():
+    """Of its last token alone the next one is wanted: 1,000 tokens of Llama-3.1-8B pass the 6.98
+    billion parameters of its blocks, and one the 0.53 of its head.
+    """
+    machine = Machine(devices()["A100-SXM4-80GB"], "vllm")
+    model, work = published.architecture(LLAMA), Workload(1, 1000, 1)
+    factors = defaults(machine, "dense").factors
+    first = prediction.prefill(work, model, HALF["bfloat16"], machine, factors)
+    rate, head = 0.5 * 312e12, 128256 * 4096
+    flop = 2 * (1000 * (model.active - head) + head)
+    read = 2 * model.active / (0.8 * 2.039e12)
+    looks = 1000 * 4 * 4096 * 32 * 500 / rate
+    assert first.seconds == pytest.approx(np.hypot(flop / rate, read) + looks, rel=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["transformers", "llamacpp"])
+def test_engines_that_split_by_layers_gain_nothing_from_a_second_board(engine):
+    """One board works, the other idles; vLLM shares each layer."""
+    model, work = published.architecture("Llama-2-13B"), Workload(10, 100, 100)
+
+    def said(engine, boards):
+        machine = Machine(devices()["A100-SXM4-80GB"], engine, boards)
+        return expected(Case(work, model, HALF["float16"], machine), defaults(machine, "dense"))
+
+    one, two = said(engine, 1), said(engine, 2)
+    assert two.seconds == pytest.approx(one.seconds)
+    assert two.joules == pytest.approx(one.joules + one.seconds * 70)
+    assert said("vllm", 2).seconds < 0.8 * said("vllm", 1).seconds
+
+
+def test_bridges_between_boards_are_not_assumed():
+    """NVLink joins all modules; of other boards bridges, if there are any, join pairs."""
+    assert devices()["H100-SXM5-80GB"].bus == 450e9
+    assert devices()["V100-SXM2-32GB"].bus == 150e9
+    for name in ("A30", "A40", "A100-PCIe-80GB", "H100-NVL-94GB", "RTX3090", "L4"):
+        assert devices()[name].bus <= 6e9
+
+
 # ---------------------------------------------------------------- belief
 @pytest.fixture(scope="module")
 def measured():

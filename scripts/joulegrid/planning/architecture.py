@@ -24,6 +24,7 @@ TWO_MATRICES |= {"opt", "bloom", "mpt", "phi", "nemotron", "nemotron_h", "persim
 TIED = {"gpt2", "gpt_bigcode", "starcoder2", "falcon", "opt", "bloom", "mpt", "phi3small"}
 TIED |= {"gemma", "gemma2", "gemma3", "gemma3_text"}
 INNER_KEYS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "ff_intermediate_size")
+Attention = tuple[float, float, float]
 BYTES_OF_STATE = 4  # Mamba keeps its recurrent state in float32
 
 
@@ -53,7 +54,7 @@ class Architecture:
     windowed_layers, window
         blocks whose attention sees the last `window` tokens only.
     attention_width
-        query heads times head size.
+        query heads times head size; where queries and values differ in size (MLA), the mean.
     kv_elements
         numbers that one token leaves in the cache of one layer: 2 × KV heads × head size, or the
         latent vector of MLA.
@@ -117,7 +118,7 @@ def from_config(config: Mapping[str, Any]) -> Architecture | None:
     if not (hidden and layers and heads and vocabulary) or sizes.get("is_encoder_decoder"):
         return None
     head_size = sizes.get("head_dim") or hidden // heads
-    attention, kv_elements = _attention(sizes, hidden, heads, head_size)
+    attention, kv_elements, width = _attention(sizes, hidden, heads, head_size)
     blocks = _blocks(sizes, layers)
     mlp, routed, experts, chosen = _mlp(sizes, hidden, blocks["mlp"])
     mamba, state = _mamba(sizes, hidden, blocks["mamba"])
@@ -139,7 +140,7 @@ def from_config(config: Mapping[str, Any]) -> Architecture | None:
         attention_layers=blocks["attention"] - windowed,
         windowed_layers=windowed,
         window=int(_first(sizes, "sliding_window", "attention_chunk_size") or 0),
-        attention_width=float(heads * head_size),
+        attention_width=width,
         kv_elements=kv_elements,
         hidden=hidden,
         inner=int(_inner(sizes, hidden)),
@@ -175,10 +176,8 @@ def _kv_heads(config: Mapping[str, Any], heads: int) -> int:
     return _first(config, "num_kv_heads", "n_head_kv") or heads
 
 
-def _attention(
-    config: Mapping[str, Any], hidden: int, heads: int, size: int
-) -> tuple[float, float]:
-    """Parameters of one block's attention, and what a token leaves in its cache."""
+def _attention(config: Mapping[str, Any], hidden: int, heads: int, size: int) -> Attention:
+    """Parameters of one block's attention, what a token leaves in its cache, and its width."""
     if config.get("kv_lora_rank"):
         return _latent_attention(config, hidden, heads)
     kv = _kv_heads(config, heads) * size
@@ -187,10 +186,10 @@ def _attention(
         config.get("attention_bias", config.get("model_type") in ("qwen2", "qwen2_moe", "gpt2"))
     )
     gate = hidden * width * bool(config.get("attn_output_gate"))
-    return hidden * (2 * width + 2 * kv) + biases + gate, 2.0 * kv
+    return hidden * (2 * width + 2 * kv) + biases + gate, 2.0 * kv, float(width)
 
 
-def _latent_attention(config: Mapping[str, Any], hidden: int, heads: int) -> tuple[float, float]:
+def _latent_attention(config: Mapping[str, Any], hidden: int, heads: int) -> Attention:
     """MLA (DeepSeek-AI 2024, arXiv 2405.04434, section 2.1): keys and values are one latent vector
     and a rotary part that all heads share.
     """
@@ -200,7 +199,8 @@ def _latent_attention(config: Mapping[str, Any], hidden: int, heads: int) -> tup
     query = heads * (nope + rope)
     queries = hidden * low + low * query if low else hidden * query
     keys = hidden * (rank + rope) + rank * heads * (nope + value)
-    return queries + keys + heads * value * hidden, float(rank + rope)
+    width = (query + heads * value) / 2
+    return queries + keys + heads * value * hidden, float(rank + rope), width
 
 
 def _blocks(config: Mapping[str, Any], layers: int) -> dict[str, int]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 TABLE = Path(__file__).with_name("devices.csv")
 GIGA, TERA = 1e9, 1e12
+PCIE_4 = 32e9  # x16, bytes/s one way
+WITHOUT_PEERS = 6e9  # of an all-reduce through the host over it, bytes/s
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,15 @@ class Device:
     def is_gpu(self) -> bool:
         """Processors have no compute capability."""
         return self.compute_capability is not None
+
+    @property
+    def bus(self) -> float:
+        """Bytes/s one way between boards: half of the sum of NVLink of modules, or what PCIe leaves
+        without peer-to-peer. Bridges, which may join pairs of other boards, are not assumed.
+        """
+        if self.nvlink and "SXM" in self.name:
+            return self.nvlink / 2
+        return WITHOUT_PEERS * min(self.pcie / PCIE_4, 1.0) or WITHOUT_PEERS
 
     def peak_in(self, dtype: str) -> float:
         """FLOP/s in a type; where it lacks it, of FP16, which it is emulated in at best."""

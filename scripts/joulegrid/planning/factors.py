@@ -88,7 +88,7 @@ COMMON: Mapping[str, Prior] = MappingProxyType(
         "power_compute": Prior(2.0, 0.30),  # at full FLOP/s
         "experts": Prior(0.50, 0.50),  # share of the bandwidth in kernels of experts
         "all_reduce_s": Prior(12e-6, 0.50),  # latency of one all-reduce, s
-        "bus": Prior(1.0, 0.35),  # of the bus that `interconnect` gives
+        "bus": Prior(1.0, 0.35),  # of `Device.bus`
     }
 )
 SINGLE = Prior(0.85, 0.20)  # outside tensor cores, which are harder to feed

@@ -27,7 +27,9 @@ from joulegrid.planning.formats import Format, fitted
 KV_BYTES = 2.0  # of a number in the cache: 16 bits
 ACTIVATION_BYTES = 2.0
 PREFILL_TOKENS = 2048.0  # that engines read in one pass, of as many waiting prompts as that are
-WITHOUT_PEERS = 6e9  # all-reduce through the host over PCIe 4.0 x16, bytes/s
+# Engines that give each board some layers, which run one after another: transformers by device_map,
+# llama.cpp unless it is told to split rows
+BY_LAYERS = ("transformers", "llamacpp")
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,13 @@ class Machine:
 
     @property
     def sharing(self) -> int:
-        """Boards that work at one layer at a time: transformers runs layers one after another."""
-        return 1 if self.engine == "transformers" else self.tensor_parallel or self.gpus
+        """Boards that work at one layer at a time."""
+        return 1 if self.engine in BY_LAYERS else self.tensor_parallel or self.gpus
 
     @property
     def working(self) -> int:
         """Boards that work at the same time."""
-        return 1 if self.engine == "transformers" else self.gpus
+        return 1 if self.engine in BY_LAYERS else self.gpus
 
 
 class Phase(NamedTuple):
@@ -137,7 +139,8 @@ def decode_step(
 ) -> Phase:
     """One token for every request in flight."""
     batch, length = work.at_once, looked_back_on(work)
-    load = _load(batch, batch * cache_bytes(model, length), length, model, form, factors)
+    cache = batch * cache_bytes(model, length)
+    load = _load(batch, batch, cache, length, model, form, factors)
     gpu_s = _gpu_seconds(load, form, machine, factors)
     gpu_s += all_reduces(model, batch, machine, factors)
     seconds = _with_host(gpu_s, batch, model, machine, factors) * factors["slowness"]
@@ -152,10 +155,12 @@ def looked_back_on(work: Workload) -> float:
 def prefill(
     work: Workload, model: Architecture, form: Format, machine: Machine, factors: Factors
 ) -> Phase:
-    """One prompt: its tokens pass all layers at once, beside those of other waiting prompts."""
+    """One prompt: its tokens pass all layers at once, beside those of other waiting prompts. The
+    output head sees its last one.
+    """
     together = max(min(work.at_once, PREFILL_TOKENS / max(work.tokens_in, 1.0)), 1.0)
     tokens = work.tokens_in * together
-    load = _load(tokens, 0.0, work.tokens_in / 2, model, form, factors)
+    load = _load(tokens, together, 0.0, work.tokens_in / 2, model, form, factors)
     gpu_s = _gpu_seconds(load, form, machine, factors)
     gpu_s += all_reduces(model, tokens, machine, factors)
     seconds = max(gpu_s, host_seconds(model, machine, factors)) * factors["slowness"]
@@ -176,18 +181,19 @@ class Load(NamedTuple):
 
 def _load(
     tokens: float,
+    heads: float,
     cache: float,
     length: float,
     model: Architecture,
     form: Format,
     factors: Factors,
 ) -> Load:
-    """A pass of so many tokens, each of which looks back on `length` others."""
+    """A pass of so many tokens that look back on `length` others; of `heads` the next is wanted."""
     return Load(
         weights_read(model, form, tokens, factors),
         unpacked(model, form, tokens),
         cache,
-        tokens * 2 * model.active,
+        2 * (tokens * (model.active - model.head) + heads * model.head),
         tokens * attention_flop(model, length),
     )
 
@@ -243,15 +249,8 @@ def all_reduces(model: Architecture, tokens: float, machine: Machine, factors: F
     if n == 1:
         return 0.0
     sent = tokens * model.hidden * ACTIVATION_BYTES * 2 * (n - 1) / n
-    each = factors["all_reduce_s"] + sent / (interconnect(machine.device) * factors["bus"])
+    each = factors["all_reduce_s"] + sent / (machine.device.bus * factors["bus"])
     return 2 * model.layers * each
-
-
-def interconnect(device: Device) -> float:
-    """Bytes/s one way between boards: half of NVLink's sum, or what PCIe leaves without
-    peer-to-peer.
-    """
-    return device.nvlink / 2 or WITHOUT_PEERS * min(device.pcie / 32e9, 1.0) or WITHOUT_PEERS
 
 
 def host_seconds(model: Architecture, machine: Machine, factors: Factors) -> float:
