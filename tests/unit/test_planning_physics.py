@@ -307,6 +307,32 @@ def test_ranges_of_a_sum():
     assert one.low + other.low < both.low < both.median < both.high < one.high + other.high
 
 
+def test_kernels_of_a_board_share_what_is_not_known_of_it():
+    """Of a sum over two kernels on one board no more than the kernels themselves average out; what
+    was measured is each kernel's own.
+    """
+    machine, model = Machine(devices()["A30"], "transformers"), published.architecture(LLAMA)
+    work = Workload(10, 100, 100)
+
+    def width(*said):
+        low, _, high = ranges.joules(said)
+        return np.log(high / low)
+
+    def said(machine, form, *rows):
+        before = defaults(machine, form.kernel)
+        return ranges.forecast(Case(work, model, form, machine), fit(rows, before))
+
+    dense, packed = HALF["float16"], Format(4.5, "bitsandbytes-4bit")
+    elsewhere = Machine(devices()["A40"], "transformers")
+    here = [said(machine, form) for form in (dense, packed)]
+    apart = [said(machine, dense), said(elsewhere, packed)]
+    assert width(*here) > 1.15 * width(*apart)
+    assert width(*here) < max(map(width, here))
+    row = Row(here_case := Case(work, model, dense, machine), *costs(here_case))
+    measured = said(machine, dense, row)
+    assert width(measured, here[1]) < width(*here)
+
+
 # ---------------------------------------------------------------- boards and formats
 def test_boards_are_found_by_the_words_of_a_study():
     assert [d.name for d in matching("A30")] == ["A30"]

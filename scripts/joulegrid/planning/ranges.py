@@ -1,7 +1,8 @@
 """How far a prediction may be off: 80 % ranges, of one cell and of many together."""
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,6 +15,10 @@ from joulegrid.planning.own import spread as spread_of_own
 from joulegrid.planning.posterior import Belief, Case, expected, noise, own_of
 
 COVERED = 0.8
+# Factors that are a kernel's own; all others are the same unknowns in every kernel of an engine on
+# a board, and these in every engine there
+OF_KERNELS = ("kernel", "kernel_launch")
+OF_BOARDS = ("power_floor", "power_memory", "power_compute", "idle", "bus")
 QUANTILE = float(ndtri((1 + COVERED) / 2))  # 1.28
 
 
@@ -41,6 +46,8 @@ class Forecast:
         σ of what is left of the logarithms of both when the factors are known.
     belief
         what it rests on.
+    board, engine
+        what it runs on and with.
     """
 
     seconds: float
@@ -48,6 +55,19 @@ class Forecast:
     moved: NDArray[np.float64]
     noise: tuple[float, float]
     belief: Belief
+    board: str = ""
+    engine: str = ""
+
+    @property
+    def unknown(self) -> list[Hashable]:
+        """What each direction is, of which `moved` tells: of the defaults, one factor; of a belief
+        that rests on rows, nothing that another one knows.
+        """
+        found: list[Hashable] = [(id(self.belief), k) for k in range(self.moved.shape[1])]
+        for place, name in enumerate(() if self.belief.rows else self.belief.names):
+            if name not in OF_KERNELS:
+                found[place] = (self.board, "" if name in OF_BOARDS else self.engine, name)
+        return found
 
     @property
     def rests_on(self) -> str:
@@ -72,7 +92,10 @@ def forecast(case: Case, belief: Belief) -> Forecast:
             for each in directions
         )
         moved.append([*known, *(_beyond(case, belief, told, sign * each) for each in alone)])
-    return Forecast(*still, np.array(moved), noise(case.model), belief)
+    machine = case.machine
+    return Forecast(
+        *still, np.array(moved), noise(case.model), belief, machine.device.name, machine.engine
+    )
 
 
 def seconds(forecasts: Iterable[Forecast]) -> Range:
@@ -96,10 +119,10 @@ def _beyond(case: Case, belief: Belief, told: Told, more: Floats) -> tuple[float
 
 
 def _sum(parts: list[tuple[Forecast, float]], which: int) -> Range:
-    """Each direction moves all cases of one belief together; what it does to the logarithm of the
-    sum, up and down, adds up in squares with that of the others. What is left when the factors are
-    known is taken as shared by the cases of one belief, and so is what measured points leave of own
-    factors.
+    """Each direction moves all cases of one belief together, and what is one unknown in several
+    beliefs the cases of all of them; what that does to the logarithm of the sum, up and down, adds
+    up in squares with that of the others. What is left when the factors are known is taken as
+    shared by the cases of one belief, and so is what measured points leave of own factors.
     """
     total = sum(value for _, value in parts)
     if not total:
@@ -107,14 +130,16 @@ def _sum(parts: list[tuple[Forecast, float]], which: int) -> Range:
     groups: dict[int, list[tuple[Forecast, float]]] = {}
     for each, value in parts:
         groups.setdefault(id(each.belief), []).append((each, value))
-    up = down = 0.0
+    rest, shifts = 0.0, defaultdict[Hashable, Floats](lambda: np.zeros(2))
     for group in groups.values():
         own = sum(value for _, value in group)
-        moved = sum(each.moved[..., which] for each, _ in group)
-        effects = np.log1p((moved - own) / total)
-        rest = (QUANTILE * sum(value * each.noise[which] for each, value in group) / total) ** 2
-        up += rest + float(np.sum(effects.max(axis=0).clip(min=0) ** 2))
-        down += rest + float(np.sum(effects.min(axis=0).clip(max=0) ** 2))
+        moved = np.sum([each.moved[..., which] for each, _ in group], axis=0) - own
+        rest += (QUANTILE * sum(value * each.noise[which] for each, value in group) / total) ** 2
+        for direction, shift in zip(group[0][0].unknown, moved.T, strict=True):
+            shifts[direction] = shifts[direction] + shift
+    effects = np.log1p(np.array(list(shifts.values())) / total)
+    up = rest + float(np.sum(effects.max(axis=1).clip(min=0) ** 2))
+    down = rest + float(np.sum(effects.min(axis=1).clip(max=0) ** 2))
     return Range(total * float(np.exp(-np.sqrt(down))), total, total * float(np.exp(np.sqrt(up))))
 
 
