@@ -14,7 +14,7 @@ from snakemake.utils import available_cpu_count
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from joulegrid.errors import InputError
-from joulegrid.planning import infeasible, scheduling
+from joulegrid.planning import infeasible, scheduling, sizes
 from joulegrid.records import canonical_json, digest, identity
 from joulegrid.study import (
     accept,
@@ -92,6 +92,7 @@ FOLDER = f"results/studies/{STUDY.name}"
 LOGS = "results/logs"
 JOB_AT = {job.path: job for job in EVERY_JOB}
 SHELF = Shelf(SITE.artifacts, EVERY_JOB)
+MODELS = sizes.Models(SPECS, SHELF)
 LOOPS = STUDY.loops
 DECIDED = []  # who goes on, once that is known
 

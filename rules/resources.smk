@@ -97,7 +97,7 @@ def in_turn(path, hardware, resources):
 def of_stage(name):
     """Resources of the jobs of a stage: the site's; run time and memory that it leaves out as predicted."""
     left_out = SITE.left_out("stages", name)
-    found = scheduling.making(STUDY, name, OTHERWISE, SITE.data) if left_out else {}
+    found = scheduling.making(STUDY, name, OTHERWISE, SITE.data, MODELS.sizes) if left_out else {}
     return completed(SITE.stage(name), found, left_out)
 
 
@@ -107,7 +107,7 @@ def of_hardware(label):
     if not left_out:
         return SITE.hardware(label)
     learned = scheduling.learned_in(Path(FOLDER, "plan/calibration.tsv"))
-    found = scheduling.measuring(STUDY, label, OTHERWISE, UNFIT, learned)
+    found = scheduling.measuring(STUDY, label, OTHERWISE, UNFIT, learned, MODELS.sizes)
     return completed(SITE.hardware(label), found, left_out)
 
 

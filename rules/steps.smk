@@ -73,13 +73,17 @@ def what_to_fetch(wildcards):
 
 
 def pilot_records(wildcards):
-    """The records of the few sessions that narrow the plan most, which are not there."""
-    # it imports what fits and chooses, which takes longer than planning a run: only for this target
-    from joulegrid.planning.cells import first_sessions
+    """The records of the sessions that the plan names to be measured first."""
+    return to_pilot()
 
-    cells = only.within(PART, STUDY.cells)
-    first = first_sessions(SPECS, UNFIT, cells)
-    return [f"results/{job.path}.json" for job in SHELF.missing(first)]
+
+@functools.cache
+def to_pilot():
+    # it imports what fits and chooses, which takes longer than planning a run: only for this target
+    from joulegrid.planning.first import first_sessions
+
+    jobs = first_sessions(SPECS, SITE.artifacts, UNFIT, PART)
+    return [f"results/{job.path}.json" for job in jobs]
 
 
 def at_a_time():

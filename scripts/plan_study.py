@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from joulegrid.jobs import run
-from joulegrid.planning import cells, sharing, submission, tables
 from joulegrid.planning import plan as planning
+from joulegrid.planning import sharing, submission, tables
 from joulegrid.planning.ranges import times
 from joulegrid.planning.takes import Takes
 from joulegrid.planning.words import text, zone
@@ -186,10 +186,9 @@ def of_cells(plan: planning.Plan) -> list[str]:
         reasons = Counter(plan.doubtful.values())
         found.append("expected to run out of memory while weights are made, but sent:")
         found += [f"    {n} × {why}" for why, n in reasons.most_common(SHOWN)]
-    first = cells.measured_first(plan.cells)
-    if first:
+    if plan.first:
         found.append("measured first, these narrow the ranges most:")
-    for (hardware, engine, kernel), chosen in first.items():
+    for (hardware, engine, kernel), chosen in plan.first.items():
         found.append(f"    {hardware}, {engine}, {kernel}:")
         found += [f"        {'/'.join(cell)}" for cell in chosen]
     return found

@@ -10,7 +10,7 @@ from helpers import published
 from helpers.replayed import results_in
 from joulegrid.analysis import dataset
 from joulegrid.analysis.variables import STATUS
-from joulegrid.planning import infeasible, memory, plan, sharing
+from joulegrid.planning import infeasible, known, memory, plan, sharing
 from joulegrid.study import shelf, study
 from joulegrid.study.infeasible import packed, unpacked
 from joulegrid.study.job import part
@@ -149,7 +149,7 @@ def data(study_data):
 
 def test_what_is_expected_to_run_out_of_memory_is_said_and_sent(data, monkeypatch):
     """128 rows of 2,048 tokens at once beside 27 GB of weights; and statistics beside 16 GB."""
-    monkeypatch.setattr(plan, "conclusions", lambda *_: {})
+    monkeypatch.setattr(known, "conclusions", lambda *_: {})
     del data["training"]["all"]
     data["training"]["wide"] = {
         **data["training"]["lora"],
@@ -311,7 +311,7 @@ def test_the_dataset_has_it_in_every_group(data, tmp_path):
 
 
 def test_the_plan_counts_and_names_it(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "conclusions", lambda *_: {})
+    monkeypatch.setattr(known, "conclusions", lambda *_: {})
     specs = specs_of(data)
     made = plan.of_study(specs, str(tmp_path))
     (share,) = made.shares

@@ -8,8 +8,9 @@ import pytest
 from snakemake.cli import parse_config
 
 from joulegrid.errors import InputError
-from joulegrid.planning import cells, infeasible, plan, tables
+from joulegrid.planning import infeasible, known, plan, tables
 from joulegrid.planning.calibration import Run
+from joulegrid.planning.first import first_sessions
 from joulegrid.planning.posterior import expected
 from joulegrid.study import only, study
 from joulegrid.study.job import part
@@ -110,7 +111,7 @@ def test_the_label_of_a_training_means_all_its_numbers_of_epochs(study_data):
 def on_boards(study_data, monkeypatch):
     """Two models on two boards, without reading joulegrid's code."""
     monkeypatch.setattr(Parts, "_code", lambda self, *_: {"code": part("0")})
-    monkeypatch.setattr(plan, "conclusions", lambda *_: {})
+    monkeypatch.setattr(known, "conclusions", lambda *_: {})
     revision = {"revision": "0" * 40}
     study_data["model"] = {
         "seven": {"hub": "mistralai/Mistral-7B-v0.3", **revision},
@@ -157,9 +158,10 @@ def test_the_rest_of_the_study_calibrates_a_part(on_boards, tmp_path, monkeypatc
     assert after.session.rests_on == "calibrated by 1 row"
 
 
-def test_a_pilot_of_a_part_is_of_its_cells(on_boards):
+def test_a_pilot_of_a_part_is_of_its_cells(on_boards, tmp_path):
     asked = part_of(on_boards.study, PLACE)
-    chosen = cells.first_sessions(on_boards, infeasible.of_study(on_boards), asked.cells)
+    unfit = infeasible.of_study(on_boards)
+    chosen = first_sessions(on_boards, str(tmp_path), unfit, asked)
     assert {job.labels[:-1] for job in chosen} == {tuple(cell) for cell in asked.cells}
 
 

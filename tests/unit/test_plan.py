@@ -4,7 +4,7 @@ import pytest
 
 from helpers import boards
 from helpers.boards import hub
-from joulegrid.planning import cells, infeasible, plan, ranges, scheduling, sizes
+from joulegrid.planning import cells, infeasible, known, plan, ranges, scheduling, sizes
 from joulegrid.planning.calibration import Run
 from joulegrid.planning.cells import judged
 from joulegrid.planning.posterior import expected
@@ -61,7 +61,7 @@ def test_every_cell_is_judged(data):
 
 
 def test_what_is_known_not_to_fit_is_neither_sent_nor_predicted(data, monkeypatch, any_code):
-    monkeypatch.setattr(plan, "conclusions", lambda *_: {})
+    monkeypatch.setattr(known, "conclusions", lambda *_: {})
     specs = Specs(study.from_data(data, "test"))
     unfit = infeasible.of_study(specs)
     found = by_labels(judged(specs.study, {}, unfit))["llama-30b", "fp16", "small", "vllm"]
@@ -223,28 +223,6 @@ def test_what_was_tried_corrects_what_is_expected_to_fit(data):
     # what ran has the last word
     both = by_labels(judged(made, {fits.cell: [run]}, failed=[fits.cell]))
     assert not both["llama-30b", "fp16", "large", "transformers"].doubtful
-
-
-def test_what_to_measure_first(data, any_code):
-    """Of the cells of a group five; nothing where some were measured."""
-    lengths = {f"w{n}": {**data["workload"]["questions"], "new_tokens": n} for n in (8, 64, 512)}
-    data["workload"] = lengths
-    made = study.from_data(data, "test")
-    found = judged(made, {})
-    first = cells.measured_first(found)
-    chosen = first["large", "transformers", "dense"]
-    assert len(set(chosen)) == 5
-    assert {cell.quantization for cell in chosen} == {"fp16"}
-    told = next(each for each in found if each.cell == chosen[0])
-    run, work = run_of(told), told.case.work
-    tokens = work.requests * work.tokens_in, work.requests * work.tokens_out
-    then = judged(made, {told.cell: [Run(run.seconds, run.joules, *tokens)]})
-    assert ("large", "transformers", "dense") not in cells.measured_first(then)
-    # whoever asks for them gets all of them, one session each
-    specs = Specs(made)
-    assert {job.path for job in cells.first_sessions(specs, {}, made.cells)} == {
-        specs.energy(cell, 1).path for named in first.values() for cell in named
-    }
 
 
 def test_sizes_are_read_where_a_config_is(tmp_path, monkeypatch):

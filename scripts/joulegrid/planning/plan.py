@@ -5,35 +5,33 @@ agree. What cannot be predicted is counted.
 """
 
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, NamedTuple
 
 from joulegrid.planning import (
     disk,
     doubtful_making,
+    first,
     host,
     infeasible,
-    open_cells,
     taken,
     takes,
     today,
     verdicts,
 )
+from joulegrid.planning import known as knowing
 from joulegrid.planning.bill import Grid
 from joulegrid.planning.calibration import Calibrated
-from joulegrid.planning.cells import Judged, by_group, judged
+from joulegrid.planning.cells import Judged, by_group
 from joulegrid.planning.counts import Jobs, States, by_kind, counted, steps_of
 from joulegrid.planning.groups import Group
 from joulegrid.planning.making import Effort, efforts
-from joulegrid.planning.sizes import architecture_of
 from joulegrid.planning.takes import Machine, Rates, Takes
 from joulegrid.records import ROOT
 from joulegrid.study import sites
 from joulegrid.study.accept import taken_over
-from joulegrid.study.conclusions import conclusions
 from joulegrid.study.grid import Cell
 from joulegrid.study.only import Part, within
-from joulegrid.study.shelf import Shelf, jobs_of, sent
+from joulegrid.study.shelf import jobs_of, sent
 from joulegrid.study.specs import Job, Specs
 from joulegrid.study.study import Study
 from joulegrid.study.zones import resolve
@@ -100,6 +98,8 @@ class Plan(NamedTuple):
         what they are asked; None where nobody is.
     calibrated
         what measured sessions have taught, also those of cells beside the part that was asked for.
+    first
+        which cells to measure first.
     open
         None where nothing is.
     doubtful
@@ -123,6 +123,7 @@ class Plan(NamedTuple):
     to_run: list[str]
     judges: verdicts.Verdicts | None
     calibrated: dict[Group, Calibrated]
+    first: dict[Group, list[Cell]]
     doubtful: dict[str, str]
     open: Open | None = None
     part: str = ""
@@ -158,19 +159,10 @@ def of_study(
     part
         the cells that a run would make, None: all.
     """
-    study, every, unfit = specs.study, list(jobs_of(specs)), infeasible.of_study(specs, site)
-    shelf, steps = Shelf(artifacts, every), conclusions(study, sent(every, unfit), unfit)
-    decided, most = open_cells.split(specs, shelf, steps, unfit)
-    whole = sent(jobs_of(specs, [*decided, *most]), unfit)
-    missing = {job.path for job in shelf.missing(whole)}
-    known = taken.read(whole, shelf, missing)
-    models = {job.labels[0]: ROOT / shelf.weights(job) for job in whole if job.kind == "models"}
-    model_of = cache(
-        lambda label: architecture_of(study.data["model"][label], models[label].parent)
-    )
-    cells = judged(study.of_cells([*decided, *most]), known.runs, unfit, model_of, known.failed)
-    taught = by_group(cells)
-    both = whole
+    study, unfit = specs.study, infeasible.of_study(specs, site)
+    known = knowing.of_study(specs, artifacts, unfit)
+    shelf, missing, decided, most = known.shelf, known.missing, known.decided, known.most
+    cells, both = known.cells, known.jobs
     if part is not None:
         decided, most = within(part, decided), within(part, most)
         cells = [each for each in cells if each.cell in part.cells]
@@ -179,7 +171,7 @@ def of_study(
     to_run = {job.path for job in shelf.to_make(jobs)}
     accepted = {done.job.path for done in taken_over(both, shelf)}
     rates = _rates(study, at_a_time, site)
-    facts, now = Facts(study, known, site, rates), set(decided)
+    facts, now = Facts(study, known.taken, site, rates), set(decided)
     of_now = [each for each in cells if each.cell in now]
     shares = _shares(facts, jobs, of_now, (missing, to_run, accepted))
     opened = None
@@ -191,7 +183,7 @@ def of_study(
         opened = Open(
             by_kind(later, states), _shares(facts, later, waiting, states), frozenset(most)
         )
-    made = efforts(specs, jobs, to_run, known.others, site, model_of)
+    made = efforts(specs, jobs, to_run, known.taken.others, site, known.models.sizes)
     running = [job for job in jobs if job.path in to_run]
     pue = max(entry.get("pue", 1.0) for entry in study.data["hardware"].values())
     return Plan(
@@ -199,17 +191,18 @@ def of_study(
         at_a_time,
         rates.prices.currency if rates.prices else "",
         by_kind(jobs, (missing, to_run, accepted))
-        + ([] if part else [steps_of(study, steps, missing)]),
+        + ([] if part else [steps_of(study, known.steps, missing)]),
         shares,
         cells,
         made,
         takes.all_together([share.takes for share in shares], made, pue, rates),
-        disk.written(study.data, running, model_of),
-        disk.fetched(study.data, running, model_of),
+        disk.written(study.data, running, known.models),
+        disk.fetched(study.data, running, known.models),
         sorted(to_run),
         verdicts.of_jobs(study.data, running),
-        taught,
-        doubtful_making.of_jobs(study, running, site, model_of),
+        by_group(known.cells),
+        first.first_cells(specs, known, part),
+        doubtful_making.of_jobs(study, running, site, known.models.sizes),
         opened,
         part.words if part else "",
         rates.today.said if rates.today else "",

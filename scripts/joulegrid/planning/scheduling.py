@@ -18,8 +18,7 @@ Nothing here is imported that takes time: every start with a site asks it.
 """
 
 import csv
-from collections.abc import Collection, Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Mapping
 from math import ceil
 from pathlib import Path
 from types import MappingProxyType
@@ -41,7 +40,7 @@ from joulegrid.planning.meter import (
     idle_s,
 )
 from joulegrid.planning.prediction import Machine, Workload, predict, whole_batches
-from joulegrid.planning.sizes import architecture_of, prompts_of, tokens_of
+from joulegrid.planning.sizes import by_label, prompts_of, tokens_of
 from joulegrid.study.loadable import at_once
 from joulegrid.study.methods import method_name
 from joulegrid.study.points import points_of
@@ -79,6 +78,7 @@ def measuring(
     otherwise: Mapping[str, int],
     infeasible: Collection[tuple[str, ...]] = (),
     learned: Mapping[Group, float] = MappingProxyType({}),
+    model_of: Callable[[str], Architecture | None] | None = None,
 ) -> Asked:
     """What the sessions on a hardware entry ask for.
 
@@ -90,8 +90,10 @@ def measuring(
         cells that are not sent.
     learned
         hardware entry, engine and kernel -> how many times as long as by default runs take there.
+    model_of
+        the sizes of a model by its label; left out: what can be known before it is fetched.
     """
-    model_of = cache(lambda label: architecture_of(study.data["model"][label]))
+    model_of = model_of or by_label(study.data)
     cells = {
         (cell.model, cell.quantization, cell.engine, cell.workload)
         for cell in study.cells
@@ -129,18 +131,22 @@ def learned_in(path: Path) -> dict[Group, float]:
 
 
 def making(
-    study: Study, stage: str, otherwise: Mapping[str, int], site: dict[str, Any] | None = None
+    study: Study,
+    stage: str,
+    otherwise: Mapping[str, int],
+    site: dict[str, Any] | None = None,
+    model_of: Callable[[str], Architecture | None] | None = None,
 ) -> Asked:
     """What the jobs of a stage such as quantize_weights ask for.
 
     Parameters
     ----------
-    otherwise
+    otherwise, model_of
         as in `measuring`.
     site
         the site file, which says where they run.
     """
-    sizes = [architecture_of(entry) for entry in study.data["model"].values()]
+    sizes = [*map(model_of or by_label(study.data), study.data["model"])]
     kept = LOADED.get(stage, HALF_BYTES)
     seconds, memory = set[float | None](), set[float | None]()
     for each in sizes:

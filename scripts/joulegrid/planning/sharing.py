@@ -8,13 +8,12 @@ weights is not counted: the hub's cache shares these without joulegrid.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
-from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from joulegrid.planning import infeasible, making
 from joulegrid.planning.cells import Judged
-from joulegrid.planning.sizes import architecture_of
+from joulegrid.planning.sizes import Models
 from joulegrid.study import unused
 from joulegrid.study.grid import Cell, Configuration
 from joulegrid.study.shelf import Shelf, jobs_of, sent
@@ -169,11 +168,11 @@ def of_study(
     """
     every, unfit = list(jobs_of(specs)), infeasible.of_study(specs, site).keys()
     jobs = sent(every, unfit)
-    missing = {job.path for job in Shelf(artifacts, every).missing(jobs)}
+    shelf = Shelf(artifacts, every)
+    missing = {job.path for job in shelf.missing(jobs)}
     there = {job.id for job in jobs if job.path not in missing}
     said = {each.cell: each.session.seconds for each in cells if each.session is not None}
-    model_of = cache(lambda label: architecture_of(specs.study.data["model"][label]))
-    seconds = making.by_default(specs, jobs, site, model_of) | {
+    seconds = making.by_default(specs, jobs, site, Models(specs, shelf).sizes) | {
         job.path: said[cell]
         for job in jobs
         if job.kind == "energy" and (cell := Cell(*job.labels[:-1])) in said

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,12 +17,45 @@ from joulegrid.planning.architecture import (
 from joulegrid.records import ROOT
 from joulegrid.study.architectures import config_of
 from joulegrid.study.frozen import prompts_in
+from joulegrid.study.shelf import Shelf
+from joulegrid.study.specs import Specs
 
 # Kinds of models whose published weights are in 4 or 8 bits already
 QUANTIZED = frozenset({"gpt_oss", "deepseek_v3"})
 # Assumed where only a run can tell
 BYTES_PER_TOKEN = 4.0  # of English prompts
 TEMPLATE_TOKENS = 30.0  # of a chat template
+
+
+class Models:
+    """What is known here of the models of a study, by their labels; of one that was fetched what
+    its folder says. Whoever plans, pilots or asks for resources sees the same.
+
+    Parameters
+    ----------
+    shelf
+        where models were fetched to.
+    """
+
+    def __init__(self, specs: Specs, shelf: Shelf) -> None:
+        entries = specs.study.data["model"]
+
+        @cache
+        def config(label: str) -> dict[str, Any] | None:
+            made = ROOT / shelf.weights(specs.model(label))
+            return config_of_model(entries[label], made.parent)
+
+        @cache
+        def sizes(label: str) -> Architecture | None:
+            known = config(label)
+            return None if known is None else from_config(known)
+
+        self.config, self.sizes = config, sizes
+
+
+def by_label(data: Mapping[str, Any]) -> Callable[[str], Architecture | None]:
+    """The sizes of a model of a study by its label, as far as known before it is fetched."""
+    return cache(lambda label: architecture_of(data["model"][label]))
 
 
 def architecture_of(entry: dict[str, Any], made: Path | None = None) -> Architecture | None:

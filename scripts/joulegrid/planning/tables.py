@@ -8,7 +8,7 @@ from typing import Any
 
 from joulegrid.planning import ranges
 from joulegrid.planning.beforehand import said_before
-from joulegrid.planning.cells import Judged, measured_first
+from joulegrid.planning.cells import Judged
 from joulegrid.planning.plan import Plan, Share
 from joulegrid.planning.ranges import Range, times
 from joulegrid.planning.sharing import Saving
@@ -146,7 +146,7 @@ def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
         "cells": tables["cells.tsv"],
         "measure_first": [
             {"hardware": hardware, "engine": engine, "kernel": kernel, "cells": list(chosen)}
-            for (hardware, engine, kernel), chosen in measured_first(plan.cells).items()
+            for (hardware, engine, kernel), chosen in plan.first.items()
         ],
         "calibration": tables["calibration.tsv"],
         "said_before": said_before(plan.cells, folder / "plan.json", bool(plan.part)),
