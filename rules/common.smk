@@ -23,6 +23,7 @@ from joulegrid.study import (
     judges,
     methods,
     only,
+    second_loop,
     selection,
     sites,
     study,

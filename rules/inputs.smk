@@ -227,15 +227,16 @@ def what_is_selected(wildcards):
     if goes_on is not None:
         names = ", ".join(f"{training} of {model}" for model, training in goes_on)
         return f"{names or 'nothing'} will go on"
-    sessions = STUDY.data["protocol"]["sessions"]
 
-    def size(found):
-        cells = [cell for each in found for cell in LOOPS.second[each]]
-        able = sum(STUDY.unsupported(cell) is None for cell in cells)
-        return f"{len(cells)} cells with {able * sessions} sessions"
+    def size(cells):
+        found = second_loop.added(SPECS, SHELF, UNFIT, cells, jobs_with(None))
+        sessions = sum(job.kind == "energy" for job in found)
+        return f"{len(cells)} cells with {sessions} sessions to run"
 
+    most = second_loop.most(SPECS, SHELF, UNFIT)
+    every = [cell for cells in LOOPS.second.values() for cell in cells]
     per = " of each model" if STUDY.data["selection"]["per"] == selection.PER_MODEL else ""
     return (
         f"of {len(LOOPS.candidates)} trained models the best {LOOPS.count}{per} will go on. Open until then: "
-        f"at most {size(LOOPS.most())}, out of {size(LOOPS.second)}"
+        f"at most {size(most)}, out of {size(every)}"
     )

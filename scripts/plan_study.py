@@ -11,6 +11,7 @@ from pathlib import Path
 from joulegrid.jobs import run
 from joulegrid.planning import plan as planning
 from joulegrid.planning import sharing, submission, tables
+from joulegrid.planning.load import Load, Share
 from joulegrid.planning.ranges import times
 from joulegrid.planning.takes import Takes
 from joulegrid.planning.words import text, zone
@@ -68,16 +69,17 @@ def lines(plan: planning.Plan) -> list[str]:
     found = [*of_kinds(plan), *of_machines(plan, plan.shares)]
     if plan.open is not None:
         found.append("open until trained models are selected; beside the above at most:")
-        found += [*map(line_of, plan.open.jobs), *of_machines(plan, plan.open.shares)]
-    return [*found, *in_total(plan), *calibrated(plan), *of_cells(plan)]
+        found += [*of_kinds(plan.open)[1:], *of_machines(plan, plan.open.shares)]
+        found += in_total(plan, plan.open, "of what is open, in total at most:")
+    return [*found, *in_total(plan, plan, "in total:"), *calibrated(plan), *of_cells(plan)]
 
 
-def of_kinds(plan: planning.Plan) -> list[str]:
+def of_kinds(load: planning.Plan | Load) -> list[str]:
     """How many jobs of each kind, and what those take that are no sessions."""
     found = [f"{'jobs':10} {'all':>7} {'there':>7} {'accepted':>9} {'to run':>7}"]
-    for jobs in plan.jobs:
-        line = line_of(jobs)
-        effort = plan.efforts.get(jobs.kind)
+    for jobs in load.jobs:
+        line = f"{jobs.kind:10} {jobs.jobs:7} {jobs.there:7} {jobs.accepted:9} {jobs.to_run:7}"
+        effort = load.efforts.get(jobs.kind)
         if effort is not None:
             line += f"   {effort.predicted} predicted: {text(effort.hours)} h; {effort.rests_on}"
         elif jobs.to_run and jobs.kind not in ("energy", "steps"):
@@ -86,12 +88,7 @@ def of_kinds(plan: planning.Plan) -> list[str]:
     return found
 
 
-def line_of(jobs: planning.Jobs) -> str:
-    """How many jobs of a kind there are."""
-    return f"{jobs.kind:10} {jobs.jobs:7} {jobs.there:7} {jobs.accepted:9} {jobs.to_run:7}"
-
-
-def of_machines(plan: planning.Plan, shares: list[planning.Share]) -> list[str]:
+def of_machines(plan: planning.Plan, shares: list[Share]) -> list[str]:
     """What each hardware entry has to do."""
     found = []
     for share in shares:
@@ -109,21 +106,21 @@ def of_machines(plan: planning.Plan, shares: list[planning.Share]) -> list[str]:
     return found
 
 
-def in_total(plan: planning.Plan) -> list[str]:
+def in_total(plan: planning.Plan, load: planning.Plan | Load, title: str) -> list[str]:
     """Sessions and all other jobs, and what they need of disks and network."""
-    found = ["in total:", *(spent(plan.total, plan) if plan.total.hours.median else [])]
-    found += [f"    {plan.today}"] if plan.today else []
-    beside = tables.host_unknown(plan)
-    if plan.total.host_kwh and beside:
+    found = [title, *(spent(load.total, plan) if load.total.hours.median else [])]
+    found += [f"    {plan.today}"] if plan.today and load is plan else []
+    beside = tables.host_unknown(load)
+    if load.total.host_kwh and beside:
         found.append(
             f"    without CPU and memory of {', '.join(beside)}, of which nothing is known here yet"
         )
-    for name, known in (("written", plan.written), ("fetched from the hub", plan.fetched)):
+    for name, known in (("written", load.written), ("fetched from the hub", load.fetched)):
         if known.number:
             unknown = f", {known.unknown} of them of unknown size" if known.unknown else ""
             size = text(times(known.size, 1 / tables.GIGA))
             found.append(f"    weights {name}: {known.number}, {size} GB{unknown}")
-    if judges := plan.judges:
+    if judges := load.judges:
         read, written = (text(times(t, 1e-6)) for t in (judges.read, judges.written))
         cost = f"; {text(judges.usd)} USD" if judges.usd else ""
         found.append(

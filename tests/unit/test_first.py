@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 from helpers import boards
 from helpers.boards import hub
-from joulegrid.planning import first, known, plan, scheduling, sharing
+from joulegrid.planning import first, known, plan, scheduling, sharing, taken
 from joulegrid.planning.calibration import Run
 from joulegrid.planning.cells import judged
 from joulegrid.planning.first import first_sessions, measured_first
@@ -52,8 +52,8 @@ def specs_of(data):
     return Specs(study.from_data(data, "test"))
 
 
-def taken(runs):
-    return plan.taken.Taken(runs, {}, {}, set())
+def of_runs(runs):
+    return taken.Taken(runs, {}, {}, set())
 
 
 def run_of(each):
@@ -82,7 +82,7 @@ def test_a_pilot_that_was_stopped_measures_what_is_left_of_five(data, tmp_path, 
     chosen = measured_first(before, specs.study.cells)[DENSE]
     by_cell = {each.cell: each for each in before}
     runs = {cell: [run_of(by_cell[cell])] for cell in chosen[:2]}
-    monkeypatch.setattr(plan.taken, "read", lambda *_: taken(runs))
+    monkeypatch.setattr(taken, "read", lambda *_: of_runs(runs))
     monkeypatch.setattr(
         Shelf, "missing", lambda _, jobs: [j for j in jobs if tuple(j.labels[:-1]) not in runs]
     )

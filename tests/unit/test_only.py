@@ -8,7 +8,7 @@ import pytest
 from snakemake.cli import parse_config
 
 from joulegrid.errors import InputError
-from joulegrid.planning import infeasible, known, plan, tables
+from joulegrid.planning import infeasible, known, plan, tables, taken
 from joulegrid.planning.calibration import Run
 from joulegrid.planning.first import first_sessions
 from joulegrid.planning.posterior import expected
@@ -16,7 +16,7 @@ from joulegrid.study import only, study
 from joulegrid.study.job import part
 from joulegrid.study.only import part_of
 from joulegrid.study.parts import Parts
-from joulegrid.study.shelf import jobs_of
+from joulegrid.study.shelf import Shelf, jobs_of
 from joulegrid.study.specs import Specs
 
 
@@ -151,11 +151,30 @@ def test_the_rest_of_the_study_calibrates_a_part(on_boards, tmp_path, monkeypatc
     other = found.cell._replace(model="eight")
     run, work = expected(found.case, found.session.belief), found.case.work
     tokens = work.requests * work.tokens_in, work.requests * work.tokens_out
-    known = plan.taken.Taken({other: [Run(run.seconds, run.joules, *tokens)]}, {}, {}, set())
-    monkeypatch.setattr(plan.taken, "read", lambda *_: known)
+    found_there = taken.Taken({other: [Run(run.seconds, run.joules, *tokens)]}, {}, {}, set())
+    monkeypatch.setattr(taken, "read", lambda *_: found_there)
     (after,) = plan.of_study(on_boards, str(tmp_path), part=asked).cells
     assert found.session.rests_on == "defaults"
     assert after.session.rests_on == "calibrated by 1 row"
+
+
+def test_what_jobs_of_other_cells_took_is_what_those_of_a_part_take(
+    on_boards, tmp_path, monkeypatch
+):
+    """Weights and evaluations of the same kinds, of the model that is not asked for."""
+    asked = part_of(on_boards.study, PLACE)
+    before = plan.of_study(on_boards, str(tmp_path), part=asked)
+    made = [job for job in jobs_of(on_boards) if job.kind in ("weights", "quality")]
+    others = [job for job in made if job.labels[0] == "eight"]
+    took = {job.path: taken.Spent(1000.0, 1e6, 1e5) for job in others}
+    monkeypatch.setattr(taken, "read", lambda *_: taken.Taken({}, {}, took, set()))
+    there = {job.path for job in others}
+    monkeypatch.setattr(Shelf, "missing", lambda _, jobs: [j for j in jobs if j.path not in there])
+    after = plan.of_study(on_boards, str(tmp_path), part=asked)
+    assert after.to_run == before.to_run
+    assert after.efforts["weights"].rests_on == "measured by 1 job"
+    assert after.efforts["quality"].rests_on == "measured by 3 jobs"
+    assert "defaults" in before.efforts["weights"].rests_on
 
 
 def test_a_pilot_of_a_part_is_of_its_cells(on_boards, tmp_path):

@@ -11,7 +11,19 @@ import pytest
 
 from joulegrid.errors import InputError
 from joulegrid.metering import estimates
-from joulegrid.planning import bill, disk, host, meter, plan, ranges, scheduling, tables, verdicts
+from joulegrid.planning import (
+    bill,
+    chains,
+    disk,
+    host,
+    meter,
+    plan,
+    ranges,
+    scheduling,
+    tables,
+    taken,
+    verdicts,
+)
 from joulegrid.planning.asked import asked, in_flight
 from joulegrid.planning.beforehand import said_before
 from joulegrid.planning.calibration import Run
@@ -643,6 +655,80 @@ def test_machines_of_whose_cpu_nothing_is_known_are_named_beside_a_total(data):
     assert tables.host_unknown(said) == unknown
     rows = {row["quantity"]: row for row in tables.total_rows(said)}
     assert rows["parts without host_kwh"]["median"] == len(unknown)
+
+
+def test_kinds_of_which_some_jobs_were_metered_are_named_too(data, monkeypatch):
+    """Of two evaluations one was metered: half of CPU and memory is missing."""
+    data["quality"] = {"text": data["quality"]["text"], "more": {**data["quality"]["text"]}}
+    data["quality"]["more"]["stride"] = 128
+    specs = Specs(study.from_data(data, "test"))
+    done = next(j for j in jobs_of(specs) if j.kind == "quality" and j.labels[-1] == "text")
+    took = taken.Taken({}, {}, {done.path: Spent(600.0, 1e6, 2e5)}, set())
+    monkeypatch.setattr(taken, "read", lambda *_: took)
+    monkeypatch.setattr(Shelf, "missing", lambda _, jobs: [j for j in jobs if j.path != done.path])
+    said = plan.of_study(specs, "results")
+    assert said.efforts["quality"].predicted == 3
+    assert said.efforts["quality"].host_kwh
+    assert "quality (2 of 3)" in tables.host_unknown(said)
+    rows = {row["quantity"]: row for row in tables.total_rows(said)}
+    assert rows["parts without host_kwh"]["median"] == len(tables.host_unknown(said))
+
+
+# ---------------------------------------------------------------- chains
+def chain_of(specs, jobs, hours):
+    """Kinds and last labels of the longest chain of jobs, each of which takes so many hours."""
+    found = chains.longest(specs, jobs, {job.path: hours.get(job.kind, 0.0) for job in jobs})
+    return [(job.kind, job.labels[-1]) for job in found]
+
+
+def test_the_longest_chain_is_of_jobs_that_wait_for_each_other(data):
+    """Ten epochs go on with five, and metrics are computed of answers."""
+    file = {"file": "config/data/saf/saf.jsonl", "template": "{question}", "answer": "feedback"}
+    lora = {"method": "lora", "precision": "float32", "epochs": [5, 10], "data": file}
+    data["training"] = {"none": {"method": "none"}, "lora": {**lora, "schedule": "constant"}}
+    task = {
+        "method": "generation",
+        "data": "config/data/saf/questions.jsonl",
+        "template": "{question}",
+        "reference": "reference",
+        "new_tokens": 8,
+        "metrics": ["bleu"],
+    }
+    data["quality"] = {"answers": task}
+    data["ranking"]["baseline"]["training"] = "none"
+    specs = Specs(study.from_data(data, "test"))
+    jobs = list(jobs_of(specs))
+    hours = {"training": 1.0, "trained": 0.5, "weights": 0.25, "texts": 1.0, "scores": 0.5}
+    found = chain_of(specs, jobs, hours)
+    assert [kind for kind, _ in found] == [
+        "models",
+        "training",
+        "training",
+        "trained",
+        "weights",
+        "texts",
+        "scores",
+    ]
+    assert [label for kind, label in found if kind == "training"] == ["lora-e5", "lora-e10"]
+    # what is there is waited for by none; a session that is longer is the end
+    left = [job for job in jobs if "lora-e5" not in job.labels and job.kind != "models"]
+    assert chain_of(specs, left, {**hours, "energy": 9.0})[0] == ("training", "lora-e10")
+    assert chain_of(specs, left, {**hours, "energy": 9.0})[-1][0] == "energy"
+    assert chain_of(specs, [], hours) == []
+
+
+def test_no_order_of_jobs_takes_longer_than_the_plan_says(data, tmp_path):
+    """Two trainings, one after the other, are most of all."""
+    file = {"file": "config/data/saf/saf.jsonl", "template": "{question}", "answer": "feedback"}
+    lora = {"method": "full", "precision": "float32", "epochs": [50, 100], "data": file}
+    data["training"] = {"none": {"method": "none"}, "lora": {**lora, "schedule": "constant"}}
+    data["ranking"]["baseline"]["training"] = "none"
+    data["protocol"]["infeasible"] = "try"
+    said = plan.of_study(Specs(study.from_data(data, "test")), str(tmp_path), 100)
+    both = said.efforts["training"]
+    assert both.predicted == 2
+    assert said.total.wall_hours.median > 0.99 * both.hours.median
+    assert said.total.wall_hours.high > sum(each.high for each in both.each.values())
 
 
 # ---------------------------------------------------------------- disk

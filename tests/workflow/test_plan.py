@@ -28,6 +28,8 @@ OF_PUBLICATIONS = SCRIPTS | {
     "judgments": "judge_answers",
 }
 
+ISO3 = {"CA": "CAN", "DE": "DEU", "IE": "IRL"}  # zones, as studies and as the docs call them
+
 
 def plan(place):
     """What `snakemake plan` printed, and what it wrote."""
@@ -93,16 +95,38 @@ def test_of_studies_on_gpus_a_dry_run_runs_what_the_plan_says(name, tmp_path):
 
 
 def in_docs(name, written):
-    """docs/studies.md says of a study, or of its first loop, what its plan says."""
+    """docs/studies.md says in all columns of a study, or of its loops, what its plan says."""
     table = (house.ROOT / "docs/studies.md").read_text(encoding="utf-8")
-    row = re.search(rf"^\| `{name}`(, first loop)? \| (\d.*)", table, re.MULTILINE)
-    columns = [column.strip() for column in row[2].split("|")]
-    assert int(columns[2]) == len(written["to_run"])
+    found = re.findall(rf"^\| `{name}`([^|]*)\| (\d.*) \|$", table, re.MULTILINE)
+    assert len(found) == (2 if "open" in written else 1)
     total = {each["quantity"]: each for each in written["total"]}
-    for column, quantity in zip(columns[5:7], ("gpu_hours", "gpu_kwh"), strict=True):
-        told = [float(number) for number in re.findall(r"[\d.]+", column)]
-        found = [total[quantity][end] for end in ("median", "low", "high")]
-        assert told == pytest.approx(found, rel=0.06), f"{quantity} of {name}"
+    for loop, row in found:
+        waits = "at most" in loop
+        of, part = "open, at most: " if waits else "", written["open"] if waits else written
+        cells = [each for each in written["cells"] if each["open"] == waits]
+        columns = row.split(" | ")
+        steps = sum(each["to_run"] for each in part["jobs"] if each["kind"] == "steps")
+        counts = [
+            len(cells),
+            total[f"{of}jobs to run"]["median"] - steps,
+            total[f"{of}sessions to run"]["median"],
+            sum(each["predicted"] for each in part["hardware"]),
+        ]
+        assert [int(columns[at]) for at in (0, 2, 3, 4)] == counts, name
+        unfit = {"known": "infeasible", "expected": "doubtful"}
+        said = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", columns[1])}
+        for word, key in unfit.items():
+            assert said.get(word, 0) == sum(bool(each[key]) for each in cells), name
+        ranges = {"gpu_hours": columns[5], "gpu_kwh": columns[6]}
+        for code, column in re.findall(r"([A-Z]{2}) ([^,]*)", columns[7]):
+            zones = [f"gco2e_{code}", f"gco2e_{ISO3.get(code)}"]
+            ranges[next(zone for zone in zones if of + zone in total)] = column
+        for quantity, column in ranges.items():
+            each = total[of + quantity]
+            unit = 1000 if quantity.startswith("gco2e") else 1
+            told = [unit * float(number) for number in re.findall(r"[\d.]+", column)]
+            ends = [each[end] for end in ("median", "low", "high")]
+            assert told == pytest.approx(ends, rel=0.06), f"{quantity} of {name}{loop}"
 
 
 SITE = (

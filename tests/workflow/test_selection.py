@@ -140,7 +140,7 @@ def test_the_best_go_on_and_nothing_is_made_twice(two_loops):
     # before the first loop: the most that it may be, and what is open
     said, jobs = dry_run(place)
     assert "of 3 trained models the best 1 will go on" in said
-    assert "at most 3 cells with 6 sessions, out of 9 cells with 18 sessions" in said
+    assert "at most 3 cells with 6 sessions to run, out of 9 cells with 18 sessions to run" in said
     assert "scripts/select_trained.py" in said
     assert jobs == first()
     assert planned(place) == (places(first()), {"pruned": 1, "energy": 6, "quality": 6})

@@ -22,7 +22,7 @@ def first_sessions(
     specs: Specs, artifacts: str, infeasible: Infeasible, part: Part | None = None
 ) -> list[Job]:
     """The first session of every cell that a plan of the study, or of a part of it, names."""
-    found = first_cells(specs, knowing.of_study(specs, artifacts, infeasible), part)
+    found = first_cells(specs, knowing.of_study(specs, artifacts, infeasible, part), part)
     return [specs.energy(cell, 1) for cells in found.values() for cell in cells]
 
 

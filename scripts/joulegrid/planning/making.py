@@ -9,6 +9,7 @@ is no default, records alone say how long a job takes per parameter of its model
 import math
 from collections.abc import Callable, Iterable, Mapping, Set
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from joulegrid.planning import effort
@@ -48,6 +49,10 @@ class Effort(NamedTuple):
         on what.
     works
         each of them: medians.
+    metered
+        how many of them `host_kwh` is of.
+    each
+        path of each of them -> hours.
     """
 
     predicted: int
@@ -58,12 +63,14 @@ class Effort(NamedTuple):
     longest_h: Range
     rests_on: str
     works: tuple[Work, ...] = ()
+    metered: int = 0
+    each: Mapping[str, Range] = MappingProxyType({})
 
 
 class _Of(NamedTuple):
-    """The jobs of one group: default seconds, those that are there with what they took."""
+    """The jobs of one group: default seconds by path, those that are there with what they took."""
 
-    waiting: list[float]
+    waiting: dict[str, float]
     measured: list[tuple[float, Spent]]
     place: Place | None
     by_default: bool
@@ -81,6 +88,11 @@ def efforts(
 
     Parameters
     ----------
+    jobs
+        those that are there or that a run makes, also those that are not asked for: what all of
+        them took counts.
+    to_run
+        paths of those that are asked for.
     taken
         path of a job -> what it took, of those that are there.
     site
@@ -99,9 +111,9 @@ def efforts(
         base = default if default is not None else known.parameters(job)
         if base is None:
             continue
-        found = groups.setdefault(key, _Of([], [], known.place(job.kind), default is not None))
+        found = groups.setdefault(key, _Of({}, [], known.place(job.kind), default is not None))
         if job.path in to_run:
-            found.waiting.append(base)
+            found.waiting[job.path] = base
         else:
             found.measured.append((base, taken[job.path]))
     kinds: dict[str, list[Effort]] = {}
@@ -201,10 +213,12 @@ def _effort(group: _Of) -> Effort:
     weight = 1 / DEFAULT**2 if group.by_default else 0.0
     variance = 1 / (weight + count / EACH**2)
     factor = math.exp(variance * sum(logs) / EACH**2)
-    waiting = len(group.waiting)
+    waiting, base = len(group.waiting), sum(group.waiting.values())
     sigma = math.sqrt(variance + EACH**2 / waiting)
-    hours = spread(factor * sum(group.waiting) / PER_HOUR, sigma)
-    longest = spread(factor * max(group.waiting) / PER_HOUR, math.hypot(math.sqrt(variance), EACH))
+    hours = spread(factor * base / PER_HOUR, sigma)
+    one = math.hypot(math.sqrt(variance), EACH)
+    each = {path: spread(factor * s / PER_HOUR, one) for path, s in group.waiting.items()}
+    longest = max(each.values(), key=lambda hours: hours.median)
     metered = [spent for _, spent in group.measured if spent.gpu_j is not None]
     rests_on = f"measured by {count} job{'s' if count > 1 else ''}" if count else "defaults"
     if not count and group.place:
@@ -212,8 +226,10 @@ def _effort(group: _Of) -> Effort:
     gpu_kwh, host_kwh = _gpu_kwh(hours, group, metered), _host_kwh(hours, metered)
     gpu_hours = times(hours, group.place.gpus if group.place else 0)
     kwh = gpu_kwh.median + (host_kwh.median if host_kwh else 0.0)
-    works = tuple(Work(factor * s / PER_HOUR, kwh * s / sum(group.waiting)) for s in group.waiting)
-    return Effort(waiting, hours, gpu_hours, gpu_kwh, host_kwh, longest, rests_on, works)
+    works = tuple(Work(h.median, kwh * h.median / hours.median) for h in each.values())
+    known = waiting if metered else 0
+    taken = hours, gpu_hours, gpu_kwh, host_kwh, longest
+    return Effort(waiting, *taken, rests_on, works, known, each)
 
 
 def _gpu_kwh(hours: Range, group: _Of, metered: list[Spent]) -> Range:
@@ -249,4 +265,6 @@ def _sum(parts: list[Effort]) -> Effort:
         max((part.longest_h for part in parts), key=lambda longest: longest.median),
         ", ".join(sorted({part.rests_on for part in parts})),
         tuple(work for part in parts for work in part.works),
+        sum(part.metered for part in parts),
+        {path: hours for part in parts for path, hours in part.each.items()},
     )

@@ -14,7 +14,7 @@ from joulegrid.study.specs import Specs
 def split(
     specs: Specs, shelf: Shelf, steps: dict[str, Conclusion], infeasible: Infeasible
 ) -> tuple[list[Cell], list[Cell]]:
-    """The cells that are decided, and the most of the others that may come to them; for those that
+    """The cells that are decided, and the others, some of which may come to them; for those that
     are `infeasible` no job is sent.
     """
     loops = specs.study.loops
@@ -23,7 +23,7 @@ def split(
     goes_on = _known(specs, shelf, steps["select"], infeasible)
     if goes_on is not None:
         return loops.cells(goes_on), []
-    return loops.first, [cell for each in loops.most() for cell in loops.second[each]]
+    return loops.first, [cell for cells in loops.second.values() for cell in cells]
 
 
 def _known(

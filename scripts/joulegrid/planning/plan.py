@@ -4,77 +4,22 @@ What a run would make is asked of the functions that the rules ask (`Shelf.to_ma
 agree. What cannot be predicted is counted.
 """
 
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from joulegrid.planning import (
-    disk,
-    doubtful_making,
-    first,
-    host,
-    infeasible,
-    taken,
-    takes,
-    today,
-    verdicts,
-)
+from joulegrid.planning import disk, doubtful_making, first, infeasible, verdicts
 from joulegrid.planning import known as knowing
-from joulegrid.planning.bill import Grid
 from joulegrid.planning.calibration import Calibrated
 from joulegrid.planning.cells import Judged, by_group
-from joulegrid.planning.counts import Jobs, States, by_kind, counted, steps_of
+from joulegrid.planning.counts import Jobs, steps_of
 from joulegrid.planning.groups import Group
-from joulegrid.planning.making import Effort, efforts
-from joulegrid.planning.takes import Machine, Rates, Takes
-from joulegrid.records import ROOT
-from joulegrid.study import sites
+from joulegrid.planning.load import Facts, Load, Share, load, rates_of
+from joulegrid.planning.making import Effort
+from joulegrid.planning.takes import Takes
 from joulegrid.study.accept import taken_over
 from joulegrid.study.grid import Cell
 from joulegrid.study.only import Part, within
 from joulegrid.study.shelf import jobs_of, sent
-from joulegrid.study.specs import Job, Specs
-from joulegrid.study.study import Study
-from joulegrid.study.zones import resolve
-
-
-class Share(NamedTuple):
-    """What one hardware entry has to do.
-
-    Parameters
-    ----------
-    cells, unsupported, infeasible
-        cells, and of them those that no engine runs and those that are known not to fit: no job is
-        sent for either.
-    sessions, there, accepted, to_run, predicted, timed
-        sessions; those that are done and of these those that were accepted; those that a run would
-        make, of these those that the ranges are of, and those of which time alone is known.
-    takes
-        of both.
-    rests_on, host_rests_on
-        what the ranges rest on, and what the energy of CPU and memory.
-    """
-
-    hardware: str
-    cells: int
-    unsupported: int
-    infeasible: int
-    sessions: int
-    there: int
-    accepted: int
-    to_run: int
-    predicted: int
-    timed: int
-    takes: Takes
-    rests_on: str
-    host_rests_on: str
-
-
-class Open(NamedTuple):
-    """The most that a selection of trained models may add, which is not decided yet."""
-
-    jobs: list[Jobs]
-    shares: list[Share]
-    cells: frozenset[Cell]
+from joulegrid.study.specs import Specs
 
 
 class Plan(NamedTuple):
@@ -101,7 +46,10 @@ class Plan(NamedTuple):
     first
         which cells to measure first.
     open
-        None where nothing is.
+        the most that a selection of trained models may add, which is not decided yet; None where
+        nothing is open.
+    waiting
+        the cells of that.
     doubtful
         path of a job that makes weights -> why it is expected to run out of memory.
     part
@@ -125,18 +73,10 @@ class Plan(NamedTuple):
     calibrated: dict[Group, Calibrated]
     first: dict[Group, list[Cell]]
     doubtful: dict[str, str]
-    open: Open | None = None
+    open: Load | None = None
+    waiting: frozenset[Cell] = frozenset()
     part: str = ""
     today: str = ""
-
-
-class Facts(NamedTuple):
-    """What all machines of a study are told: records, the site file, intensities and prices."""
-
-    study: Study
-    known: taken.Taken
-    site: dict[str, Any] | None
-    rates: Rates
 
 
 def of_study(
@@ -160,8 +100,8 @@ def of_study(
         the cells that a run would make, None: all.
     """
     study, unfit = specs.study, infeasible.of_study(specs, site)
-    known = knowing.of_study(specs, artifacts, unfit)
-    shelf, missing, decided, most = known.shelf, known.missing, known.decided, known.most
+    known = knowing.of_study(specs, artifacts, unfit, part)
+    shelf, decided, most = known.shelf, known.decided, known.most
     cells, both = known.cells, known.jobs
     if part is not None:
         decided, most = within(part, decided), within(part, most)
@@ -170,116 +110,36 @@ def of_study(
     jobs = sent(jobs_of(specs, decided), unfit) if most else both
     to_run = {job.path for job in shelf.to_make(jobs)}
     accepted = {done.job.path for done in taken_over(both, shelf)}
-    rates = _rates(study, at_a_time, site)
-    facts, now = Facts(study, known.taken, site, rates), set(decided)
+    rates = rates_of(study, at_a_time, site)
+    facts, now = Facts(specs, known, site, rates), set(decided)
     of_now = [each for each in cells if each.cell in now]
-    shares = _shares(facts, jobs, of_now, (missing, to_run, accepted))
+    found = load(facts, jobs, of_now, (known.missing, to_run, accepted), set())
     opened = None
     if most:
         own = {job.path for job in jobs}
         later = [job for job in both if job.path not in own]
         waiting = [each for each in cells if each.cell not in now]
-        states = missing, {job.path for job in shelf.to_make(both)} - to_run, accepted
-        opened = Open(
-            by_kind(later, states), _shares(facts, later, waiting, states), frozenset(most)
-        )
-    made = efforts(specs, jobs, to_run, known.taken.others, site, known.models.sizes)
+        added = {job.path for job in shelf.to_make(both)} - to_run
+        opened = load(facts, later, waiting, (known.missing, added, accepted), to_run)
     running = [job for job in jobs if job.path in to_run]
-    pue = max(entry.get("pue", 1.0) for entry in study.data["hardware"].values())
     return Plan(
         study.name,
         at_a_time,
         rates.prices.currency if rates.prices else "",
-        by_kind(jobs, (missing, to_run, accepted))
-        + ([] if part else [steps_of(study, known.steps, missing)]),
-        shares,
+        found.jobs + ([] if part else [steps_of(study, known.steps, known.missing)]),
+        found.shares,
         cells,
-        made,
-        takes.all_together([share.takes for share in shares], made, pue, rates),
-        disk.written(study.data, running, known.models),
-        disk.fetched(study.data, running, known.models),
+        found.efforts,
+        found.total,
+        found.written,
+        found.fetched,
         sorted(to_run),
-        verdicts.of_jobs(study.data, running),
+        found.judges,
         by_group(known.cells),
         first.first_cells(specs, known, part),
         doubtful_making.of_jobs(study, running, site, known.models.sizes),
         opened,
+        frozenset(most),
         part.words if part else "",
         rates.today.said if rates.today else "",
-    )
-
-
-def _shares(facts: Facts, jobs: list[Job], cells: list[Judged], states: States) -> list[Share]:
-    """What each hardware entry has to do."""
-    sessions = [job for job in jobs if job.kind == "energy"]
-    return [
-        _share(
-            _machine(facts.study, label, facts.known, facts.site),
-            [each for each in cells if each.cell.hardware == label],
-            [job for job in sessions if Cell(*job.labels[:-1]).hardware == label],
-            states,
-            facts.rates,
-        )
-        for label in _entries(facts.study, cells)
-    ]
-
-
-def _entries(study: Study, cells: list[Judged]) -> list[str]:
-    """The hardware entries that some cells are measured on, as the study orders them."""
-    there = {each.cell.hardware for each in cells}
-    return [label for label in study.labels("hardware") if label in there]
-
-
-def _rates(study: Study, at_a_time: int, site: dict[str, Any] | None) -> Rates:
-    zones = resolve(study.zones, study.source)
-    key = "intensity_g_per_kwh"
-    yearly = {zone: each[key] for zone, each in zones.items() if key in each}
-    hours = today.of_site(study, site, datetime.now(UTC))
-    return Rates(yearly, Grid(zones, ROOT), sites.prices_of(site), at_a_time, hours)
-
-
-def _machine(study: Study, label: str, known: taken.Taken, site: dict[str, Any] | None) -> Machine:
-    entry = study.data["hardware"][label]
-    resources = site["hardware"].get(label, {}) if site else {}
-    return Machine(
-        label,
-        entry.get("gpus", 1) if entry["device"] == "cuda" else 0,
-        resources.get("nodes", 1),
-        entry.get("pue", 1.0),
-        host.power(known.hosts.get(label, []), entry, host.part_of(label, entry, site)),
-    )
-
-
-def _share(
-    machine: Machine,
-    cells: list[Judged],
-    sessions: list[Job],
-    states: States,
-    rates: Rates,
-) -> Share:
-    number = counted("energy", sessions, *states)
-    by_cell = {each.cell: each for each in cells}
-    waiting = [by_cell[Cell(*job.labels[:-1])] for job in sessions if job.path in states[1]]
-    said = [each.session for each in waiting if each.session is not None]
-    fixed = [
-        each.window
-        for each in waiting
-        if each.window is not None and each.session is None and not each.doubtful
-    ]
-    rests_on = {
-        f"{each.session.rests_on} on {each.case.machine.device.name}"
-        for each in waiting
-        if each.session is not None and each.case is not None
-    }
-    return Share(
-        machine.label,
-        len(cells),
-        sum(bool(each.unsupported) for each in cells),
-        sum(bool(each.infeasible) for each in cells),
-        *number[1:],
-        len(said),
-        len(fixed),
-        takes.of_sessions(said, fixed, machine, rates),
-        ", ".join(sorted(rests_on)) or "–",
-        machine.host.rests_on if machine.host else "–",
     )

@@ -9,7 +9,7 @@ from typing import Any
 from joulegrid.planning import ranges
 from joulegrid.planning.beforehand import said_before
 from joulegrid.planning.cells import Judged
-from joulegrid.planning.plan import Plan, Share
+from joulegrid.planning.plan import Load, Plan, Share
 from joulegrid.planning.ranges import Range, times
 from joulegrid.planning.sharing import Saving
 from joulegrid.planning.takes import Takes
@@ -21,6 +21,7 @@ ZONES = {
     "best_start": "gco2e_{}_best_start",
 }
 UNITS = {"hours": "h", "kwh": "kWh", "gb": "GB"}
+OPEN = "open, at most: "  # before quantities of what a selection may add
 Row = dict[str, Any]
 
 
@@ -38,18 +39,18 @@ def rows(shares: Iterable[Share]) -> list[Row]:
     ]
 
 
-def job_rows(plan: Plan) -> list[Row]:
+def job_rows(load: Plan | Load) -> list[Row]:
     """A row per kind of job; what sessions take stands in the rows per hardware entry."""
     found = []
-    for jobs in plan.jobs:
-        effort = plan.efforts.get(jobs.kind)
+    for jobs in load.jobs:
+        effort = load.efforts.get(jobs.kind)
         row: Row = jobs._asdict()
         if effort is not None:
             row |= {"predicted": effort.predicted, **_three("hours", effort.hours)}
             row |= {**_three("gpu_kwh", effort.gpu_kwh), **_three("host_kwh", effort.host_kwh)}
             row["rests_on"] = effort.rests_on
         elif jobs.kind == "energy":
-            row["predicted"] = sum(share.predicted for share in plan.shares)
+            row["predicted"] = sum(share.predicted for share in load.shares)
         found.append(row)
     return found
 
@@ -65,7 +66,7 @@ def cell_rows(plan: Plan) -> list[Row]:
             "slower": "; ".join(each.slower),
             **_of_session(each),
             "not_predicted": each.unknown,
-            "open": plan.open is not None and each.cell in plan.open.cells,
+            "open": each.cell in plan.waiting,
         }
         for each in plan.cells
     ]
@@ -82,32 +83,47 @@ def _of_session(each: Judged) -> Row:
 
 
 def total_rows(plan: Plan) -> list[Row]:
-    """A row per quantity of all that is planned: what, unit, 80 % range."""
-    found = [("sessions to run", "1", _exactly(sum(share.to_run for share in plan.shares)))]
-    found.append(("jobs to run", "1", _exactly(sum(jobs.to_run for jobs in plan.jobs))))
-    for name, values in _flat(plan.total):
+    """A row per quantity of all that is planned, and of what is open at most: what, unit, 80 %
+    range.
+    """
+    found = _total(plan, plan.currency)
+    if plan.open is not None:
+        found += [(OPEN + name, unit, v) for name, unit, v in _total(plan.open, plan.currency)]
+    return [{"quantity": name, "unit": unit, **v._asdict()} for name, unit, v in found]
+
+
+def _total(load: Plan | Load, currency: str) -> list[tuple[str, str, Range]]:
+    """Quantity, unit and range of all of some jobs."""
+    found = [("sessions to run", "1", _exactly(sum(share.to_run for share in load.shares)))]
+    found.append(("jobs to run", "1", _exactly(sum(jobs.to_run for jobs in load.jobs))))
+    for name, values in _flat(load.total):
         if values is None:
             continue
         unit = UNITS.get(name.rsplit("_", 1)[-1], "g" if name.startswith("gco2e") else "")
-        found.append((name, unit or plan.currency, values))
+        found.append((name, unit or currency, values))
         if name == "host_kwh":
-            found.append(("parts without host_kwh", "1", _exactly(len(host_unknown(plan)))))
-    for name, known in (("weights written", plan.written), ("weights fetched", plan.fetched)):
+            found.append(("parts without host_kwh", "1", _exactly(len(host_unknown(load)))))
+    for name, known in (("weights written", load.written), ("weights fetched", load.fetched)):
         found.append((name, "GB", times(known.size, 1 / GIGA)))
         found.append((f"{name}, of unknown size", "1", _exactly(known.unknown)))
-    if judges := plan.judges:
+    if judges := load.judges:
         found.append(("requests to judges", "1", _exactly(judges.requests)))
         found += [("tokens read by judges", "1", judges.read)]
         found += [("tokens written by judges", "1", judges.written)]
         found += [("judges", "USD", judges.usd)] if judges.usd else []
-    return [{"quantity": name, "unit": unit, **v._asdict()} for name, unit, v in found]
+    return found
 
 
-def host_unknown(plan: Plan) -> list[str]:
-    """Hardware entries and kinds of other jobs that are predicted without CPU and memory."""
-    entries = [s.hardware for s in plan.shares if s.predicted and s.takes.host_kwh is None]
-    kinds = [kind for kind, made in plan.efforts.items() if made.predicted and not made.host_kwh]
-    return entries + kinds
+def host_unknown(load: Plan | Load) -> list[str]:
+    """Hardware entries and kinds of other jobs that are predicted without CPU and memory; of a kind
+    of which only some are, how many.
+    """
+    known = [share for share in load.shares if share.predicted or share.timed]
+    found = [share.hardware for share in known if share.takes.host_kwh is None]
+    for kind, made in load.efforts.items():
+        if left := made.predicted - made.metered:
+            found.append(f"{kind} ({left} of {made.predicted})" if made.metered else kind)
+    return found
 
 
 def calibration_rows(plan: Plan) -> list[Row]:
@@ -156,8 +172,9 @@ def write(plan: Plan, folder: Path, shared: Iterable[Saving] = ()) -> None:
     }
     if plan.open is not None:
         content["open"] = {
-            "jobs": [each._asdict() for each in plan.open.jobs],
+            "jobs": job_rows(plan.open),
             "hardware": rows(plan.open.shares),
+            "without_host_kwh": host_unknown(plan.open),
         }
     text = json.dumps(content, indent=1, ensure_ascii=False)
     (folder / "plan.json").write_text(text + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from joulegrid.planning import bill, host, ranges
 from joulegrid.planning.bill import Grid, Work, added, added_by, emitted, money
 from joulegrid.planning.host import Power
 from joulegrid.planning.making import Effort
-from joulegrid.planning.places import MAKING, STAGES
+from joulegrid.planning.places import STAGES
 from joulegrid.planning.ranges import NOTHING, Forecast, Range, times, together
 from joulegrid.planning.today import Today
 from joulegrid.study.sites import Prices
@@ -124,26 +124,25 @@ def of_sessions(
 
 
 def all_together(
-    sessions: Sequence[Takes], made: Mapping[str, Effort], pue: float, rates: Rates
+    sessions: Sequence[Takes],
+    made: Mapping[str, Effort],
+    chain: Range,
+    pue: float,
+    rates: Rates,
 ) -> Takes:
     """Sessions of all machines and all other jobs.
-
-    The longest chain is one job of each kind that makes weights, and then a session or an
-    evaluation, whichever is longer.
 
     Parameters
     ----------
     made
         kind of job -> what its jobs take.
+    chain
+        hours of the longest chain of jobs that wait for each other.
     pue
-        of where these run.
+        of where other jobs than sessions run.
     """
     parts = list(made.values())
     everything: list[Takes | Effort] = [*sessions, *parts]
-    chain = [each.longest_h for kind, each in made.items() if kind in MAKING]
-    ends = [each.longest_h for kind, each in made.items() if kind not in MAKING]
-    ends += [each.longest_hours for each in sessions]
-    chain.append(max(ends, key=lambda each: each.median, default=NOTHING))
     hours = together(each.hours for each in everything)
     used = [kwh for each in parts for kwh in (each.gpu_kwh, each.host_kwh)]
     beside = _grams(used, pue, [work for each in parts for work in each.works], rates)
@@ -168,7 +167,7 @@ def all_together(
             key=lambda each: each.median,
             default=NOTHING,
         ),
-        bill.wall(hours, together(chain), rates.at_a_time),
+        bill.wall(hours, chain, rates.at_a_time),
         together(each.gpu_kwh for each in everything),
         added(each.host_kwh for each in everything),
         added_by(now for now, _, _ in grams),

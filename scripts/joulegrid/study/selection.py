@@ -8,7 +8,7 @@ Each check gives lines `key.path: what is wrong; what was expected`.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,15 @@ class Loops:
         )
         return list(dict.fromkeys(with_their_baselines))
 
-    def most(self) -> list[Trained]:
-        """What goes on where the second loop is as large as it can be."""
+    def most(self, size: Callable[[Trained], Any] | None = None) -> list[Trained]:
+        """What goes on where the second loop is as large as it can be: by its cells, or by `size`
+        of each trained model; of equal ones the first labels, however a file orders them.
+        """
+        key = size or (lambda each: len(self.second[each]))
         return [
             each
             for group in self.groups
-            for each in sorted(group, key=lambda each: -len(self.second[each]))[: self.count]
+            for each in sorted(sorted(group), key=key, reverse=True)[: self.count]
         ]
 
 
