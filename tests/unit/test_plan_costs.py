@@ -198,6 +198,30 @@ def test_points_of_exact_lengths_and_those_that_the_engine_does_not_take(data):
     ]
 
 
+@pytest.mark.parametrize("known_by", ["engine", "model"])
+def test_points_that_are_too_long_cost_nothing(data, known_by):
+    """They are a finding of the session, as it runs: the others are predicted, and asked for."""
+    data["engine"] = {"vllm": {"method": "vllm"}}
+    if known_by == "engine":
+        data["engine"]["vllm"]["max_model_len"] = 4096
+    else:
+        data["model"] = {"mistral-7b": {"random": "mini-llama"}}
+    data["quantization"].pop("gptq4")
+    lengths = {"method": "lengths", "prompts": PROMPTS, "new_tokens": 32, "count": 8}
+    data["workload"] = {
+        "one": {**lengths, "prompt_tokens": 512},
+        "both": {**lengths, "prompt_tokens": [512, 16000]},
+    }
+    cells, made = judge(data)
+    one, both = (cells["fp16", name] for name in ("one", "both"))
+    assert [point is None for point in both.points] == [False, True]
+    assert both.session.seconds == one.session.seconds
+    otherwise = {"runtime": 1, "mem_mb": 1}
+    asked_for = scheduling.measuring(made, "a100", otherwise)
+    del data["workload"]["both"]
+    assert asked_for == scheduling.measuring(judge(data)[1], "a100", otherwise)
+
+
 def test_steady_workloads_are_predicted_by_the_request(data):
     steady = {"method": "steady", "prompts": PROMPTS, "new_tokens": 256, "chat": False}
     data["workload"] = {
@@ -262,7 +286,7 @@ def test_whole_batches_run_one_after_another(data):
     assert nine == pytest.approx(2 * eight, rel=0.15)
     assert nine < sixteen * 1.01
     for most in (8, 9):
-        work = scheduling._points(made.data["workload"]["n9"], most)[0]
+        work = scheduling._points(made.data["workload"]["n9"], [True], most)[0]
         assert work.requests / work.at_once == (2 if most == 8 else 1)
     # one that took as long as predicted teaches no slowness
     each = cells["fp16", "n9"]

@@ -97,12 +97,8 @@ def least_asked(points: Sequence[Asked], allowed: int) -> tuple[float, int]:
 
 def case_of(
     point: Asked, model: Architecture, form: Format, machine: Machine, allowed: int
-) -> Case | None:
-    """A point as a case, with the requests that are under way on average; None where the engine
-    allows fewer at a time than the point asks for.
-    """
-    if (point.at_once or 0) > allowed:
-        return None
+) -> Case:
+    """A point as a case, with the requests that are under way on average."""
     most = most_under_way(point, allowed)
     paced = point.again or point.arrive_s > 0
     together = most if paced else whole_batches(point.requests, most)

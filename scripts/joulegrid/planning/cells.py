@@ -207,7 +207,10 @@ def _judged(
     length = answers.get((cell.model, cell.workload))
     if length is not None and len(points) == 1:
         points = [points[0]._replace(tokens_out=length)]
-    cases = tuple(case_of(point, model, form, machine, allowed) for point in points)
+    cases = tuple(
+        case_of(point, model, form, machine, allowed) if takes else None
+        for point, takes in zip(points, study.takes(cell), strict=True)
+    )
     group = group_of(cell.hardware, engine, quantization, form)
     return replace(found, case=next(filter(None, cases)), points=cases, group=group)
 

@@ -19,6 +19,7 @@ Nothing here is imported that takes time: every start with a site asks it.
 
 import csv
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import compress
 from math import ceil
 from pathlib import Path
 from types import MappingProxyType
@@ -95,12 +96,12 @@ def measuring(
     """
     model_of = model_of or by_label(study.data)
     cells = {
-        (cell.model, cell.quantization, cell.engine, cell.workload)
+        (cell.model, cell.quantization, cell.engine, cell.workload): cell
         for cell in study.cells
         if cell.hardware == hardware and cell not in infeasible and study.unsupported(cell) is None
     }
     seconds, memory = set[float | None](), set[float | None]()
-    for model, quantization, engine, workload in cells:
+    for (model, quantization, engine, workload), cell in cells.items():
         entries = [
             study.data[axis][label]
             for axis, label in (
@@ -111,7 +112,9 @@ def measuring(
             )
         ]
         sizes = model_of(model)
-        seconds.add(_session_s(sizes, hardware, entries, study.data["protocol"], learned))
+        asked = _points(study.data["workload"][workload], study.takes(cell), at_once(entries[1]))
+        protocol = study.data["protocol"]
+        seconds.add(_session_s(sizes, hardware, entries, asked, protocol, learned))
         memory.add(_host_bytes(sizes, entries))
     return _asked(seconds, memory, otherwise)
 
@@ -185,6 +188,7 @@ def _session_s(
     model: Architecture | None,
     label: str,
     entries: list[dict[str, Any]],
+    points: list[Workload],
     protocol: dict[str, Any],
     learned: Mapping[Group, float],
 ) -> float | None:
@@ -194,6 +198,8 @@ def _session_s(
     ----------
     label, entries
         of the hardware entry; those of quantization, engine, hardware and workload.
+    points
+        one run of each point.
     learned
         as in `measuring`.
     """
@@ -219,8 +225,7 @@ def _session_s(
     if workload["method"] == "steady":  # one batch is predicted
         least, batches = LONGER * least, BATCHES
     runs = [
-        slower * batches * predict(work, model, form, machine, factors).seconds
-        for work in _points(workload, at_once(engine))
+        slower * batches * predict(work, model, form, machine, factors).seconds for work in points
     ]
     each = sum(_warming_up_s(run) + protocol["max_windows"] * (least + run) for run in runs)
     measured = each * (2 if protocol["phases"] else 1)
@@ -240,13 +245,17 @@ def _boards(hardware: Mapping[str, Any]) -> list[Device]:
     return matching(hardware["gpu"], hardware.get("gpu_memory_gb")) if "gpu" in hardware else []
 
 
-def _points(workload: dict[str, Any], most: int) -> list[Workload]:
-    """One run of each point of a workload; of requests that come again and again one batch."""
+def _points(workload: dict[str, Any], taken: list[bool], most: int) -> list[Workload]:
+    """One run of each point of a workload that an engine takes, so many requests at most at once;
+    of requests that come again and again one batch.
+    """
+    if workload["method"] == "replay":
+        return []  # its duration says how long it takes
     count, size = prompts_of(workload)
     again = workload["method"] == "steady"
     mean = tokens_of(size, bool(workload.get("chat")))
     found = []
-    for concurrency, tokens_in, tokens_out in points_of(workload):
+    for concurrency, tokens_in, tokens_out in compress(points_of(workload), taken):
         read = mean if tokens_in is None else float(tokens_in)
         asked = min(most, concurrency or most)
         each = asked if again else count

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from joulegrid.study.methods import METHODS, method_name
-from joulegrid.study.points import least
+from joulegrid.study.points import Swept, least
 
 # How the engines call the number of sequences at a time, and the tokens of the longest one
 LIMITS = ("batch_size", "slots", "max_num_seqs")
@@ -46,6 +46,15 @@ def why_not(
 def at_once(engine: dict[str, Any]) -> int:
     """How many requests an engine entry lets run at once."""
     return int(engine[_limit(engine)])
+
+
+def takes(engine: dict[str, Any], point: Swept, context: float = math.inf) -> bool:
+    """Whether an engine entry runs a point of a workload, as far as that is known before: as many
+    requests at once, and sequences as long; `context` as in `why_not`.
+    """
+    room = min([context, *(engine[key] for key in LONGEST if key in engine)])
+    long = (point.prompt_tokens or 1) + point.new_tokens
+    return (point.concurrency or 1) <= at_once(engine) and long <= room
 
 
 def _limit(engine: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from joulegrid.study import (
 )
 from joulegrid.study.grid import CELL_AXES, Cell, Configuration
 from joulegrid.study.methods import method_name
+from joulegrid.study.points import points_of
 from joulegrid.study.validation import check, nearest, schema_of
 from joulegrid.study.yaml import read_yaml
 
@@ -98,6 +99,17 @@ class Study:
         """Why a cell cannot run on any machine, None where it may: decided here, no job is sent."""
         labels = cell.engine, cell.quantization, cell.hardware, cell.workload
         return self._why_not(*labels, self._contexts[cell.model])
+
+    def takes(self, cell: Cell) -> list[bool]:
+        """Of each point of a cell's workload whether its engine runs it, as far as that is known
+        here; one that it does not is a finding of that point. Of requests that arrive by themselves
+        each may find it.
+        """
+        workload = self.data["workload"][cell.workload]
+        if workload["method"] == "replay":
+            return [True]
+        engine, context = self.data["engine"][cell.engine], self._contexts[cell.model]
+        return [loadable.takes(engine, point, context) for point in points_of(workload)]
 
     @cached_property
     def _why_not(self) -> Callable[..., str | None]:
