@@ -40,7 +40,7 @@ from joulegrid.planning.effort import (
 from joulegrid.planning.first import measured_first
 from joulegrid.planning.making import DEFAULT, EACH, by_default, efforts
 from joulegrid.planning.meter import START_S, idle_s
-from joulegrid.planning.places import place_of
+from joulegrid.planning.places import boards_of, place_of
 from joulegrid.planning.posterior import expected
 from joulegrid.planning.ranges import Range
 from joulegrid.planning.sessions import known_s
@@ -957,6 +957,31 @@ def test_where_jobs_run_is_what_the_site_says():
     assert place_of("pruned", site, {}).name == "A30"
     assert place_of("training", site, {}) is None  # a board, but which
     assert place_of("quality", site, {}).name == "4 CPUs"
+
+
+@pytest.mark.parametrize(
+    ("resources", "name"),
+    [
+        ({"gres": "gpu:nvidia_a100-sxm4-80gb:1"}, "A100-SXM4-80GB"),
+        ({"gres": "gpu:nvidia_geforce_rtx_4090:2"}, "2 × RTX4090"),
+        ({"gres": "gpu:nvidia_rtx_6000_ada_generation:1"}, "RTX6000-Ada"),
+        # may be a Quadro of the generation of an RTX 8000
+        ({"gres": "gpu:rtx6000:1"}, None),
+        ({"gres": "gpu:1"}, None),
+        ({"slurm_extra": "--exclusive --gpus=1"}, None),
+        ({"slurm_extra": "-G 2"}, None),
+        ({"slurm_extra": "--gpus=a30:2"}, "2 × A30"),
+        ({"slurm_extra": "--gpus-per-node a30"}, "A30"),
+        ({"slurm_extra": "--gres=gpu:a30:4 --exclusive"}, "4 × A30"),
+        ({"slurm_extra": "--exclusive"}, "1 CPUs"),
+    ],
+)
+def test_boards_as_slurm_calls_them(resources, name):
+    site = {"default": resources, "stages": {}}
+    found = place_of("quality", site, {})
+    assert (found.name if found else None) == name
+    known = boards_of("quality", site, {})
+    assert bool(known) == (name is not None and "CPU" not in name)
 
 
 def test_all_boards_that_a_site_gives_a_job_are_counted():

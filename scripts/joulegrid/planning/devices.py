@@ -13,6 +13,8 @@ TABLE = Path(__file__).with_name("devices.csv")
 GIGA, TERA = 1e9, 1e12
 PCIE_4 = 32e9  # x16, bytes/s one way
 WITHOUT_PEERS = 6e9  # of an all-reduce through the host over it, bytes/s
+# A Quadro of 24 GB and two generations before is an RTX 6000 too
+NAMESAKES = ({"rtx6000"}, {"rtx", "6000"})
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,17 @@ def devices() -> dict[str, Device]:
 
 @cache
 def matching(words: str, memory_gb: float | None = None) -> list[Device]:
-    """The devices whose names have all these words, as a study's `gpu` names a board.
+    """The devices whose names have all these words, as a study's `gpu` or a cluster's `gres` names
+    a board; none where a board that is not in the table is called the same.
 
     Parameters
     ----------
     memory_gb
         where a study says it: that of the board, within 5 %.
     """
-    wanted = words.lower().replace("-", " ").split()
+    wanted = _words(words)
+    if memory_gb is None and set(wanted) - {"nvidia"} in NAMESAKES:
+        return []
     return [
         device
         for device in devices().values()
@@ -112,7 +117,7 @@ def processor(words: str) -> Device:
     """The one of the table whose architecture has all these words, as a study's `cpu` names it; one
     of which nothing is known, where there is none.
     """
-    wanted = words.lower().replace("-", " ").split()
+    wanted = _words(words)
     known = (d for d in devices().values() if not d.is_gpu and _within(wanted, d.architecture))
     return next(known, ANY_CPU) if wanted else ANY_CPU
 
@@ -123,7 +128,12 @@ def _has(device: Device, wanted: list[str]) -> bool:
 
 def _within(wanted: list[str], name: str) -> bool:
     """Whole words: A10 is no A100."""
-    return set(wanted) <= set(name.lower().replace("-", " ").split())
+    return set(wanted) <= set(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    """Of a name, as people write it or Slurm: nvidia_a100-sxm4-80gb."""
+    return name.lower().replace("-", " ").replace("_", " ").split()
 
 
 def _device(row: dict[str, str]) -> Device:

@@ -1,6 +1,7 @@
 """Where jobs run that make weights or evaluate quality, as the rates that they really reach."""
 
 import os
+import re
 from typing import Any, NamedTuple
 
 from joulegrid.planning.devices import Device, matching
@@ -11,6 +12,8 @@ COMPUTE_REACHED, SINGLE_REACHED, BANDWIDTH_REACHED, POWER_REACHED = 0.4, 0.7, 0.
 LAUNCH_S = 0.85e-3  # per layer and pass, the median of factors.TRANSFORMERS
 # Of CPUs, per core and in all; nominal
 CORE_FLOP_S, CPU_BYTES_S, CPU_LAUNCH_S = 2e10, 2e10, 0.2e-3
+# Options of sbatch that ask for GPUs, as in --gpus=a100:1
+GPUS = re.compile(r"(?:^|\s)(?:--gres[ =]gpu:|--gpus(?:-per-\w+)?[ =]|-G ?)([\w.:-]+)")
 # Kinds of jobs whose weights others wait for, in this order
 MAKING = ("models", "training", "trained", "pruned", "weights")
 # What Snakemake calls the rules whose resources a site file gives
@@ -72,8 +75,8 @@ def place_of(kind: str, site: dict[str, Any] | None, hardware: dict[str, Any]) -
         first = named[0]
         return _board(first.get("gpu", ""), first.get("gpus", 1), first.get("gpu_memory_gb"))
     resources = {**site["default"], **site["stages"].get(STAGES[kind], {})}
-    if "gres" in resources:
-        asked = _boards_in(resources["gres"])
+    if gres := _gres_in(resources):
+        asked = _boards_in(gres)
         return _board(*asked) if asked else None
     return _cpus(resources.get("cpus_per_task", 1))
 
@@ -97,7 +100,7 @@ def boards_of(
         named = [(matching(e["gpu"], e.get("gpu_memory_gb")), e.get("gpus", 1)) for e in entries]
     else:
         resources = {**site["default"], **site["stages"].get(STAGES[kind], {})}
-        asked = _boards_in(resources.get("gres", ""))
+        asked = _boards_in(_gres_in(resources))
         if asked is None:
             return None
         named = [(matching(asked[0]), asked[1])]
@@ -107,11 +110,23 @@ def boards_of(
     return boards, max(count for _, count in named)
 
 
+def _gres_in(resources: dict[str, Any]) -> str:
+    """What GPUs a job asks for, by `gres` or by the options of sbatch that do the same; empty where
+    it asks for none.
+    """
+    if "gres" in resources:
+        return str(resources["gres"])
+    found = GPUS.search(resources.get("slurm_extra", ""))
+    return f"gpu:{found[1]}" if found else ""
+
+
 def _boards_in(gres: str) -> tuple[str, int] | None:
     """Model and number of the boards of a gres such as gpu:a100:2; None where it names no model."""
     match gres.split(":"):
-        case [_, model, number]:
+        case [_, model, number] if number.isdigit():
             return model, int(number)
+        case [_, model] if not model.isdigit():
+            return model, 1
     return None
 
 
