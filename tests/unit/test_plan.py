@@ -9,6 +9,7 @@ from joulegrid.planning.calibration import Run
 from joulegrid.planning.cells import judged
 from joulegrid.planning.posterior import expected
 from joulegrid.study import frozen, study
+from joulegrid.study.methods import METHODS
 from joulegrid.study.specs import Specs
 
 
@@ -58,6 +59,18 @@ def test_every_cell_is_judged(data):
     assert "no session on this CPU" in found["mistral-7b", "fp16", "here", "transformers"].unknown
     assert "no board 'Quadro'" in found["mistral-7b", "fp16", "other", "transformers"].unknown
     assert "sizes of unknown" in found["unknown", "fp16", "large", "transformers"].unknown
+
+
+def test_a_method_of_which_the_plan_knows_nothing_is_not_called_ready_made(data, monkeypatch):
+    known_one = METHODS["quantization"]["awq"]
+    monkeypatch.setitem(METHODS["quantization"], "my-method", known_one)
+    made = study.from_data(data, "test")
+    monkeypatch.setitem(made.data["quantization"], "nf4", {"method": "my-method"})
+    found = by_labels(judged(made, {}))["mistral-7b", "nf4", "large", "transformers"]
+    assert found.unknown == "the plan does not know the format of my-method"
+    monkeypatch.setitem(made.data["quantization"], "nf4", {"method": "prequantized"})
+    found = by_labels(judged(made, {}))["mistral-7b", "nf4", "large", "transformers"]
+    assert found.unknown == "ready-made weights: only their files tell the format"
 
 
 def test_what_is_known_not_to_fit_is_neither_sent_nor_predicted(data, monkeypatch, any_code):

@@ -193,11 +193,13 @@ def evaluated_in(entry: dict[str, Any], sizes: Sizes) -> Sizes:
 
 
 def evaluating(entry: dict[str, Any], sizes: Sizes) -> float | None:
-    """Seconds of a quality task; None of one whose size only lm-eval knows."""
+    """Seconds of a quality task; None of one whose size only lm-eval knows, and of other methods."""
     if entry["method"] == "perplexity":
         tokens = min(_size(entry["text"]) / BYTES_PER_TOKEN, entry.get("tokens", math.inf))
         windows = max(math.ceil((tokens - entry["window"]) / entry["stride"]), 0) + 1
         return loading_s(sizes) + sizes.passes(windows, min(entry["window"], tokens))
+    if entry["method"] != "lm-eval":
+        return None
     batch, most = entry["batch_size"], entry.get("limit", math.inf)
     if entry["task"] in tasks() and "folder" not in entry:
         task = tasks()[entry["task"]]

@@ -16,7 +16,7 @@ from joulegrid.planning.formats import (
 )
 from joulegrid.planning.memory import USABLE, Need, to_run
 from joulegrid.study.loadable import why_not as not_loadable
-from joulegrid.study.methods import method_name
+from joulegrid.study.methods import Weights, method, method_name
 from joulegrid.study.points import least
 
 # The first compute capability that has what a method needs
@@ -172,8 +172,10 @@ def untold(quantization: dict[str, Any], engine: dict[str, Any], device: Device)
     is.
     """
     form = format_of(quantization, engine, device)
-    if form is None:
+    if form is None and method("quantization", quantization).weights == Weights.FETCHED:
         return "ready-made weights: only their files tell the format"
+    if form is None:
+        return f"the plan does not know the format of {method_name('quantization', quantization)}"
     name, capability = method_name("engine", engine), device.compute_capability
     if form.kernel != EMULATED and capability and emulates(quantization, name, capability):
         return "bfloat16 is emulated, and nothing is known of how fast with these weights"
