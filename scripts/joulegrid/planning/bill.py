@@ -66,7 +66,7 @@ def money(label: str, gpu_hours: Range, node_hours: Range, prices: Prices | None
         times(gpu_hours, prices.gpu_hour.get(label, 0.0)),
         times(node_hours, prices.node_hour.get(label, 0.0)),
     )
-    return ranges.added(parts)
+    return ranges.end_to_end(parts)
 
 
 def added(found: Iterable[Range | None]) -> Range | None:

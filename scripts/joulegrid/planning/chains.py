@@ -54,4 +54,4 @@ def takes(chain: Iterable[tuple[str, Range]]) -> Range:
     kinds: dict[str, list[Range]] = {}
     for kind, hours in chain:
         kinds.setdefault(kind, []).append(hours)
-    return together(ranges.added(parts) for parts in kinds.values())
+    return together(ranges.end_to_end(parts) for parts in kinds.values())

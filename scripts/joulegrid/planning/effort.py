@@ -193,7 +193,7 @@ def evaluated_in(entry: dict[str, Any], sizes: Sizes) -> Sizes:
 
 
 def evaluating(entry: dict[str, Any], sizes: Sizes) -> float | None:
-    """Seconds of a quality task; None of one whose size only lm-eval knows, and of other methods."""
+    """Seconds of a quality task; None of other methods, and where only lm-eval knows its size."""
     if entry["method"] == "perplexity":
         tokens = min(_size(entry["text"]) / BYTES_PER_TOKEN, entry.get("tokens", math.inf))
         windows = max(math.ceil((tokens - entry["window"]) / entry["stride"]), 0) + 1

@@ -162,8 +162,8 @@ def together(parts: Iterable[Range]) -> Range:
     return Range(max(total - float(down), 0.0), total, total + float(up))
 
 
-def added(parts: Iterable[Range]) -> Range:
-    """End to end: what errs, errs with all of them."""
+def end_to_end(parts: Iterable[Range]) -> Range:
+    """Parts that err together, one after another: what errs, errs with all of them."""
     return Range(*(sum(values) for values in zip(*parts, strict=True)))
 
 

@@ -98,7 +98,7 @@ def of_sessions(
     fixed
         those whose time alone is known, s.
     """
-    known = ranges.added(fixed) if fixed else NOTHING
+    known = ranges.end_to_end(fixed) if fixed else NOTHING
     hours = times(together([ranges.seconds(said), known]), 1 / PER_HOUR)
     alone = [ranges.seconds([max(said, key=lambda each: each.seconds)])] if said else []
     longest = max([*alone, *fixed], key=lambda each: each.median, default=NOTHING)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from joulegrid.planning.effort import ANSWERED, samples
-from joulegrid.planning.ranges import Range, added, times
+from joulegrid.planning.ranges import Range, end_to_end, times
 from joulegrid.planning.sizes import BYTES_PER_TOKEN
 from joulegrid.records import ROOT
 from joulegrid.study.job import Job
@@ -52,9 +52,9 @@ def of_jobs(data: dict[str, Any], jobs: Iterable[Job]) -> Verdicts | None:
     paid = [each.usd for each in found if each.usd is not None]
     return Verdicts(
         sum(each.requests for each in found),
-        added(each.read for each in found),
-        added(each.written for each in found),
-        added(paid) if paid else None,
+        end_to_end(each.read for each in found),
+        end_to_end(each.written for each in found),
+        end_to_end(paid) if paid else None,
     )
 
 
@@ -71,7 +71,7 @@ def _of_task(data: dict[str, Any], label: str) -> Verdicts:
     read = Range(*(requests * (shown + tokens) for tokens in answers))
     written = Range(*(requests * min(tokens, judge["max_tokens"]) for tokens in REPLY))
     price = judge.get("usd_per_million")
-    usd = price and added(
+    usd = price and end_to_end(
         (times(read, price["read"] / MILLION), times(written, price["written"] / MILLION))
     )
     return Verdicts(requests, read, written, usd)
