@@ -180,8 +180,7 @@ def test_the_engine_writes_as_many_tokens_as_asked_and_the_same_again(made, slot
 
 
 def test_requests_join_as_they_arrive_and_slots_become_free(made):
-    # wide: the long one takes a second, the short ones a fiftieth of it
-    loaded = engine(made(1024, "Q8_0")[0], 2)
+    loaded = engine(made(256, "Q4_K_M")[0], 2)
     long, *short = ask("one", "two", "three", "four", new_tokens=3)
     requests = [replace(long, new_tokens=450), *short, replace(long, arrival_s=0.5)]
     told = []
