@@ -81,15 +81,15 @@ stop() {
     done
 }
 
-# wait_for NAME WHAT COMMAND...: until COMMAND succeeds, for 30 s and while all daemons live; NAME's log tells why not.
+# wait_for NAME WHAT COMMAND...: until COMMAND succeeds, for 180 s and while all daemons live; NAME's log tells why not.
 wait_for() {
-    local deadline=$((SECONDS + 30)) said name
-    until said=$(timeout 5 "${@:3}" 2>&1); do
+    local deadline=$((SECONDS + 180)) said name
+    until said=$(timeout 30 "${@:3}" 2>&1); do
         for name in "$RUN"/pid/*; do
             name=${name##*/}
             running "$name" || die_log "$name" "$name ended while waiting for $2"
         done
-        ((SECONDS < deadline)) || die_log "$1" "no $2 after 30 s: $said"
+        ((SECONDS < deadline)) || die_log "$1" "no $2 after 180 s: $said"
         sleep 0.1
     done
 }
@@ -173,8 +173,9 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 # Every second of these is one that a test waits.
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=10000,bf_interval=1
-KillWait=2
-SlurmdTimeout=20
+# The longest that a job has to keep what it measured; one that ends earlier is not waited for.
+KillWait=30
+SlurmdTimeout=120
 MinJobAge=300
 # A node that a test sets down stays down until the test resumes it (2 would bring it back at once).
 ReturnToService=1
