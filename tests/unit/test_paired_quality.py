@@ -253,6 +253,17 @@ def test_verdicts_against_the_baseline_need_no_remark():
     assert (of_half.samples.item(), of_half.notes.item()) == (2, "")
 
 
+def test_pairs_with_nothing_in_common_are_as_wide_as_apart():
+    """Windows of a text by two tokenizers, as many of each."""
+    random = np.random.default_rng(3)
+    full, half = random.normal(10, 3, 400), random.normal(9, 2, 400)
+    chosen = with_samples(data(full.mean(), half.mean(), np.nan), full=full, half=half)
+    found = metric_changes.account(chosen, BASELINE).squeeze().sel(metric=METRIC)
+    error = np.sqrt((full.var(ddof=1) + half.var(ddof=1)) / 400)
+    width = found.difference_ci95.sel(quantization="half").item()
+    assert width == pytest.approx(1.966 * error, rel=0.1)
+
+
 def test_samples_that_are_not_the_same_ones_are_compared_as_wholes():
     """Windows of a text, of which another tokenizer makes more."""
     chosen = weighed(METRIC, full=([2.0, 4.0], [1, 1]), half=([2.0, 4.0, 9.0], [1, 0.5, 1]))

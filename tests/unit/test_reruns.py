@@ -44,6 +44,14 @@ def data(study_data, tmp_path):
     judge = {"model": "umpire", "endpoint": "http://127.0.0.1:1/v1", "prompt": str(prompt)}
     arena = {"method": "arena", "answers": "saf", "baseline": {"quantization": "fp32"}}
     facts = study_data["quality"]["facts"]
+    study_data["quantization"]["q8"] = {"method": "gguf", "type": "Q8_0"}
+    study_data["engine"] = {
+        "transformers": {"method": "transformers"},
+        "llamacpp": {"method": "llamacpp", "slots": 2},
+    }
+    alone = {"quantization": "q8", "engine": "transformers"}
+    others = {"quantization": ["fp32", "nf4", "gptq4"], "engine": "llamacpp"}
+    study_data["grid"] = {"exclude": [alone, others]}
     guided = {**saf, "template": "{guide} {question}", "guide": guide, "metrics": ["form"]}
     duel = {**arena, "answers": "guided", "against": "saf", "judge": {**judge}}
     plain = {**saf, "template": "Q: {question}", "metrics": ["form"]}
@@ -91,6 +99,10 @@ def rewrite(*keys, old, new):
 
 def more_epochs(data):
     data["training"]["longer"] = {**copy.deepcopy(LORA), "epochs": 4}
+
+
+def seeded(protocol):
+    return {**protocol, "seed": 1}
 
 
 JUDGE = ("quality", "arena", "judge")
@@ -171,6 +183,8 @@ ROWS = {
         ],
         (),
     ),
+    "`protocol.seed`": ([change("protocol", to=seeded)], ("tiny",)),
+    "an engine that answers": ([change("engine", "llamacpp", "slots", to=4)], ("q8",)),
     "`metrics`, `limit`": (
         [
             change("quality", "facts", "metrics", to=["acc", "acc_norm"]),
