@@ -400,7 +400,6 @@ def test_the_epochs_before_a_training_diverged_are_shown(with_training, tmp_path
     assert sentences(tree["training"].to_dataset()) == [
         "lora-e5: diverged: step 3.",
         "lora-e5: of its data were left out, cut or suspicious: 2 leaked.",
-        "lora-e5: the machine was disturbed in epoch 1, which counts.",
         "lora-e5: the meter was read wrongly in epoch 1: what making it took is not known.",
         "lora-e5: interrupted once; epochs without an end took 12 J and 6 s at least.",
     ]

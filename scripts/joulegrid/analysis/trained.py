@@ -270,9 +270,11 @@ def _told(one: xr.Dataset) -> list[str]:
 
 def _told_of_meter(one: xr.Dataset) -> list[str]:
     """Epochs whose energy was read while something disturbed it, or wrongly."""
+    wrong = one.wrong.values > 0
+    masks = {"disturbed": (one.disturbed.values > 0) & ~wrong, "wrong": wrong}
     epochs = {
-        name: ", ".join(str(epoch) for epoch in one.epoch.values[one[name].values > 0])
-        for name in ("disturbed", "wrong")
+        name: ", ".join(str(epoch) for epoch in one.epoch.values[mask])
+        for name, mask in masks.items()
     }
     found = []
     if epochs["disturbed"]:
