@@ -78,7 +78,7 @@ def test_what_is_known_not_to_fit_is_neither_sent_nor_predicted(data, monkeypatc
     specs = Specs(study.from_data(data, "test"))
     unfit = infeasible.of_study(specs)
     found = by_labels(judged(specs.study, {}, unfit))["llama-30b", "fp16", "small", "vllm"]
-    assert "needs 65 GB" in found.infeasible
+    assert "needs 65.1 GB" in found.infeasible
     assert not found.doubtful
     assert found.session is None
     made = plan.of_study(specs, "results")

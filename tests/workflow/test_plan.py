@@ -206,7 +206,8 @@ def test_a_pilot_measures_a_few_sessions_and_the_rest_leaves_out_what_does_not_f
     assert sessions(place) == first
 
     text, _, (row,) = agrees(place)
-    assert "2 × needs 65.1 GB for weights and cache" in text
+    assert "1 × needs 65.1 GB for weights and cache" in text
+    assert "1 × needs 65.2 GB for weights and cache" in text  # of the longer answers
     assert (row["infeasible"], row["sessions"], row["to_run"]) == ("2", "12", "6")
     dry = house.snakemake(place, "--dry-run")
     kept_back = "No job is sent for 2 of 8 cells: 0 that no engine runs, 2 known not to fit."
