@@ -13,6 +13,7 @@ Ground, in every environment, the standard library only
                   data sets of fine-tuning, instants of arrival
     judging.arena what a judge is asked
     models.content, models.context   what a model folder holds, and the longest sequence
+    metering.estimates, metering.tables   power where no counter can be read (with psutil)
 
 On the login node, never torch
     study         from a YAML file to jobs: checks, methods, code, packages, specs, what is there

@@ -27,6 +27,8 @@ GROUND = {
     "study.points",
     "jobs",
     "judging.arena",
+    "metering.estimates",
+    "metering.tables",
 }
 LOGIN = {"study", "analysis", "planning", "report"}
 COMPUTE = {

@@ -85,12 +85,18 @@ def _alternatives(best: pd.Series, ranked: pd.DataFrame, name: Any) -> list[str]
     if len(others):
         named = [name(row) for _, row in others.head(MOST_NAMES).iterrows()]
         return [f"{_listed(named, len(others))} cannot be told apart from it."]
-    sure = best["best_probability"]
-    return (
-        []
-        if sure != sure or len(ranked) < 2
-        else [f"It is best with {100 * sure:.0f} % probability."]
+    sure, ahead = best["best_probability"], best["beats_next"]
+    if sure != sure or len(ranked) < 2:
+        return []
+    next_one = (
+        "" if ahead != ahead else f", better than {name(behind.iloc[0])} with {_percent(ahead)}"
     )
+    return [f"It is best with {_percent(sure)} probability{next_one}."]
+
+
+def _percent(share: float) -> str:
+    """For people: no probability is 100 % for being close to it."""
+    return "more than 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
 
 
 def _listed(names: list[str], count: int) -> str:

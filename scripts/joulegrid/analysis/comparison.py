@@ -78,7 +78,11 @@ def compare(tree: xr.DataTree, chosen: dict[str, Any]) -> xr.Dataset:
     Dataset over the cell axes with the variables of `concluded.RANKING`. Rank 1 is best; cells that
     sessions and samples cannot tell apart share a rank; NaN where a cell has no score.
     """
-    return weighed(compared(tree, chosen), chosen["weight"])
+    found, weight = compared(tree, chosen), chosen["weight"]
+    ranking = weighed(found, weight)
+    beats = _by_place(_of_places(ties.beats_next), chosen["baseline"], *_replicates(found, weight))
+    ranking["beats_next"] = RANKING["beats_next"].described(beats, *CELL_AXES)
+    return ranking
 
 
 def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
@@ -106,10 +110,12 @@ def compared(tree: xr.DataTree, chosen: dict[str, Any]) -> Compared:
     costs = {
         "energy": joules["mean"].where(own),
         "quality": -rho,
-        "latency": replays.objective(tree, seconds_per_token(energy), baseline),
+        "latency": replays.objective(tree, energies.seconds_per_token(energy), baseline),
         "memory": peak_bytes(energy),
     }
-    meets = decision.meets(chosen["require"], rho, speed(energy), peak_bytes(energy)).where(own)
+    meets = decision.meets(
+        chosen["require"], rho, energies.speed(energy), peak_bytes(energy)
+    ).where(own)
     winning = term.energy.where(meets == 1), term.quality
     known = {
         "energy_per_token": joules["mean"],
@@ -155,27 +161,19 @@ def weighed(found: Compared, weight: float) -> xr.Dataset:
     baseline, passed = chosen["baseline"], found.known["meets"] == 1
     score = _score(term.energy, term.quality, weight)
     error = _error_of_score(weight, found.energy_error, found.quality_error)
-    in_sessions = _score(found.in_sessions, term.quality, weight)
     new = {
         "score": score,
         "score_ci95": samples.half_width(*error).where(score.notnull()),
         "best_probability": _by_place(
             decision.best_probability, baseline, score.where(passed), *error
         ),
-        "rank": _by_place(
-            _ranks,
-            baseline,
-            in_sessions.where(passed),
-            found.board,
-            (1 - weight) * found.drawn,
-            found.quality_error[1],
-        ),
+        "rank": _by_place(_of_places(ties.ranks), baseline, *_replicates(found, weight)),
     }
     variables = found.known | {
         name: RANKING[name].described(array, *CELL_AXES) for name, array in new.items()
     }
     return xr.Dataset(
-        {name: variables[name] for name in RANKING},
+        {name: variables[name] for name in RANKING if name in variables},
         coords={axis: found.board[axis].values for axis in CELL_AXES},
         attrs={
             "weight": weight,
@@ -188,6 +186,16 @@ def weighed(found: Compared, weight: float) -> xr.Dataset:
             **{f"baseline_{k}": v for k, v in baseline.items()},
         },
     )
+
+
+def _replicates(found: Compared, weight: float) -> tuple[xr.DataArray, ...]:
+    """Score in each session of what meets the requirements, and on what it ran; what quality adds
+    to it over resamples, and the degrees of freedom of that.
+    """
+    score = _score(found.in_sessions, found.term.quality, weight)
+    passed = found.known["meets"] == 1
+    drawn = (1 - weight) * found.drawn
+    return score.where(passed), found.board, drawn, found.quality_error[1]
 
 
 def chosen_in(attributes: Mapping[Any, Any]) -> dict[str, Any]:
@@ -226,14 +234,15 @@ def _error_of_score(weight: float, energy: Error, quality: Error) -> Error:
     return statistics.together(*parts)
 
 
-def _ranks(
-    scores: np.ndarray, board: np.ndarray, drawn: np.ndarray, freedom: np.ndarray
-) -> np.ndarray:
-    """Ranks of (places, cells) out of (places, cells, sessions), (places, cells, draws) and
-    (places, cells).
+def _of_places(compute: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """`compute` of one place, of (places, cells) out of (places, cells, sessions), twice, (places,
+    cells, draws) and (places, cells).
     """
-    rows = zip(scores, board, drawn, freedom, strict=True)
-    return np.array([ties.ranks(s.T, text.T, draws.T, free) for s, text, draws, free in rows])
+
+    def each(*arrays: np.ndarray) -> np.ndarray:
+        return np.array([compute(*(a.T for a in place)) for place in zip(*arrays, strict=True)])
+
+    return each
 
 
 def _begins(phi: np.ndarray, rho: np.ndarray) -> np.ndarray:
@@ -258,16 +267,6 @@ def _saving(
     saved = statistics.saving(*(array.values for array in arrays))
     sure = statistics.half_width(saved), statistics.probability_above_zero(saved)
     return [cells.copy(data=values) for values in (saved[0], *sure, *saved[1:])]
-
-
-def speed(energy: xr.Dataset) -> xr.DataArray:
-    """Generated tokens per second, mean over sessions."""
-    return (energy.tokens_written / energy.duration).mean("session")
-
-
-def seconds_per_token(energy: xr.Dataset) -> xr.DataArray:
-    """Wall time per generated token, of all requests that run at a time; mean over sessions."""
-    return (energy.duration / energy.tokens_written).mean("session")
 
 
 def peak_bytes(energy: xr.Dataset) -> xr.DataArray:

@@ -74,6 +74,10 @@ RANKING = {
     "best_probability": Variable(
         "probability to have the highest R of its place, over sessions and samples"
     ),
+    "beats_next": Variable(
+        "probability to have a higher R than the cell that comes next, over sessions and samples",
+        comment="NaN of the last one of a place",
+    ),
     "wins_from": Variable("least weight w with which it has the highest R of its place"),
     "wins_to": Variable("greatest weight w with which it has the highest R of its place"),
     "meets": Variable("1 if it meets what the study requires"),

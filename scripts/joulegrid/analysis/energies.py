@@ -89,3 +89,13 @@ def guessed_share(energy: xr.Dataset) -> xr.DataArray:
 def boards(energy: xr.Dataset) -> xr.DataArray:
     """On what a session ran: host and GPUs."""
     return xr.apply_ufunc(np.char.add, energy.host.astype(str), energy.gpu_uuid.astype(str))
+
+
+def speed(energy: xr.Dataset) -> xr.DataArray:
+    """Generated tokens per second, mean over sessions."""
+    return (energy.tokens_written / energy.duration).mean("session")
+
+
+def seconds_per_token(energy: xr.Dataset) -> xr.DataArray:
+    """Wall time per generated token, of all requests that run at a time; mean over sessions."""
+    return (energy.duration / energy.tokens_written).mean("session")

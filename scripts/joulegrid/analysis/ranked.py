@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from joulegrid.analysis import energies, selected
-from joulegrid.analysis.comparison import peak_bytes, speed
+from joulegrid.analysis.comparison import peak_bytes
 from joulegrid.analysis.variables import NOT_MEANINGFUL, STATUS
 from joulegrid.study.grid import CELL_AXES, CONFIGURATION_AXES
 
@@ -60,7 +60,7 @@ def table(tree: xr.DataTree, ranking: xr.Dataset) -> pd.DataFrame:
     frame = pd.DataFrame({"rank": columns.pop("rank"), **columns}, index=index)
     frame["selection"] = selected.words(columns["selection"])
     frame["sessions"] = _flat((energy.status == STATUS.index("ok")).sum("session"))
-    frame["tokens_per_s"] = _flat(speed(energy))
+    frame["tokens_per_s"] = _flat(energies.speed(energy))
     frame["all_energy_per_token"] = _flat(energies.per_token(energy).mean("session"))
     frame["net_energy_per_token"] = _flat(energies.per_token(energy, net=True).mean("session"))
     frame["peak_memory"] = _flat(peak_bytes(energy))

@@ -1,6 +1,7 @@
 """Ranks by sessions, which cells share that sessions and samples cannot tell apart."""
 
 from functools import cache
+from itertools import pairwise
 from math import hypot, isfinite, sqrt
 from typing import NamedTuple
 
@@ -40,9 +41,7 @@ def ranks(
         degrees of freedom of its spread (cells,); NaN where that is not known.
     """
     found = np.full(scores.shape[1], np.nan)
-    known = np.flatnonzero(np.isfinite(scores).any(axis=0))
-    means = np.full(scores.shape[1], np.nan)
-    means[known] = np.nanmean(scores[:, known], axis=0)
+    means, known = _means(scores)
     least = honest_difference(scores[:, known], board[:, known])
     quality = _Quality(drawn, freedom, known) if drawn is not None and known.size > 1 else None
     there = np.isfinite(scores)
@@ -59,13 +58,53 @@ def ranks(
             quality.margins(leader, cell) if quality else (0.0, 0.0),
         )
 
-    order = known[np.argsort(-means[known], kind="stable")]
     leader, rank = None, 1
-    for place, cell in enumerate(order, 1):
+    for place, cell in enumerate(known[np.argsort(-means[known], kind="stable")], 1):
         if leader is None or better(leader, cell):
             leader, rank = cell, place
         found[cell] = rank
     return found
+
+
+def beats_next(
+    scores: np.ndarray, board: np.ndarray, drawn: np.ndarray, freedom: np.ndarray
+) -> np.ndarray:
+    """Probability of each cell to be better than the one that comes next by mean score: Student's t
+    of both alone, by sessions and samples. NaN of the last one, and of cells without two sessions.
+
+    Parameters
+    ----------
+    scores, board, drawn, freedom
+        see `ranks`.
+    """
+    found = np.full(scores.shape[1], np.nan)
+    means, known = _means(scores)
+    quality = _Quality(drawn, freedom, known) if known.size > 1 else None
+    for pair in pairwise(known[np.argsort(-means[known], kind="stable")].tolist()):
+        apart = _difference(scores[:, pair], board[:, pair])
+        error = quality.error(*pair) if quality else 0.0
+        if apart.freedom:
+            found[pair[0]] = _above_zero(apart, error, quality.freedom if quality else 0)
+    return found
+
+
+def _means(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean score of each cell over its sessions, and the cells that have one."""
+    known = np.flatnonzero(np.isfinite(scores).any(axis=0))
+    means = np.full(scores.shape[1], np.nan)
+    means[known] = np.nanmean(scores[:, known], axis=0)
+    return means, known
+
+
+def _above_zero(apart: "_Difference", quality: float, freedom: int) -> float:
+    """Probability that a difference is above 0, to which samples of quality add an error with such
+    degrees of freedom (Welch and Satterthwaite).
+    """
+    variance = apart.variance + quality**2
+    if variance == 0:
+        return 0.5 if apart.mean == 0 else 1.0
+    parts = apart.variance**2 / apart.freedom + (quality**4 / freedom if quality else 0.0)
+    return float(special.stdtr(variance**2 / parts, apart.mean / sqrt(variance)))
 
 
 class _Quality:
@@ -80,13 +119,16 @@ class _Quality:
 
     def margins(self, one: int, other: int) -> tuple[float, float]:
         """Tukey's for all cells, and Student's t for these two; 0 where nothing is known."""
+        error = self.error(one, other)
+        return self.of_many * error, _quantile(self.freedom) * error if error else 0.0
+
+    def error(self, one: int, other: int) -> float:
+        """Standard error of the difference of two cells; 0 where nothing is known."""
         if not self.freedom:
-            return 0.0, 0.0
+            return 0.0
         error = float(np.std(self.drawn[:, one] - self.drawn[:, other]))
-        if not isfinite(error):
-            return 0.0, 0.0
-        error *= sqrt((self.freedom + 1) / self.freedom)  # resamples spread too little
-        return self.of_many * error, _quantile(self.freedom) * error
+        # resamples spread too little
+        return error * sqrt((self.freedom + 1) / self.freedom) if isfinite(error) else 0.0
 
 
 def honest_difference(scores: np.ndarray, board: np.ndarray) -> float:

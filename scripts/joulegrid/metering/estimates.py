@@ -17,7 +17,6 @@ import psutil
 
 from joulegrid.metering import tables
 from joulegrid.metering.host import cpu_quota
-from joulegrid.metering.tracker import design_power
 
 ESTIMATED, GUESS = "estimated", "guess"
 # Shares of thermal design power that a package takes at idle and under full load (Teads 2021,
@@ -120,6 +119,13 @@ def _cpu_power(hardware: dict[str, Any], cpus: float, node_cpus: int) -> Power:
     unknown = "no table knows this CPU" + (" of a virtual machine" if _is_virtual(facts) else "")
     text = f"{unknown}: {GUESSED_FULL_W:g} W per CPU at full load, set cpu_power_w"
     return Power(IDLE_SHARE * watts, watts, GUESS, text)
+
+
+def design_power(name: str) -> float | None:
+    """Thermal design power in W of one CPU of this name, None where CodeCarbon's table has none."""
+    from joulegrid.metering import tracker  # of all here this alone takes CodeCarbon
+
+    return tracker.design_power(name)
 
 
 def ram_power(hardware: dict[str, Any], share: float) -> Power:
